@@ -1,0 +1,1 @@
+//! Whole-process benches of Meshtide.

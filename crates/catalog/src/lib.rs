@@ -1,0 +1,2 @@
+//! Label dictionaries, entity table, postings and matcher resolution.
+#![forbid(unsafe_code)]

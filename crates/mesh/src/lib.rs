@@ -1,0 +1,2 @@
+//! Istio's names: the synthetic mesh.
+#![forbid(unsafe_code)]

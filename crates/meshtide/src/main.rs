@@ -1,0 +1,3 @@
+//! The `meshtide` command.
+#![forbid(unsafe_code)]
+fn main() {}

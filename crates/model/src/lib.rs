@@ -1,0 +1,24 @@
+//! The words every crate shares: labels, series identity, matchers, samples, time.
+//!
+//! Nothing here does IO, reads a clock or is async. Read in this order: [`label`] and [`series`] say what a
+//! series is and how it becomes a (stream, lane); [`matcher`] how it is picked; [`sample`] what it holds;
+//! [`column`] how the labels of many series are carried; [`time`], [`duration`] and [`number`] the text forms.
+#![forbid(unsafe_code)]
+
+pub mod column;
+pub mod duration;
+pub mod label;
+pub mod matcher;
+pub mod metadata;
+pub mod number;
+pub mod sample;
+pub mod series;
+pub mod time;
+
+pub use column::LabelColumn;
+pub use label::{BUCKET_LABEL, Label, LabelError, Labels, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use metadata::{MetricMetadata, MetricType};
+pub use sample::{STALE_NAN_BITS, Sample, SampleBatch, is_stale_nan, stale_nan};
+pub use series::{EntityId, LaneIdx, LaneKind, SeriesName, SeriesRef, StreamId};
+pub use time::{Clock, TimeRange, TimestampMs};

@@ -1,0 +1,90 @@
+//! Floats as text, the way Go and so Prometheus prints and reads them.
+
+use std::fmt::Write;
+
+/// Appends `value` as the Prometheus API prints sample values: shortest form that reads back to the same bits,
+/// plain digits, with an exponent only when `|value| < 1e-6` or `>= 1e21`; `NaN`, `+Inf`, `-Inf`.
+///
+/// Source: Prometheus `util/jsonutil`, `MarshalFloat`.
+pub fn push_api_float(text: &mut String, value: f64) {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        text.push_str(non_finite(value));
+    } else if magnitude != 0.0 && (magnitude < 1e-6 || magnitude >= 1e21) {
+        push_exponent(text, value);
+    } else {
+        push_plain(text, value);
+    }
+}
+
+/// Appends `value` as Go's `FormatFloat(value, 'f', -1, 64)` does: never an exponent.
+pub fn push_plain_float(text: &mut String, value: f64) {
+    if value.is_finite() {
+        push_plain(text, value)
+    } else {
+        text.push_str(non_finite(value))
+    }
+}
+
+/// Appends `value` as Go's `FormatFloat(value, 'g', -1, 64)` does, which is what text expositions carry: an
+/// exponent below 1e-4 and from 1e21 on.
+pub fn push_exposition_float(text: &mut String, value: f64) {
+    let magnitude = value.abs();
+    if !value.is_finite() {
+        text.push_str(non_finite(value));
+    } else if magnitude != 0.0 && (magnitude < 1e-4 || magnitude >= 1e21) {
+        push_exponent(text, value);
+    } else {
+        push_plain(text, value);
+    }
+}
+
+fn non_finite(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "+Inf"
+    } else {
+        "-Inf"
+    }
+}
+
+fn push_plain(text: &mut String, value: f64) {
+    write!(text, "{value}").expect("writing to a String cannot fail");
+}
+
+/// Go writes at least two digits of exponent and always its sign.
+fn push_exponent(text: &mut String, value: f64) {
+    let form = format!("{value:e}");
+    let (mantissa, exponent) = form.split_once('e').expect("LowerExp always writes an exponent");
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    write!(text, "{mantissa}e{sign}{digits:0>2}").expect("writing to a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn api_floats_look_like_prometheus() {
+        let check = |value: f64, expected: &str| {
+            let mut text = String::new();
+            push_api_float(&mut text, value);
+            assert_eq!(text, expected);
+        };
+        check(1.0, "1");
+        check(-0.0, "-0");
+        check(0.1, "0.1");
+        check(1e-7, "1e-07");
+        check(1.5e-6, "0.0000015");
+        check(1e20, "100000000000000000000");
+        check(1e21, "1e+21");
+        check(1.25e300, "1.25e+300");
+        check(f64::NAN, "NaN");
+        check(f64::INFINITY, "+Inf");
+        check(f64::NEG_INFINITY, "-Inf");
+    }
+}

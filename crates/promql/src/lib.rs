@@ -1,0 +1,5 @@
+//! PromQL: lexer, parser with spans, types, and the kernels of its functions.
+#![forbid(unsafe_code)]
+
+pub mod ast;
+pub mod function;

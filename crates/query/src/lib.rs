@@ -1,0 +1,2 @@
+//! PromQL plans as DataFusion operators over the storage.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! HTTP handlers, admission and the JSON of the Prometheus API.
+#![forbid(unsafe_code)]

@@ -1,0 +1,138 @@
+//! How queries read: the contract between `query` and whatever holds samples.
+//!
+//! A query first lists its series ([`Source::select`]), then works on label columns, and only then reads samples,
+//! stream by stream, into buffers it reuses. A series is addressed by its position in the selection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::{LabelColumn, Matcher, TimeRange, TimestampMs};
+
+use crate::Error;
+
+/// Something that can be queried: the head, later the head and its blocks.
+pub trait Source: Send + Sync + fmt::Debug {
+    /// The series that all `matchers` pick and that may have samples in `range`, as of now. Series registered
+    /// later do not appear in the selection; samples appended later may.
+    ///
+    /// An empty list of matchers picks every series.
+    ///
+    /// # Errors
+    /// Those of the store; a selection of nothing is not an error.
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error>;
+
+    /// The names of all labels of all series, sorted, `__name__` included.
+    fn label_names(&self) -> Result<Vec<Arc<str>>, Error>;
+
+    /// All values of one label, sorted, without the empty one.
+    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error>;
+}
+
+/// A known list of series, grouped by stream.
+///
+/// The series of stream `s` have the positions `streams()[s].first_series ..` + `n_lanes`. The order is the same
+/// for equal content: by base metric name, then by entity, then by lane, so that sums are reproducible.
+pub trait Selection: Send + Sync + fmt::Debug {
+    /// The streams, in order of their series.
+    fn streams(&self) -> &[SelectedStream];
+
+    /// Number of series; the sum of all `n_lanes`.
+    fn n_series(&self) -> usize;
+
+    /// The names of all labels that at least one of the series has, sorted, `__name__` included.
+    fn label_names(&self) -> Vec<Arc<str>>;
+
+    /// One label of all series, `n_series()` codes. Labels that no series has give an absent column.
+    fn label_column(&self, name: &str) -> LabelColumn;
+
+    /// Reads the samples of one stream in `range` (left-open) into `buffer`, replacing what it held. The buffer
+    /// then has exactly `n_lanes` lanes in the order of the selection.
+    ///
+    /// # Errors
+    /// Damaged data.
+    ///
+    /// # Panics
+    /// If `stream_idx` is no position of [`Self::streams`].
+    fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error>;
+
+    /// Reads the newest sample in `range` of each lane of one stream, staleness markers included. Equal to what
+    /// [`Self::read`] would find last in each lane, only cheaper.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_newest(
+        &self,
+        stream_idx: usize,
+        range: TimeRange,
+        buffer: &mut NewestBuffer,
+    ) -> Result<(), Error>;
+}
+
+/// Where the series of one stream lie in a selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectedStream {
+    /// Position of its first series.
+    pub first_series: u32,
+    /// How many of its lanes are selected; at least one.
+    pub n_lanes: u32,
+}
+
+/// Samples of one stream: shared timestamps, one value column per lane.
+#[derive(Debug, Default)]
+pub struct StreamBuffer {
+    /// Strictly ascending; every timestamp at which at least one selected lane may have a sample.
+    pub timestamps_ms: Vec<TimestampMs>,
+    /// One per selected lane. Only the first `n_lanes` are meaningful: use [`Self::lanes`].
+    lanes: Vec<LaneBuffer>,
+    n_lanes: usize,
+}
+
+/// Samples of one lane, by row of its stream.
+#[derive(Debug, Default)]
+pub struct LaneBuffer {
+    /// One per timestamp. What stands in a row without a sample is undefined.
+    pub values: Vec<f64>,
+    /// Rows without a sample, ascending. Empty for nearly every lane.
+    pub absent_rows: Vec<u32>,
+    /// False promises that no value is a NaN of any kind, so neither a staleness marker.
+    pub may_be_nan: bool,
+}
+
+/// The newest sample of each lane of one stream.
+#[derive(Debug, Default)]
+pub struct NewestBuffer {
+    /// One per selected lane; `None` when it has no sample in the range.
+    pub samples: Vec<Option<(TimestampMs, f64)>>,
+}
+
+impl StreamBuffer {
+    /// Empties the buffer for a stream of `n_lanes`; allocations are kept.
+    pub fn reset(&mut self, n_lanes: usize) {
+        self.timestamps_ms.clear();
+        self.n_lanes = n_lanes;
+        if self.lanes.len() < n_lanes {
+            self.lanes.resize_with(n_lanes, LaneBuffer::default);
+        }
+        for lane in &mut self.lanes[..n_lanes] {
+            lane.values.clear();
+            lane.absent_rows.clear();
+            lane.may_be_nan = false;
+        }
+    }
+
+    /// The lanes, in the order of the selection.
+    #[must_use]
+    pub fn lanes(&self) -> &[LaneBuffer] {
+        &self.lanes[..self.n_lanes]
+    }
+
+    /// The lanes, to be filled.
+    pub fn lanes_mut(&mut self) -> &mut [LaneBuffer] {
+        &mut self.lanes[..self.n_lanes]
+    }
+
+    /// The timestamps and the lanes, to be filled together.
+    pub fn parts_mut(&mut self) -> (&mut Vec<TimestampMs>, &mut [LaneBuffer]) {
+        (&mut self.timestamps_ms, &mut self.lanes[..self.n_lanes])
+    }
+}

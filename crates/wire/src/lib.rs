@@ -1,0 +1,2 @@
+//! Foreign schemas: remote write and text exposition, to and from the model.
+#![forbid(unsafe_code)]
