@@ -48,7 +48,7 @@ pub fn format_duration_ms(duration_ms: i64) -> String {
         let unit_ms = unit_ms.unsigned_abs();
         let exact_only = matches!(unit, "y" | "w");
         let count = rest_ms / unit_ms;
-        if count > 0 && !(exact_only && !rest_ms.is_multiple_of(unit_ms)) {
+        if count > 0 && (!exact_only || rest_ms.is_multiple_of(unit_ms)) {
             write!(text, "{count}{unit}").expect("writing to a String cannot fail");
             rest_ms %= unit_ms;
         }

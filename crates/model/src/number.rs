@@ -10,7 +10,7 @@ pub fn push_api_float(text: &mut String, value: f64) {
     let magnitude = value.abs();
     if !value.is_finite() {
         text.push_str(non_finite(value));
-    } else if magnitude != 0.0 && (magnitude < 1e-6 || magnitude >= 1e21) {
+    } else if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
         push_exponent(text, value);
     } else {
         push_plain(text, value);
@@ -20,9 +20,9 @@ pub fn push_api_float(text: &mut String, value: f64) {
 /// Appends `value` as Go's `FormatFloat(value, 'f', -1, 64)` does: never an exponent.
 pub fn push_plain_float(text: &mut String, value: f64) {
     if value.is_finite() {
-        push_plain(text, value)
+        push_plain(text, value);
     } else {
-        text.push_str(non_finite(value))
+        text.push_str(non_finite(value));
     }
 }
 
@@ -32,7 +32,7 @@ pub fn push_exposition_float(text: &mut String, value: f64) {
     let magnitude = value.abs();
     if !value.is_finite() {
         text.push_str(non_finite(value));
-    } else if magnitude != 0.0 && (magnitude < 1e-4 || magnitude >= 1e21) {
+    } else if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
         push_exponent(text, value);
     } else {
         push_plain(text, value);
