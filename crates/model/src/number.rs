@@ -27,12 +27,15 @@ pub fn push_plain_float(text: &mut String, value: f64) {
 }
 
 /// Appends `value` as Go's `FormatFloat(value, 'g', -1, 64)` does, which is what text expositions carry: an
-/// exponent below 1e-4 and from 1e21 on.
+/// exponent below 1e-4 and from 1e6 on (`1e+06`, `1.960883518e+09`).
+///
+/// Source: Go `strconv`, where the shortest form decides as if six digits were asked for; seen in the output of
+/// a real Prometheus.
 pub fn push_exposition_float(text: &mut String, value: f64) {
     let magnitude = value.abs();
     if !value.is_finite() {
         text.push_str(non_finite(value));
-    } else if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    } else if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         push_exponent(text, value);
     } else {
         push_plain(text, value);
@@ -55,13 +58,18 @@ fn push_plain(text: &mut String, value: f64) {
 
 /// Go writes at least two digits of exponent and always its sign.
 fn push_exponent(text: &mut String, value: f64) {
-    let form = format!("{value:e}");
-    let (mantissa, exponent) = form.split_once('e').expect("LowerExp always writes an exponent");
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    write!(text, "{mantissa}e{sign}{digits:0>2}").expect("writing to a String cannot fail");
+    let start = text.len();
+    write!(text, "{value:e}").expect("writing to a String cannot fail");
+    let marker = start
+        + text[start..]
+            .find('e')
+            .expect("LowerExp always writes an exponent");
+    let exponent: i32 = text[marker + 1..]
+        .parse()
+        .expect("an exponent has at most three digits");
+    text.truncate(marker);
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(text, "e{sign}{:02}", exponent.unsigned_abs()).expect("writing to a String cannot fail");
 }
 
 #[cfg(test)]
@@ -83,6 +91,31 @@ mod tests {
         check(1e20, "100000000000000000000");
         check(1e21, "1e+21");
         check(1.25e300, "1.25e+300");
+        check(f64::NAN, "NaN");
+        check(f64::INFINITY, "+Inf");
+        check(f64::NEG_INFINITY, "-Inf");
+    }
+    #[test]
+    fn exposition_floats_look_like_go() {
+        let check = |value: f64, expected: &str| {
+            let mut text = "x ".to_owned();
+            push_exposition_float(&mut text, value);
+            assert_eq!(text.strip_prefix("x "), Some(expected));
+        };
+        check(0.0, "0");
+        check(-0.0, "-0");
+        check(-1.0, "-1");
+        check(901_120.0, "901120");
+        check(999_999.5, "999999.5");
+        check(1_000_000.0, "1e+06");
+        check(1_960_883_518.0, "1.960883518e+09");
+        check(-41_510_207_392.0, "-4.1510207392e+10");
+        check(1e21, "1e+21");
+        check(1e100, "1e+100");
+        check(0.0001, "0.0001");
+        check(0.000_033_646, "3.3646e-05");
+        check(0.147_724_282_999_999_98, "0.14772428299999998");
+        check(5e-324, "5e-324");
         check(f64::NAN, "NaN");
         check(f64::INFINITY, "+Inf");
         check(f64::NEG_INFINITY, "-Inf");
