@@ -1,0 +1,37 @@
+//! How much of everything a request may carry.
+
+/// Upper bounds for one request. A request beyond them is refused, never cut.
+///
+/// The size limits stop a request before memory is spent on it. The label limits refuse single series, and are
+/// looked at only when a series is new: for a known one its bytes have passed already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the body as sent. Default 32 MiB, as in Prometheus.
+    pub compressed_bytes: usize,
+    /// Bytes of the body after decompression. Default 32 MiB, as in Prometheus.
+    pub decompressed_bytes: usize,
+    /// Series in one request. Default 1,000,000; Prometheus sends about 2,000.
+    pub series_per_request: usize,
+    /// Symbols in one remote-write 2.0 request; each costs 40 bytes of working memory. Default 1,000,000.
+    pub symbols_per_request: usize,
+    /// Labels of one series, the metric name included. Default 256; Istio's have about 36.
+    pub labels_per_series: usize,
+    /// Bytes of one label name. Default 1,024.
+    pub label_name_bytes: usize,
+    /// Bytes of one label value. Default 16,384.
+    pub label_value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            compressed_bytes: 32 << 20,
+            decompressed_bytes: 32 << 20,
+            series_per_request: 1_000_000,
+            symbols_per_request: 1_000_000,
+            labels_per_series: 256,
+            label_name_bytes: 1_024,
+            label_value_bytes: 16_384,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Prometheus remote write, both protocols, both directions.
+
+pub mod labels;
+pub mod negotiate;
+pub mod v1;
+pub mod v2;
+
+mod sample_slot;
+mod schemas;
+
+pub use labels::SeriesLabels;
+pub use negotiate::{Protocol, Unsupported, negotiate};

@@ -1,0 +1,484 @@
+//! Remote write 2.0: `io.prometheus.write.v2.Request`, with its symbol table.
+//!
+//! Every string of a request stands once in its symbol table; series refer to it by number. [`Request::parse`]
+//! walks the top level once, because the format does not promise that the symbols come first, and checks the
+//! symbols' UTF-8; [`Request::series`] then hands out the series.
+//!
+//! Series of different requests refer to different tables, so the numbers are no key. [`SeriesKeys`] makes one:
+//! a 128-bit hash of each symbol, once per request, and from them the key of a series by two multiplications and
+//! two additions per reference, without touching text. See there.
+//!
+//! As in 1.0, a request can turn out to be broken half way, unknown fields are skipped, and exemplars and native
+//! histograms are checked for their structure and counted.
+
+use model::{MetricType, TimestampMs};
+
+use super::labels::{SeriesLabels, refuse};
+use super::schemas::{EXEMPLAR_V2, HISTOGRAM};
+use super::v1::metric_type;
+use crate::error::{DecodeError, LabelsError, RefusedSeries};
+use crate::limits::Limits;
+use crate::protobuf::{Reader, WireType, validate};
+
+mod encoder;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+pub use encoder::{Encoder, MetadataRefs};
+pub use keys::{SeriesKeys, SymbolHashes};
+
+/// A request whose top level and symbols have been read.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    body: Reader<'a>,
+    symbols: Symbols<'a>,
+    n_series: usize,
+}
+
+/// The symbol table of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Symbols<'a> {
+    /// `Err` holds the bytes of a symbol that is not UTF-8; it harms only the series that use it.
+    texts: Vec<Result<&'a str, &'a [u8]>>,
+}
+
+/// One series: slices of the body, not parsed yet.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeSeries<'a> {
+    message: Reader<'a>,
+    label_refs: LabelRefs<'a>,
+    metadata: Option<Reader<'a>>,
+    /// Samples that [`Self::samples`] will yield.
+    pub n_samples: usize,
+    /// Exemplars; not decoded, their structure is sound.
+    pub n_exemplars: usize,
+    /// Native histograms; not decoded, their structure is sound.
+    pub n_histograms: usize,
+}
+
+/// The label references of a series as they stand in the body.
+#[derive(Debug, Clone, Copy)]
+enum LabelRefs<'a> {
+    /// In one packed field, or not at all: what every known sender writes.
+    Packed(Reader<'a>),
+    /// One by one, or in several packed fields.
+    Scattered,
+}
+
+/// One sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: TimestampMs,
+    /// Any bits, NaN payloads included.
+    pub value: f64,
+    /// When the counter began, in milliseconds since the epoch; 0 when not said.
+    pub start_timestamp_ms: TimestampMs,
+}
+
+/// What the metric of a series says about itself; its name is the series' `__name__`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata<'a> {
+    /// Its type.
+    pub metric_type: MetricType,
+    /// Its help text; may be empty.
+    pub help: &'a str,
+    /// Its unit; may be empty.
+    pub unit: &'a str,
+}
+
+impl<'a> Symbols<'a> {
+    /// Number of symbols.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// True when there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The bytes of each symbol, in order.
+    pub fn iter_bytes(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        self.texts.iter().map(|symbol| match symbol {
+            Ok(text) => text.as_bytes(),
+            Err(bytes) => bytes,
+        })
+    }
+
+    fn bytes(&self, reference: u32) -> Option<&'a [u8]> {
+        self.texts.get(reference as usize).map(|symbol| match symbol {
+            Ok(text) => text.as_bytes(),
+            Err(bytes) => bytes,
+        })
+    }
+
+    fn text(&self, reference: u32) -> Result<&'a str, LabelsError> {
+        match self.texts.get(reference as usize) {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(bytes)) => super::labels::text(bytes),
+            None => Err(self.out_of_range(reference)),
+        }
+    }
+
+    fn out_of_range(&self, reference: u32) -> LabelsError {
+        LabelsError::ReferenceOutOfRange {
+            reference,
+            n_symbols: self.len(),
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads the top level and the symbols of the decompressed `body`.
+    ///
+    /// # Errors
+    /// When the top level is broken, or holds more series or symbols than `limits` allow.
+    pub fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        let body = Reader::new(body, 0);
+        let mut reader = body;
+        let mut texts = Vec::new();
+        let mut n_series = 0;
+        while let Some((number, wire_type)) = reader.field()? {
+            match number {
+                4 => {
+                    reader.expect(
+                        wire_type,
+                        WireType::Bytes,
+                        "Request.symbols with the wrong wire type",
+                    )?;
+                    if texts.len() == limits.symbols_per_request {
+                        return Err(reader.error("more symbols than one request may have"));
+                    }
+                    let bytes = reader.bytes()?;
+                    texts.push(std::str::from_utf8(bytes).map_err(|_| bytes));
+                }
+                5 => {
+                    reader.expect(
+                        wire_type,
+                        WireType::Bytes,
+                        "Request.timeseries with the wrong wire type",
+                    )?;
+                    if n_series == limits.series_per_request {
+                        return Err(reader.error("more series than one request may have"));
+                    }
+                    reader.bytes()?;
+                    n_series += 1;
+                }
+                _ => reader.skip(wire_type)?,
+            }
+        }
+        Ok(Self {
+            body,
+            symbols: Symbols { texts },
+            n_series,
+        })
+    }
+
+    /// The symbol table.
+    #[must_use]
+    pub fn symbols(&self) -> &Symbols<'a> {
+        &self.symbols
+    }
+
+    /// How many series [`Self::series`] yields when none is broken.
+    #[must_use]
+    pub fn n_series(&self) -> usize {
+        self.n_series
+    }
+
+    /// The series, in the order of the body.
+    #[must_use]
+    pub fn series(&self) -> Series<'a> {
+        Series { reader: self.body }
+    }
+}
+
+/// The series of one request. Ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Series<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Series<'a> {
+    #[inline]
+    fn read_series(&mut self) -> Result<Option<TimeSeries<'a>>, DecodeError> {
+        while let Some((number, wire_type)) = self.reader.field()? {
+            if number == 5 {
+                return TimeSeries::read(self.reader.message()?).map(Some);
+            }
+            self.reader.skip(wire_type)?;
+        }
+        Ok(None)
+    }
+}
+
+impl<'a> Iterator for Series<'a> {
+    type Item = Result<TimeSeries<'a>, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let series = self.read_series().transpose();
+        if matches!(series, Some(Err(_))) {
+            self.reader = Reader::new(&[], 0);
+        }
+        series
+    }
+}
+
+impl<'a> TimeSeries<'a> {
+    #[inline]
+    fn read(message: Reader<'a>) -> Result<Self, DecodeError> {
+        let mut series = Self {
+            message,
+            label_refs: LabelRefs::Packed(Reader::new(&[], message.offset())),
+            metadata: None,
+            n_samples: 0,
+            n_exemplars: 0,
+            n_histograms: 0,
+        };
+        let mut n_label_fields = 0;
+        let mut reader = message;
+        while let Some((number, wire_type)) = reader.field()? {
+            match (number, wire_type) {
+                (1, WireType::Bytes) if n_label_fields == 0 => {
+                    series.label_refs = LabelRefs::Packed(reader.message()?);
+                    n_label_fields = 1;
+                }
+                (1, WireType::Bytes | WireType::Varint) => {
+                    reader.skip(wire_type)?;
+                    series.label_refs = LabelRefs::Scattered;
+                    n_label_fields = 2;
+                }
+                (2, WireType::Bytes) => {
+                    reader.bytes()?;
+                    series.n_samples += 1;
+                }
+                (3, WireType::Bytes) => {
+                    validate(reader.message()?, &HISTOGRAM)?;
+                    series.n_histograms += 1;
+                }
+                (4, WireType::Bytes) => {
+                    validate(reader.message()?, &EXEMPLAR_V2)?;
+                    series.n_exemplars += 1;
+                }
+                (5, WireType::Bytes) => series.metadata = Some(reader.message()?),
+                (1..=5, _) => return Err(reader.error("field of a TimeSeries with the wrong wire type")),
+                _ => reader.skip(wire_type)?,
+            }
+        }
+        Ok(series)
+    }
+
+    /// Calls `visit` with each label reference, in the order of the body: name, value, name, value.
+    #[inline]
+    fn for_each_ref(&self, mut visit: impl FnMut(u32) -> Result<(), LabelsError>) -> Result<(), LabelsError> {
+        match self.label_refs {
+            LabelRefs::Packed(mut packed) => {
+                while !packed.is_at_end() {
+                    visit(read_ref(&mut packed)?)?;
+                }
+                Ok(())
+            }
+            LabelRefs::Scattered => self.for_each_scattered_ref(&mut visit),
+        }
+    }
+
+    #[cold]
+    fn for_each_scattered_ref(
+        &self,
+        visit: &mut dyn FnMut(u32) -> Result<(), LabelsError>,
+    ) -> Result<(), LabelsError> {
+        let mut reader = self.message;
+        while let Some((number, wire_type)) = reader.field()? {
+            match (number, wire_type) {
+                (1, WireType::Varint) => visit(read_ref(&mut reader)?)?,
+                (1, WireType::Bytes) => {
+                    let mut packed = reader.message()?;
+                    while !packed.is_at_end() {
+                        visit(read_ref(&mut packed)?)?;
+                    }
+                }
+                _ => reader.skip(wire_type)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels of this series.
+    ///
+    /// # Errors
+    /// [`RefusedSeries`] with the series as far as it can be read.
+    pub fn labels(&self, symbols: &Symbols<'a>, limits: &Limits) -> Result<SeriesLabels<'a>, RefusedSeries> {
+        self.pairs(symbols, limits)
+            .and_then(|pairs| SeriesLabels::from_pairs(pairs, limits))
+            .map_err(|reason| self.refused(symbols, reason))
+    }
+
+    /// This series as refused for `reason`, which [`SeriesKeys::key`] gave.
+    #[must_use]
+    pub fn refused(&self, symbols: &Symbols<'a>, reason: LabelsError) -> RefusedSeries {
+        refuse(reason, self.readable_pairs(symbols).into_iter())
+    }
+
+    /// The labels as text for a person: `name{label="value", …}`, cut after 512 bytes; whatever can be read of
+    /// them when they are broken.
+    #[must_use]
+    pub fn describe(&self, symbols: &Symbols<'a>) -> String {
+        super::labels::series_text(self.readable_pairs(symbols).into_iter())
+    }
+
+    fn pairs(&self, symbols: &Symbols<'a>, limits: &Limits) -> Result<Vec<(&'a str, &'a str)>, LabelsError> {
+        let mut pairs = Vec::with_capacity(limits.labels_per_series.min(48));
+        let mut name = None;
+        self.for_each_ref(|reference| {
+            let text = symbols.text(reference)?;
+            let Some(first) = name.take() else {
+                name = Some(text);
+                return Ok(());
+            };
+            if pairs.len() == limits.labels_per_series {
+                return Err(LabelsError::TooManyLabels {
+                    limit: limits.labels_per_series,
+                });
+            }
+            pairs.push((first, text));
+            Ok(())
+        })?;
+        match name {
+            None => Ok(pairs),
+            Some(_) => Err(LabelsError::OddReferences {
+                n_refs: 2 * pairs.len() + 1,
+            }),
+        }
+    }
+
+    /// The first labels, up to one that is broken; enough of them for an error text.
+    fn readable_pairs(&self, symbols: &Symbols<'a>) -> Vec<(&'a [u8], &'a [u8])> {
+        const N_PAIRS_MAX: usize = 128;
+        let mut pairs = Vec::new();
+        let mut name = None;
+        // The error only ends the walk: it has been reported already, or there is none.
+        self.for_each_ref(|reference| {
+            let bytes = symbols.bytes(reference).ok_or(LabelsError::MissingMetricName)?;
+            match name.take() {
+                None => name = Some(bytes),
+                Some(_) if pairs.len() == N_PAIRS_MAX => return Err(LabelsError::MissingMetricName),
+                Some(name) => pairs.push((name, bytes)),
+            }
+            Ok(())
+        })
+        .ok();
+        pairs
+    }
+
+    /// The samples, in the order of the body.
+    #[must_use]
+    #[inline]
+    pub fn samples(&self) -> Samples<'a> {
+        Samples { reader: self.message }
+    }
+
+    /// What the metric says about itself; `None` when it says nothing.
+    ///
+    /// # Errors
+    /// [`RefusedSeries`] when the message is broken or refers to a symbol that is not there.
+    pub fn metadata(&self, symbols: &Symbols<'a>) -> Result<Option<Metadata<'a>>, RefusedSeries> {
+        let Some(message) = self.metadata else {
+            return Ok(None);
+        };
+        read_metadata(message, symbols)
+            .map(|metadata| Some(metadata).filter(|found| *found != Metadata::NOTHING))
+            .map_err(|reason| self.refused(symbols, reason))
+    }
+}
+
+impl Metadata<'_> {
+    const NOTHING: Self = Metadata {
+        metric_type: MetricType::Unknown,
+        help: "",
+        unit: "",
+    };
+}
+
+fn read_metadata<'a>(mut message: Reader<'a>, symbols: &Symbols<'a>) -> Result<Metadata<'a>, LabelsError> {
+    let mut metadata = Metadata::NOTHING;
+    while let Some((number, wire_type)) = message.field()? {
+        if matches!(number, 1 | 3 | 4) {
+            message.expect(
+                wire_type,
+                WireType::Varint,
+                "field of a Metadata with the wrong wire type",
+            )?;
+        }
+        match number {
+            1 => metadata.metric_type = metric_type(message.varint()?),
+            3 => metadata.help = symbols.text(read_ref(&mut message)?)?,
+            4 => metadata.unit = symbols.text(read_ref(&mut message)?)?,
+            _ => message.skip(wire_type)?,
+        }
+    }
+    Ok(metadata)
+}
+
+/// A 32-bit varint. A larger one is cut to 32 bits by most decoders; here it is an error, because it cannot be a
+/// reference.
+#[inline]
+fn read_ref(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let start = *reader;
+    u32::try_from(reader.varint()?).map_err(|_| start.error("reference longer than 32 bits"))
+}
+
+/// Samples of one series. Ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Samples<'a> {
+    reader: Reader<'a>,
+}
+
+impl Samples<'_> {
+    #[inline]
+    fn read_sample(&mut self) -> Result<Option<Sample>, DecodeError> {
+        while let Some((number, wire_type)) = self.reader.field()? {
+            if number == 2 {
+                return read_sample(self.reader.message()?).map(Some);
+            }
+            self.reader.skip(wire_type)?;
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Samples<'_> {
+    type Item = Result<Sample, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let sample = self.read_sample().transpose();
+        if matches!(sample, Some(Err(_))) {
+            self.reader = Reader::new(&[], 0);
+        }
+        sample
+    }
+}
+
+#[inline]
+fn read_sample(mut message: Reader<'_>) -> Result<Sample, DecodeError> {
+    let mut sample = Sample {
+        timestamp_ms: 0,
+        value: 0.0,
+        start_timestamp_ms: 0,
+    };
+    while let Some((number, wire_type)) = message.field()? {
+        match (number, wire_type) {
+            (1, WireType::Fixed64) => sample.value = f64::from_bits(message.fixed64()?),
+            (2, WireType::Varint) => sample.timestamp_ms = message.varint()?.cast_signed(),
+            (3, WireType::Varint) => sample.start_timestamp_ms = message.varint()?.cast_signed(),
+            (1..=3, _) => return Err(message.error("field of a Sample with the wrong wire type")),
+            _ => message.skip(wire_type)?,
+        }
+    }
+    Ok(sample)
+}
