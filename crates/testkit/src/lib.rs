@@ -1,2 +1,15 @@
-//! Mock clock, seeded chance and faulty files for tests.
+//! Test time, test chance and files that fail: what tests hand in where a server has the real thing.
+//!
+//! - [`MockClock`] stands still until it is told otherwise.
+//! - [`Chance`] gives the same numbers for the same seed.
+//! - [`FaultyFiles`] is a file system in memory that can fail at any operation, run full, lose what was not synced
+//!   in a crash, and flip bits.
 #![forbid(unsafe_code)]
+
+mod chance;
+mod clock;
+mod faulty_files;
+
+pub use chance::Chance;
+pub use clock::MockClock;
+pub use faulty_files::{Fault, FaultyFiles};
