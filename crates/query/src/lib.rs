@@ -1,2 +1,30 @@
-//! PromQL plans as DataFusion operators over the storage.
+//! PromQL over a [`storage::Source`]: plans, operators, limits.
+//!
+//! A query is parsed, planned against the series it selects, and run as DataFusion
+//! [`ExecutionPlan`](datafusion_physical_plan::ExecutionPlan)s that are built by hand. Only this crate knows
+//! DataFusion. Read in this order: [`options`] and [`result`] are the outside; `labels` and `rows` the two shapes of
+//! data inside (labels as code columns while planning, numbers as batches while running); `plan` turns the tree into
+//! operators; `exec` holds the operators, one per file; [`engine`] runs them.
 #![forbid(unsafe_code)]
+#![expect(
+    dead_code,
+    reason = "the planner that uses the rest follows in the next commits"
+)]
+
+mod context;
+pub mod engine;
+pub mod error;
+mod labels;
+mod metadata;
+pub mod options;
+mod points;
+pub mod result;
+mod rows;
+mod run;
+mod steps;
+
+pub use engine::Engine;
+pub use error::QueryError;
+pub use labels::LabelSets;
+pub use options::{EngineOptions, QueryRequest, QueryTimes};
+pub use result::{NewestSamples, QueryResult, QueryStats, SeriesSet, Value};

@@ -1,0 +1,133 @@
+//! The limits of one running query.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::QueryError;
+
+/// Time, samples and cancellation of one query. Clones share their state.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    arrived: Instant,
+    /// Nanoseconds between arrival and start.
+    queue_nanos: AtomicU64,
+    timeout: Duration,
+    cancelled: AtomicBool,
+    samples_max: u64,
+    samples_read: AtomicU64,
+    samples_queryable: AtomicU64,
+}
+
+/// Cancels the query when it is dropped.
+#[derive(Debug)]
+pub(crate) struct CancelFlag(Limits);
+
+impl Limits {
+    /// Limits of a query that arrived at `arrived`.
+    pub(crate) fn new(arrived: Instant, timeout: Duration, samples_max: u64) -> Self {
+        Self(Arc::new(State {
+            arrived,
+            queue_nanos: AtomicU64::new(0),
+            timeout,
+            cancelled: AtomicBool::new(false),
+            samples_max,
+            samples_read: AtomicU64::new(0),
+            samples_queryable: AtomicU64::new(0),
+        }))
+    }
+
+    /// The query has its slot.
+    pub(crate) fn note_start(&self) {
+        let nanos = u64::try_from(self.0.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.queue_nanos.store(nanos, Ordering::Relaxed);
+    }
+
+    /// How long the query waited for its slot.
+    pub(crate) fn queue_time(&self) -> Duration {
+        Duration::from_nanos(self.0.queue_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Fails when the query was cancelled or has run too long. Costs about 30 ns: call it per stream, not per sample.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.0.cancelled.load(Ordering::Relaxed) {
+            return Err(QueryError::Canceled);
+        }
+        if self.0.arrived.elapsed() > self.0.timeout {
+            return Err(QueryError::Timeout {
+                stage: "expression evaluation",
+                limit: self.0.timeout,
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts samples that were loaded, and those the evaluation can see. Fails beyond the limit.
+    pub(crate) fn add_samples(&self, n_read: u64, n_queryable: u64) -> Result<(), QueryError> {
+        self.0.samples_queryable.fetch_add(n_queryable, Ordering::Relaxed);
+        let before = self.0.samples_read.fetch_add(n_read, Ordering::Relaxed);
+        if before + n_read > self.0.samples_max {
+            return Err(QueryError::TooManySamples {
+                limit: self.0.samples_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Samples loaded so far.
+    pub(crate) fn samples_read(&self) -> u64 {
+        self.0.samples_read.load(Ordering::Relaxed)
+    }
+
+    /// Samples seen so far, summed over steps.
+    pub(crate) fn samples_queryable(&self) -> u64 {
+        self.0.samples_queryable.load(Ordering::Relaxed)
+    }
+}
+
+impl CancelFlag {
+    /// A flag for these limits.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self(limits.clone())
+    }
+}
+
+impl Drop for CancelFlag {
+    fn drop(&mut self) {
+        self.0.0.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_the_flag_cancels() {
+        let limits = Limits::new(Instant::now(), Duration::from_secs(60), 10);
+        let flag = CancelFlag::new(&limits);
+        assert!(limits.check().is_ok());
+        drop(flag);
+        assert!(matches!(limits.check(), Err(QueryError::Canceled)));
+    }
+
+    #[test]
+    fn samples_are_counted_up_to_the_limit() {
+        let limits = Limits::new(Instant::now(), Duration::from_secs(60), 10);
+        assert!(limits.add_samples(10, 30).is_ok());
+        assert!(matches!(
+            limits.add_samples(1, 0),
+            Err(QueryError::TooManySamples { limit: 10 })
+        ));
+    }
+
+    #[test]
+    fn a_query_past_its_time_stops() {
+        let limits = Limits::new(Instant::now(), Duration::ZERO, 10);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(matches!(limits.check(), Err(QueryError::Timeout { .. })));
+    }
+}

@@ -1,0 +1,210 @@
+//! The engine: admission, its own threads, time limits.
+//!
+//! Queries run on a runtime of the engine, never on the caller's: a caller awaits an answer and may go away, which
+//! stops the query at the next stream or batch. At most `max_concurrent` queries run, others wait their turn.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion_execution::TaskContext;
+use datafusion_execution::config::SessionConfig;
+use datafusion_execution::memory_pool::GreedyMemoryPool;
+use datafusion_execution::runtime_env::RuntimeEnvBuilder;
+use model::{Matcher, TimeRange};
+use storage::Source;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::context::{CancelFlag, Limits};
+use crate::metadata;
+use crate::options::{EngineOptions, QueryRequest};
+use crate::result::{NewestSamples, QueryResult};
+use crate::run;
+use crate::{LabelSets, QueryError};
+
+/// Answers queries over one source.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    slots: Arc<Semaphore>,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// What every query needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) options: EngineOptions,
+    /// One for all queries: it carries the memory pool.
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Engine {
+    /// An engine over `source`, with threads of its own.
+    ///
+    /// # Errors
+    /// [`QueryError::Internal`] when the threads cannot be started.
+    pub fn new(source: Arc<dyn Source>, options: EngineOptions) -> Result<Self, QueryError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("query")
+            .enable_time()
+            .build()
+            .map_err(|error| QueryError::internal(format!("cannot start query threads: {error}")))?;
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+            .build_arc()?;
+        let task = TaskContext::default()
+            .with_session_config(SessionConfig::new())
+            .with_runtime(environment);
+        Ok(Self {
+            slots: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
+            shared: Arc::new(Shared {
+                source,
+                options,
+                task: Arc::new(task),
+            }),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.shared.options
+    }
+
+    /// Answers a query. Dropping the future stops it.
+    ///
+    /// # Errors
+    /// All variants of [`QueryError`].
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryResult, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        let timeout = request
+            .timeout
+            .map_or(shared.options.timeout, |own| own.min(shared.options.timeout));
+        self.run(timeout, |limits| async move {
+            run::query(shared, request, limits).await
+        })
+        .await
+    }
+
+    /// The label sets of all series that one of the selectors picks and that may have samples in `range`, without
+    /// repeats, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`QueryError::Storage`], [`QueryError::Timeout`].
+    pub async fn series(
+        &self,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<LabelSets, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        self.run(shared.options.timeout, |_| async move {
+            metadata::series(&*shared.source, &selectors, range, limit)
+        })
+        .await
+    }
+
+    /// The names of the labels of all series that one of the selectors picks, sorted; of all series when there is no
+    /// selector.
+    ///
+    /// # Errors
+    /// As [`Self::series`].
+    pub async fn label_names(
+        &self,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+    ) -> Result<Vec<Arc<str>>, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        self.run(shared.options.timeout, |_| async move {
+            metadata::label_names(&*shared.source, &selectors, range)
+        })
+        .await
+    }
+
+    /// The values of one label of all series that one of the selectors picks, sorted; of all series when there is no
+    /// selector.
+    ///
+    /// # Errors
+    /// As [`Self::series`].
+    pub async fn label_values(
+        &self,
+        name: String,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+    ) -> Result<Vec<Arc<str>>, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        self.run(shared.options.timeout, |_| async move {
+            metadata::label_values(&*shared.source, &name, &selectors, range)
+        })
+        .await
+    }
+
+    /// The newest sample in `range` of every series that one of the selectors picks, with its own time, sorted by
+    /// metric name and then by labels. Series whose newest sample is a staleness marker are left out.
+    ///
+    /// # Errors
+    /// As [`Self::series`].
+    pub async fn newest(
+        &self,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+    ) -> Result<NewestSamples, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        self.run(shared.options.timeout, |limits| async move {
+            metadata::newest(&*shared.source, &selectors, range, &limits)
+        })
+        .await
+    }
+
+    /// Waits for a slot and runs `work` on the engine's threads, both within `timeout`.
+    async fn run<T, F, W>(&self, timeout: Duration, work: W) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>> + Send + 'static,
+        W: FnOnce(Limits) -> F,
+    {
+        let arrived = Instant::now();
+        let slots = Arc::clone(&self.slots);
+        let limits = Limits::new(arrived, timeout, self.shared.options.max_samples);
+        let cancel = CancelFlag::new(&limits);
+        let work = work(limits.clone());
+        let task = async move {
+            let Ok(slot) = tokio::time::timeout(timeout, slots.acquire_owned()).await else {
+                return Err(QueryError::Timeout {
+                    stage: "query queue",
+                    limit: timeout,
+                });
+            };
+            let _slot = slot.map_err(|_| QueryError::Canceled)?;
+            limits.note_start();
+            match tokio::time::timeout_at((arrived + timeout).into(), work).await {
+                Ok(result) => result,
+                Err(_) => Err(QueryError::Timeout {
+                    stage: "expression evaluation",
+                    limit: timeout,
+                }),
+            }
+        };
+        let runtime = self.runtime.as_ref().expect("present until drop");
+        let result = match runtime.spawn(task).await {
+            Ok(result) => result,
+            Err(error) => Err(QueryError::internal(format!("the query stopped: {error}"))),
+        };
+        drop(cancel);
+        result
+    }
+}
+
+/// A runtime may not be dropped by waiting for it inside another one.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
