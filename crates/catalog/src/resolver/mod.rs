@@ -1,0 +1,202 @@
+//! The resolver: raw label bytes → series, without looking into them.
+//!
+//! A sender repeats the same 1 kB of labels with every sample. [`Resolver::key`] hashes those bytes as they came,
+//! and the map says which series they name, so known labels are never parsed again. Ingest threads read it all the
+//! time; it is written when a series, or a new spelling of a known one, comes up.
+//!
+//! - **Identity.** Two byte strings with equal keys are the same series to the store. 115 bits of the keyed hash
+//!   are compared: among ten million keys the chance of a single mistake is 10⁻²¹, and nobody without the secret
+//!   can raise it.
+//! - **Spellings.** The same labels in another order are another key of the same series. So that a client which
+//!   shuffles its labels cannot fill the memory, a shard that holds more than its part of
+//!   `2 × series + 65,536` keys is emptied; its keys come back one by one, each at the price of one miss.
+//! - **Size.** At most 31.25 bytes per key, 25 right after a shard has grown.
+//! - **Locks.** 16 shards, one reader-writer lock each, held for one lookup ([`Resolver::get`]) or for all shards
+//!   during a batch ([`Resolver::get_batch`]). No code of others runs under a lock.
+
+mod table;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model::SeriesRef;
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use crate::hash::HashSecret;
+use table::Table;
+
+/// The keyed hash of a series' label bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesKey(pub u128);
+
+/// A concurrent map from [`SeriesKey`] to [`SeriesRef`].
+#[derive(Debug)]
+pub struct Resolver {
+    secret: HashSecret,
+    shards: [Shard; N_SHARDS],
+    n_series: AtomicUsize,
+}
+
+const N_SHARDS: usize = 16;
+
+/// Keys that may always be held, whatever the number of series.
+const FREE_KEYS: usize = 65_536;
+
+/// Keys per series beyond [`FREE_KEYS`]: its own, and one more while a sender changes its spelling.
+const KEYS_PER_SERIES: usize = 2;
+
+/// On its own pair of cache lines, so that readers of two shards do not disturb each other.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(RwLock<Table>);
+
+impl Resolver {
+    /// An empty resolver.
+    #[must_use]
+    pub fn new(secret: HashSecret) -> Self {
+        Self {
+            secret,
+            shards: Default::default(),
+            n_series: AtomicUsize::new(0),
+        }
+    }
+
+    /// The key of a series' labels in one wire format. Bytes of different formats (remote write 1.0 messages, lists
+    /// of resolved 2.0 symbols) must not be equal by chance: the caller puts a tag byte before all but one of them.
+    #[must_use]
+    pub fn key(&self, label_bytes: &[u8]) -> SeriesKey {
+        SeriesKey(self.secret.identity(label_bytes))
+    }
+
+    /// The series of one key, if known.
+    #[must_use]
+    pub fn get(&self, key: SeriesKey) -> Option<SeriesRef> {
+        self.shard(key).0.read().get(key)
+    }
+
+    /// Looks up many keys: `found[i]` answers `keys[i]`, replacing what `found` held. Returns how many are unknown.
+    ///
+    /// The locks are taken once for the whole batch. Between them nothing orders the loads, so that the processor
+    /// waits for several memory accesses at once; a batch of hundreds costs a third of single lookups.
+    pub fn get_batch(&self, keys: &[SeriesKey], found: &mut Vec<Option<SeriesRef>>) -> usize {
+        found.clear();
+        let shards: [RwLockReadGuard<'_, Table>; N_SHARDS] =
+            std::array::from_fn(|shard_idx| self.shards[shard_idx].0.read());
+        found.extend(keys.iter().map(|&key| shards[shard_idx(key)].get(key)));
+        drop(shards);
+        found.iter().filter(|series| series.is_none()).count()
+    }
+
+    /// Remembers what a key means. A known key takes the new meaning.
+    pub fn insert(&self, key: SeriesKey, series: SeriesRef) {
+        let n_keys_max = KEYS_PER_SERIES * self.n_series.load(Ordering::Relaxed) + FREE_KEYS;
+        let mut table = self.shard(key).0.write();
+        if table.len() >= n_keys_max / N_SHARDS {
+            *table = Table::default();
+        }
+        table.insert(key, series);
+    }
+
+    /// Tells how many series the catalog has, from which the limit on keys follows.
+    pub fn set_n_series(&self, n_series: usize) {
+        self.n_series.store(n_series, Ordering::Relaxed);
+    }
+
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.read().len()).sum()
+    }
+
+    /// True when no key is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes allocated for the keys.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.read().heap_bytes()).sum()
+    }
+
+    fn shard(&self, key: SeriesKey) -> &Shard {
+        &self.shards[shard_idx(key)]
+    }
+}
+
+/// The shard of a key: its four highest bits.
+fn shard_idx(key: SeriesKey) -> usize {
+    (key.0 >> 124) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{LaneIdx, StreamId};
+
+    fn resolver() -> Resolver {
+        Resolver::new(HashSecret::from_seed(1))
+    }
+
+    fn series(number: u32) -> SeriesRef {
+        SeriesRef {
+            stream: StreamId(number / 67),
+            lane: LaneIdx((number % 67) as u16),
+        }
+    }
+
+    #[test]
+    fn every_key_finds_its_series() {
+        let resolver = resolver();
+        let keys: Vec<SeriesKey> = (0..50_000u32).map(|n| resolver.key(&n.to_le_bytes())).collect();
+        for (number, &key) in keys.iter().enumerate() {
+            assert_eq!(resolver.get(key), None);
+            resolver.insert(key, series(number as u32));
+        }
+        let mut found = vec![None; 3];
+        let unknown = resolver.key(b"other");
+        let asked: Vec<SeriesKey> = keys.iter().copied().chain([unknown]).collect();
+        assert_eq!(resolver.get_batch(&asked, &mut found), 1);
+        assert_eq!(found.len(), 50_001);
+        for (number, &key) in keys.iter().enumerate() {
+            assert_eq!(found[number], Some(series(number as u32)));
+            assert_eq!(resolver.get(key), found[number]);
+        }
+        assert_eq!(found[50_000], None);
+    }
+
+    #[test]
+    fn a_known_key_takes_a_new_meaning() {
+        let resolver = resolver();
+        let key = resolver.key(b"x");
+        resolver.insert(key, series(1));
+        resolver.insert(key, series(2));
+        assert_eq!((resolver.get(key), resolver.len()), (Some(series(2)), 1));
+    }
+
+    #[test]
+    fn spellings_without_end_do_not_fill_the_memory() {
+        let resolver = resolver();
+        resolver.set_n_series(1_000);
+        for spelling in 0..500_000u32 {
+            resolver.insert(resolver.key(&spelling.to_le_bytes()), series(1));
+            assert_eq!(
+                resolver.get(resolver.key(&spelling.to_le_bytes())),
+                Some(series(1))
+            );
+        }
+        assert!(resolver.len() <= 2 * 1_000 + 65_536, "{} keys", resolver.len());
+    }
+
+    #[test]
+    fn an_entry_takes_at_most_32_bytes() {
+        let resolver = resolver();
+        resolver.set_n_series(300_000);
+        for number in 0..300_000u32 {
+            resolver.insert(resolver.key(&number.to_le_bytes()), series(number));
+            if number > 5_000 {
+                assert!(resolver.heap_bytes() <= 32 * resolver.len(), "{number}");
+            }
+        }
+    }
+}
