@@ -1,1 +1,15 @@
-//! End-to-end tests of Meshtide.
+//! The harness of the end-to-end tests and of the benches: real processes, real HTTP, real clients.
+//!
+//! - [`process`]: start a server on a free port, wait until it is ready, read its CPU time and memory, kill it.
+//! - [`exposition`]: scrape targets; [`compare`]: are two replies one answer?
+//! - [`http`]: a blocking client.
+//! - [`peers`]: where the binaries are, and what is done when one is missing.
+//! - [`load`]: the synthetic mesh as ready remote-write requests.
+#![forbid(unsafe_code)]
+
+pub mod compare;
+pub mod exposition;
+pub mod http;
+pub mod load;
+pub mod peers;
+pub mod process;

@@ -16,6 +16,7 @@ pub mod config;
 mod control_plane;
 mod histogram;
 mod labels;
+pub mod remote_write;
 pub mod scrape;
 mod target;
 mod topology;

@@ -1,0 +1,146 @@
+//! Replay of pre-encoded remote-write requests over real HTTP.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use mesh::remote_write::{EncodedRequest, RequestEncoder, Version};
+use mesh::{Mesh, MeshConfig};
+use meshtide_tests::process::{Server, Usage};
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Label combinations of 67 series each.
+    pub n_combinations: usize,
+    /// Scrapes of every series.
+    pub n_scrapes: usize,
+    /// Protocol version.
+    pub version: Version,
+    /// Connections that send at the same time.
+    pub n_connections: usize,
+    /// Time of the last scrape, milliseconds since the epoch.
+    pub end_ms: i64,
+}
+
+/// The requests of each scrape.
+#[derive(Debug)]
+pub struct Requests {
+    scrapes: Vec<Vec<EncodedRequest>>,
+    /// Number of series.
+    pub n_series: usize,
+}
+
+/// What sending cost.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Samples in all requests.
+    pub n_samples: usize,
+    /// Time from the first request to the last acknowledgement.
+    pub wall: Duration,
+    /// The server, after the first scrape: registration of every series.
+    pub after_first: Usage,
+    /// The server, after the last acknowledgement.
+    pub after_all: Usage,
+    /// Latencies of all requests, sorted.
+    pub latencies: Vec<Duration>,
+}
+
+impl Requests {
+    /// Encodes the whole load in memory, 15 s between scrapes.
+    #[must_use]
+    pub fn encode(load: &Load) -> Self {
+        let mut mesh = Mesh::new(MeshConfig::steady_http(load.n_combinations, 42));
+        let interval_ms = mesh.scrape_interval_ms();
+        let start_ms = load.end_ms - interval_ms * load.n_scrapes as i64;
+        let mut encoder = RequestEncoder::new(load.version, 2_000);
+        let scrapes = (0..load.n_scrapes)
+            .map(|scrape| {
+                mesh.scrape_interval(start_ms + interval_ms * scrape as i64, &mut encoder);
+                encoder.finish()
+            })
+            .collect();
+        Self {
+            scrapes,
+            n_series: mesh.n_series(),
+        }
+    }
+
+    /// Sends everything, scrape after scrape.
+    ///
+    /// # Errors
+    /// If a request is not acknowledged with 2xx.
+    pub fn send(&self, server: &Server, load: &Load) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let begin = Instant::now();
+        for (scrape_idx, scrape) in self.scrapes.iter().enumerate() {
+            outcome.latencies.extend(send_scrape(scrape, server, load)?);
+            outcome.n_samples += scrape.iter().map(|request| request.n_samples).sum::<usize>();
+            if scrape_idx == 0 {
+                outcome.after_first = server.usage()?;
+            }
+        }
+        outcome.wall = begin.elapsed();
+        outcome.after_all = server.usage()?;
+        outcome.latencies.sort_unstable();
+        Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// CPU-seconds per million samples, registration of the series included.
+    #[must_use]
+    pub fn cpu_seconds_per_million(&self) -> f64 {
+        self.after_all.cpu_seconds / (self.n_samples as f64 / 1e6)
+    }
+
+    /// CPU-seconds per million samples of series that are already known.
+    #[must_use]
+    pub fn known_cpu_seconds_per_million(&self, n_series: usize) -> f64 {
+        let known = (self.n_samples - n_series).max(1);
+        (self.after_all.cpu_seconds - self.after_first.cpu_seconds) / (known as f64 / 1e6)
+    }
+
+    /// Microseconds of CPU that one new series costs beyond its first sample.
+    #[must_use]
+    pub fn new_series_us(&self, n_series: usize) -> f64 {
+        self.after_first.cpu_seconds * 1e6 / n_series as f64 - self.known_cpu_seconds_per_million(n_series)
+    }
+
+    /// The latency below which this share of requests was acknowledged.
+    #[must_use]
+    pub fn latency(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies
+            .get((last as f64 * share).round() as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Every connection takes the next request until none is left.
+fn send_scrape(scrape: &[EncodedRequest], server: &Server, load: &Load) -> Result<Vec<Duration>> {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..load.n_connections)
+            .map(|_| {
+                scope.spawn(|| -> Result<Vec<Duration>> {
+                    let client = server.client();
+                    let mut latencies = Vec::new();
+                    while let Some(request) = scrape.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let begin = Instant::now();
+                        let answer = client.post("/api/v1/write", request.headers(), &request.body)?;
+                        latencies.push(begin.elapsed());
+                        ensure!(answer.status / 100 == 2, "{} {}", answer.status, answer.text());
+                    }
+                    Ok(latencies)
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for sender in senders {
+            all.extend(sender.join().ok().context("a sender panicked")??);
+        }
+        Ok(all)
+    })
+}
