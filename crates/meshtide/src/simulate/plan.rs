@@ -12,9 +12,9 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "URL")]
     pub(crate) remote_write: String,
 
-    /// Number of services, each of one to three versions on some pods: about 4,000 series per service.
+    /// Number of services, each of one to three versions on some pods: some 10,000 series per service.
     /// 0 is Istio's bookinfo sample
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) services: usize,
 
     /// Exactly N × 67 series of steady HTTP traffic instead: no churn, no other metrics; for measuring
