@@ -151,6 +151,7 @@ fn send(client: &Client, bad: &Bad) -> Result<Answer> {
     client.post("/api/v1/write", &headers, &bad.body)
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn bad_requests(now_ms: i64) -> Vec<Bad> {
     let proto = |name, body, status, says| Bad {
         name,
