@@ -1,2 +1,32 @@
 //! Page encodings, checksums and varints: the only place that knows bit layouts.
+//!
+//! Read in this order: [`page`] is what others use, timestamps and columns in one buffer; [`mod@column`] encodes the
+//! values of one column; the private modules below it map floats to integers (`scale`), integers to deltas
+//! (`deltas`) and deltas to bits (`bits`).
+//!
+//! Every decoder takes any bytes: what does not fit is an [`Error`], never a panic, and memory stays bounded by
+//! [`page::ROWS_MAX`]. A page carries no checksum: who stores one adds it ([`checksum`]).
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::string_slice
+)]
+
+mod bits;
+pub mod checksum;
+pub mod column;
+mod deltas;
+mod error;
+pub mod page;
+pub mod presence;
+mod scale;
+pub mod varint;
+
+pub use column::ColumnReader;
+pub use error::Error;
+pub use page::{Column, PageReader, PageWriter};
+pub use presence::Presence;

@@ -47,7 +47,7 @@ impl MeshConfig {
         }
     }
 
-    /// A mesh of `n_services` with everything a real one has: some 4,000 series per service.
+    /// A mesh of `n_services` with everything a real one has: some 10,000 series per service.
     #[must_use]
     pub fn services(n_services: usize, seed: u64) -> Self {
         Self {

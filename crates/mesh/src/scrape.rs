@@ -98,6 +98,15 @@ impl Mesh {
         self.config.scrape_interval_ms
     }
 
+    /// When a target is scraped within its interval, milliseconds; changes when its pod is replaced.
+    ///
+    /// # Panics
+    /// If there is no such target.
+    #[must_use]
+    pub fn phase_ms(&self, target_idx: usize) -> i64 {
+        self.targets[target_idx].phase_ms
+    }
+
     /// Scrapes all targets once in the interval that begins at `interval_start_ms`, each at its own phase, with a
     /// jitter of a few milliseconds. Intervals must come in ascending order.
     pub fn scrape_interval(&mut self, interval_start_ms: i64, sink: &mut dyn ScrapeSink) {

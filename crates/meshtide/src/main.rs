@@ -1,3 +1,35 @@
 //! The `meshtide` command.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod clock;
+mod simulate;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use clock::SystemClock;
+
+/// The metrics store that a service mesh deserves.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send a synthetic Istio mesh by remote write, to this or any other server
+    Simulate(simulate::Plan),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    match Arguments::parse().command {
+        Command::Simulate(plan) => {
+            let stop = async { drop(tokio::signal::ctrl_c().await) };
+            simulate::run(&plan, &SystemClock, stop).await?;
+        }
+    }
+    Ok(())
+}

@@ -16,6 +16,33 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// Both in bytes. The parser refuses texts whose positions do not fit.
+    pub(crate) fn of_bytes(start: usize, end: usize) -> Self {
+        let narrow = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+        Self {
+            start: narrow(start),
+            end: narrow(end),
+        }
+    }
+
+    /// From the start of this to the end of `last`.
+    #[must_use]
+    pub fn to(self, last: Self) -> Self {
+        Self {
+            start: self.start,
+            end: last.end,
+        }
+    }
+
+    /// The part of `text` it stands for; empty when it lies outside.
+    #[must_use]
+    pub fn of(self, text: &str) -> &str {
+        let widen = |position: u32| usize::try_from(position).unwrap_or(usize::MAX);
+        text.get(widen(self.start)..widen(self.end)).unwrap_or_default()
+    }
+}
+
 /// What an expression evaluates to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueType {
@@ -57,14 +84,16 @@ pub enum ExprKind {
     Aggregate(Aggregate),
     /// `left op right`.
     Binary(Box<Binary>),
-    /// `-expr`; a plus is dropped by the parser.
+    /// `-expr`; a minus before a number is part of the number.
     Negate(Box<Expr>),
+    /// `+expr`: the same values, but no plain selector any more for functions that look for one.
+    Plus(Box<Expr>),
     /// `(expr)`; kept, so that positions and printing are right.
     Paren(Box<Expr>),
 }
 
 /// An instant vector selector, or the inner part of a range selector.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct VectorSelector {
     /// The metric name when it was written before the braces (or as a quoted name inside them); also present in
     /// `matchers`.
@@ -303,7 +332,7 @@ impl Expr {
             ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::Matrix,
             ExprKind::Call(call) => call.function.returns,
-            ExprKind::Negate(inner) | ExprKind::Paren(inner) => inner.value_type(),
+            ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => inner.value_type(),
             ExprKind::Binary(binary) => match (binary.left.value_type(), binary.right.value_type()) {
                 (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
                 _ => ValueType::Vector,
@@ -366,6 +395,22 @@ impl BinaryOp {
 }
 
 impl AggregateOp {
+    /// True when a parameter stands before the expression.
+    #[must_use]
+    pub fn has_parameter(self) -> bool {
+        use AggregateOp::{Bottomk, CountValues, LimitRatio, Limitk, Quantile, Topk};
+        matches!(
+            self,
+            Topk | Bottomk | CountValues | Quantile | Limitk | LimitRatio
+        )
+    }
+
+    /// Only with experimental functions enabled.
+    #[must_use]
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// As written in a query.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -385,6 +430,21 @@ impl AggregateOp {
             Self::Limitk => "limitk",
             Self::LimitRatio => "limit_ratio",
         }
+    }
+}
+
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Extended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        })
     }
 }
 

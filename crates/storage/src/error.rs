@@ -1,11 +1,16 @@
 //! What can go wrong in the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use catalog::CatalogError;
 
 /// An error of the store, by whose fault it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The request: a series has no metric name, or would exceed a limit of the catalog.
+    #[error("the series cannot be registered")]
+    Series(#[from] CatalogError),
     /// The environment: a file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -17,6 +22,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The environment: another process, or another store of this one, has the directory open.
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// Stored data is damaged.
     #[error("damaged data in {} at byte {offset}: {reason}", path.display())]
     Damaged {
@@ -27,13 +38,23 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Stored data is of a version that this program does not know, written by a newer one.
+    #[error("{} has format version {found}; this program reads version {known}", path.display())]
+    UnknownVersion {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u16,
+        /// The newest version this program reads.
+        known: u16,
+    },
     /// A limit: the write queue is full. Try again later.
     #[error("the write queue is full ({queued_samples} samples wait to be written)")]
     Overloaded {
         /// How many samples wait.
         queued_samples: usize,
     },
-    /// A limit of the catalog, such as its number of streams.
+    /// A limit: there is too much of something.
     #[error("too many {what}: the limit is {limit}")]
     Limit {
         /// Of what.
@@ -41,7 +62,17 @@ pub enum Error {
         /// How many there may be.
         limit: u64,
     },
-    /// The store is shutting down or its writer has failed; nothing more is accepted.
+    /// The store is shutting down or its writer has ended; nothing more is accepted.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

@@ -2,9 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod files;
 pub mod head;
 pub mod source;
+pub mod store;
+pub mod wal;
 
 pub use error::Error;
+pub use files::LocalFiles;
 pub use head::{Head, HeadConfig, HeadStats, LaneChoice, Refusal, RefusalReason};
 pub use source::{LaneBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+pub use store::{AppendOutcome, Done, Store, StoreConfig, StoreStats, Surroundings, WalStats, WalSync};
+pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport};

@@ -1,0 +1,56 @@
+//! What a store is opened with.
+
+use std::sync::Arc;
+
+use catalog::{CatalogLimits, HashSecret};
+use model::{Clock, Files};
+
+/// How a store behaves.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// When what was written is made durable.
+    pub wal_sync: WalSync,
+    /// How far behind the newest sample of its stream a sample may be, in milliseconds.
+    pub out_of_order_window_ms: i64,
+    /// Samples that may wait to be written, all requests together. What comes beyond is refused at once with
+    /// [`crate::Error::Overloaded`]. A single larger request is taken when nothing else waits.
+    pub queue_samples_max: usize,
+    /// A segment of the log is followed by the next one when it has grown to this many bytes.
+    pub segment_bytes: u64,
+    /// Limits on series and labels.
+    pub limits: CatalogLimits,
+}
+
+/// When what was written is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalSync {
+    /// Before it is acknowledged: an acknowledged sample survives a power cut.
+    Always,
+    /// Every so many milliseconds: an acknowledged sample survives the end of the process, and a power cut if it
+    /// is older than that.
+    Interval(u64),
+}
+
+/// What the store takes from the world around it.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where files are.
+    pub files: Arc<dyn Files>,
+    /// The key of the catalog's hashes: random in a server, fixed in a simulation.
+    pub secret: HashSecret,
+}
+
+/// Durable acknowledgements, an hour of lateness, a million queued samples (24 MB), segments of 64 MiB.
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            wal_sync: WalSync::Always,
+            out_of_order_window_ms: 3_600_000,
+            queue_samples_max: 1_000_000,
+            segment_bytes: 64 << 20,
+            limits: CatalogLimits::default(),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Queries over the catalog and the head.
+
+use std::sync::Arc;
+
+use catalog::{Catalog, CatalogSelection, SelectedLanes};
+use model::{LabelColumn, Matcher, TimeRange};
+use parking_lot::RwLock;
+
+use super::Store;
+use crate::{Error, Head, LaneChoice, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+
+/// Series picked from the catalog, read from the head.
+#[derive(Debug)]
+struct StoreSelection {
+    catalog: Arc<RwLock<Catalog>>,
+    head: Arc<Head>,
+    chosen: CatalogSelection,
+    streams: Vec<SelectedStream>,
+}
+
+impl Source for Store {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+        let mut chosen = self.catalog.read().select(matchers);
+        chosen.retain(|stream| self.head.may_have_samples(stream.stream, range));
+        let streams = chosen.streams().iter().map(|stream| SelectedStream {
+            first_series: stream.first_series,
+            n_lanes: stream.n_lanes,
+        });
+        Ok(Arc::new(StoreSelection {
+            streams: streams.collect(),
+            catalog: Arc::clone(&self.catalog),
+            head: Arc::clone(&self.head),
+            chosen,
+        }))
+    }
+
+    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
+        Ok(self.catalog.read().label_names())
+    }
+
+    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
+        Ok(self.catalog.read().label_values(name))
+    }
+}
+
+impl StoreSelection {
+    fn lanes(&self, stream_idx: usize) -> LaneChoice<'_> {
+        match self.chosen.lanes(stream_idx) {
+            SelectedLanes::All { n_lanes } => LaneChoice::First(n_lanes),
+            SelectedLanes::Some(lanes) => LaneChoice::List(lanes),
+        }
+    }
+}
+
+impl Selection for StoreSelection {
+    fn streams(&self) -> &[SelectedStream] {
+        &self.streams
+    }
+
+    fn n_series(&self) -> usize {
+        self.chosen.n_series()
+    }
+
+    fn label_names(&self) -> Vec<Arc<str>> {
+        self.catalog.read().selected_label_names(&self.chosen)
+    }
+
+    fn label_column(&self, name: &str) -> LabelColumn {
+        self.catalog.read().label_column(&self.chosen, name)
+    }
+
+    fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
+        let stream = self.chosen.streams()[stream_idx].stream;
+        self.head.read(stream, self.lanes(stream_idx), range, buffer)
+    }
+
+    fn read_newest(
+        &self,
+        stream_idx: usize,
+        range: TimeRange,
+        buffer: &mut NewestBuffer,
+    ) -> Result<(), Error> {
+        let stream = self.chosen.streams()[stream_idx].stream;
+        self.head
+            .read_newest(stream, self.lanes(stream_idx), range, buffer)
+    }
+}
