@@ -57,7 +57,7 @@ pub(crate) fn validate(mut message: Reader<'_>, schema: &'static Schema) -> Resu
             }
             (Some(Kind::Fixed64s), WireType::Bytes) => {
                 let packed = message.message()?;
-                if packed.whole().len() % 8 != 0 {
+                if packed.rest().len() % 8 != 0 {
                     return Err(packed.error("packed doubles that are no multiple of 8 bytes"));
                 }
             }

@@ -49,8 +49,9 @@ pub enum Entry<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct TimeSeries<'a> {
     message: Reader<'a>,
-    labels: Region,
-    samples: Region,
+    labels: Region<'a>,
+    /// Stands before the first sample, if there is one.
+    samples: Reader<'a>,
     /// Samples that [`Self::samples`] will yield.
     pub n_samples: usize,
     /// Exemplars; not decoded, their structure is sound.
@@ -60,23 +61,32 @@ pub struct TimeSeries<'a> {
 }
 
 /// Where all occurrences of one field lie in their message.
-#[derive(Debug, Clone, Copy, Default)]
-struct Region {
-    start: usize,
-    end: usize,
+#[derive(Debug, Clone, Copy)]
+struct Region<'a> {
+    /// From the first byte of the first one to the end of the message; empty when there is none.
+    start: &'a [u8],
+    /// How many bytes of the message follow the last one.
+    n_bytes_after: usize,
     /// Something else lies between them.
     scattered: bool,
 }
 
-impl Region {
-    #[inline]
-    fn add(&mut self, start: usize, end: usize) {
-        if self.end == 0 {
-            self.start = start;
-        } else if self.end != start {
+impl<'a> Region<'a> {
+    /// Adds what lies between two cursors over the message.
+    #[inline(always)]
+    fn add(&mut self, before: &Reader<'a>, after: &Reader<'a>) {
+        if self.start.is_empty() {
+            self.start = before.rest();
+        } else if self.n_bytes_after != before.rest().len() {
             self.scattered = true;
         }
-        self.end = end;
+        self.n_bytes_after = after.rest().len();
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> &'a [u8] {
+        let n_bytes = self.start.len().saturating_sub(self.n_bytes_after);
+        self.start.get(..n_bytes).unwrap_or_default()
     }
 }
 
@@ -91,6 +101,7 @@ impl<'a> Request<'a> {
         }
     }
 
+    #[inline(always)]
     fn read_entry(&mut self) -> Result<Option<Entry<'a>>, DecodeError> {
         while let Some((number, wire_type)) = self.reader.field()? {
             match number {
@@ -140,61 +151,51 @@ impl<'a> Iterator for Request<'a> {
 }
 
 impl<'a> TimeSeries<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(message: Reader<'a>) -> Result<Self, DecodeError> {
         let mut series = Self {
             message,
-            labels: Region::default(),
-            samples: Region::default(),
+            labels: Region {
+                start: &[],
+                n_bytes_after: 0,
+                scattered: false,
+            },
+            samples: message,
             n_samples: 0,
             n_exemplars: 0,
             n_histograms: 0,
         };
         let mut reader = message;
+        reader.skip_short(LABEL_TAG);
+        if reader.rest().len() < message.rest().len() {
+            series.labels.add(&message, &reader);
+        }
         loop {
-            let start = reader.position();
-            if reader.skip_short(LABEL_TAG) > 0 {
-                series.labels.add(start, reader.position());
-            }
-            let start = reader.position();
+            let before = reader;
             let Some((number, wire_type)) = reader.field()? else {
                 return Ok(series);
             };
             match number {
+                1..=4 if wire_type != WireType::Bytes => {
+                    return Err(before.error("field of a TimeSeries with the wrong wire type"));
+                }
                 1 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "TimeSeries.labels with the wrong wire type",
-                    )?;
                     reader.bytes()?;
-                    series.labels.add(start, reader.position());
+                    reader.skip_short(LABEL_TAG);
+                    series.labels.add(&before, &reader);
                 }
                 2 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "TimeSeries.samples with the wrong wire type",
-                    )?;
                     reader.bytes()?;
-                    series.samples.add(start, reader.position());
+                    if series.n_samples == 0 {
+                        series.samples = before;
+                    }
                     series.n_samples += 1;
                 }
                 3 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "TimeSeries.exemplars with the wrong wire type",
-                    )?;
                     validate(reader.message()?, &EXEMPLAR_V1)?;
                     series.n_exemplars += 1;
                 }
                 4 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "TimeSeries.histograms with the wrong wire type",
-                    )?;
                     validate(reader.message()?, &HISTOGRAM)?;
                     series.n_histograms += 1;
                 }
@@ -216,19 +217,18 @@ impl<'a> TimeSeries<'a> {
     {
         if self.labels.scattered {
             self.gather_labels(scratch);
-            return scratch;
+            scratch
+        } else {
+            self.labels.bytes()
         }
-        let region = self.labels.start..self.labels.end;
-        self.message.whole().get(region).unwrap_or_default()
     }
 
     #[cold]
     fn gather_labels(&self, scratch: &mut Vec<u8>) {
         scratch.clear();
-        let whole = self.message.whole();
         let mut reader = self.message;
         loop {
-            let start = reader.position();
+            let before = reader.rest();
             // The message was walked when this series was made, so it reads without error.
             let Ok(Some((number, wire_type))) = reader.field() else {
                 return;
@@ -237,7 +237,8 @@ impl<'a> TimeSeries<'a> {
                 return;
             }
             if number == 1 {
-                scratch.extend_from_slice(whole.get(start..reader.position()).unwrap_or_default());
+                let n_bytes = before.len() - reader.rest().len();
+                scratch.extend_from_slice(before.get(..n_bytes).unwrap_or_default());
             }
         }
     }
@@ -246,10 +247,9 @@ impl<'a> TimeSeries<'a> {
     #[must_use]
     #[inline]
     pub fn samples(&self) -> Samples<'a> {
-        let region = self.samples.start..self.samples.end;
-        let base = self.message.offset() + self.samples.start;
         Samples {
-            reader: Reader::new(self.message.whole().get(region).unwrap_or_default(), base),
+            reader: self.samples,
+            n_samples_left: self.n_samples,
         }
     }
 }
@@ -258,19 +258,7 @@ impl<'a> TimeSeries<'a> {
 #[derive(Debug, Clone)]
 pub struct Samples<'a> {
     reader: Reader<'a>,
-}
-
-impl Samples<'_> {
-    #[inline]
-    fn read_sample(&mut self) -> Result<Option<Sample>, DecodeError> {
-        while let Some((number, wire_type)) = self.reader.field()? {
-            if number == 2 {
-                return read_sample(self.reader.message()?).map(Some);
-            }
-            self.reader.skip(wire_type)?;
-        }
-        Ok(None)
-    }
+    n_samples_left: usize,
 }
 
 impl Iterator for Samples<'_> {
@@ -278,42 +266,45 @@ impl Iterator for Samples<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let sample = self.read_sample().transpose();
-        if matches!(sample, Some(Err(_))) {
-            self.reader = Reader::new(&[], 0);
+        self.n_samples_left = self.n_samples_left.checked_sub(1)?;
+        let sample = next_sample(&mut self.reader);
+        if sample.is_err() {
+            self.n_samples_left = 0;
         }
-        sample
+        Some(sample)
     }
 }
 
-#[inline]
+/// The next field 2 of a series' message, which must have one.
+#[inline(always)]
+fn next_sample(reader: &mut Reader<'_>) -> Result<Sample, DecodeError> {
+    while let Some((number, wire_type)) = reader.field()? {
+        if number == 2 {
+            return read_sample(reader.message()?);
+        }
+        reader.skip(wire_type)?;
+    }
+    Err(reader.error("TimeSeries with fewer samples than counted"))
+}
+
+#[inline(always)]
 fn read_sample(mut message: Reader<'_>) -> Result<Sample, DecodeError> {
     let mut sample = Sample {
         timestamp_ms: 0,
         value: 0.0,
     };
-    while let Some((number, wire_type)) = message.field()? {
-        match number {
-            1 => {
-                message.expect(
-                    wire_type,
-                    WireType::Fixed64,
-                    "Sample.value with the wrong wire type",
-                )?;
-                sample.value = f64::from_bits(message.fixed64()?);
-            }
-            2 => {
-                message.expect(
-                    wire_type,
-                    WireType::Varint,
-                    "Sample.timestamp with the wrong wire type",
-                )?;
-                sample.timestamp_ms = message.varint()?.cast_signed();
-            }
+    loop {
+        let before = message;
+        let Some((number, wire_type)) = message.field()? else {
+            return Ok(sample);
+        };
+        match (number, wire_type) {
+            (1, WireType::Fixed64) => sample.value = f64::from_bits(message.fixed64()?),
+            (2, WireType::Varint) => sample.timestamp_ms = message.varint()?.cast_signed(),
+            (1..=2, _) => return Err(before.error("field of a Sample with the wrong wire type")),
             _ => message.skip(wire_type)?,
         }
     }
-    Ok(sample)
 }
 
 fn read_metadata(mut message: Reader<'_>) -> Result<MetricMetadata, DecodeError> {
@@ -381,6 +372,14 @@ pub fn describe_labels(label_bytes: &[u8]) -> String {
 }
 
 fn read_pairs<'a>(label_bytes: &'a [u8], limits: &Limits) -> Result<Vec<(&'a str, &'a str)>, LabelsError> {
+    // One check for all when it passes, because what frames the texts is mostly ASCII too: a length above 127 is
+    // not, and then each text is checked alone.
+    let whole = std::str::from_utf8(label_bytes).ok();
+    let text = |content: Reader<'a>| {
+        let start = content.offset();
+        let piece = whole.and_then(|whole| whole.get(start..start + content.rest().len()));
+        piece.map_or_else(|| text(content.rest()), Ok)
+    };
     let mut pairs = Vec::with_capacity(limits.labels_per_series.min(48));
     let mut reader = Reader::new(label_bytes, 0);
     while let Some(pair) = read_label(&mut reader)? {
@@ -397,13 +396,16 @@ fn read_pairs<'a>(label_bytes: &'a [u8], limits: &Limits) -> Result<Vec<(&'a str
 /// The labels up to the first that is broken.
 fn readable_pairs(label_bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut reader = Reader::new(label_bytes, 0);
-    std::iter::from_fn(move || read_label(&mut reader).ok().flatten())
+    std::iter::from_fn(move || {
+        let (name, value) = read_label(&mut reader).ok().flatten()?;
+        Some((name.rest(), value.rest()))
+    })
 }
 
-/// A name and a value.
-type Pair<'a> = (&'a [u8], &'a [u8]);
+/// Cursors over the text of a name and of a value.
+type Pair<'a> = (Reader<'a>, Reader<'a>);
 
-#[inline]
+#[inline(always)]
 fn read_label<'a>(labels: &mut Reader<'a>) -> Result<Option<Pair<'a>>, DecodeError> {
     let Some((_, wire_type)) = labels.field()? else {
         return Ok(None);
@@ -414,20 +416,18 @@ fn read_label<'a>(labels: &mut Reader<'a>) -> Result<Option<Pair<'a>>, DecodeErr
         "TimeSeries.labels with the wrong wire type",
     )?;
     let mut label = labels.message()?;
-    let (mut name, mut value): Pair<'a> = (&[], &[]);
-    while let Some((number, wire_type)) = label.field()? {
-        match number {
-            1 | 2 => {
-                label.expect(
-                    wire_type,
-                    WireType::Bytes,
-                    "field of a Label with the wrong wire type",
-                )?;
-                let content = label.bytes()?;
-                *(if number == 1 { &mut name } else { &mut value }) = content;
-            }
+    let absent = Reader::new(&[], label.offset());
+    let (mut name, mut value) = (absent, absent);
+    loop {
+        let before = label;
+        let Some((number, wire_type)) = label.field()? else {
+            return Ok(Some((name, value)));
+        };
+        match (number, wire_type) {
+            (1, WireType::Bytes) => name = label.message()?,
+            (2, WireType::Bytes) => value = label.message()?,
+            (1 | 2, _) => return Err(before.error("field of a Label with the wrong wire type")),
             _ => label.skip(wire_type)?,
         }
     }
-    Ok(Some((name, value)))
 }

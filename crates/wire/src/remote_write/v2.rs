@@ -4,9 +4,9 @@
 //! walks the top level once, because the format does not promise that the symbols come first, and checks the
 //! symbols' UTF-8; [`Request::series`] then hands out the series.
 //!
-//! Series of different requests refer to different tables, so the numbers are no key. [`SeriesKeys`] makes one:
-//! a 128-bit hash of each symbol, once per request, and from them the key of a series by two multiplications and
-//! two additions per reference, without touching text. See there.
+//! Series of different requests refer to different tables, so the numbers are no key. [`SeriesKeys`] makes
+//! one: it hashes each symbol once per request, and from these hashes it makes the key of a series by two
+//! multiplications per label, without touching text.
 //!
 //! As in 1.0, a request can turn out to be broken half way, unknown fields are skipped, and exemplars and native
 //! histograms are checked for their structure and counted.
@@ -49,6 +49,8 @@ pub struct TimeSeries<'a> {
     message: Reader<'a>,
     label_refs: LabelRefs<'a>,
     metadata: Option<Reader<'a>>,
+    /// Stands before the first sample, if there is one.
+    samples: Reader<'a>,
     /// Samples that [`Self::samples`] will yield.
     pub n_samples: usize,
     /// Exemplars; not decoded, their structure is sound.
@@ -204,7 +206,7 @@ pub struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    #[inline]
+    #[inline(always)]
     fn read_series(&mut self) -> Result<Option<TimeSeries<'a>>, DecodeError> {
         while let Some((number, wire_type)) = self.reader.field()? {
             if number == 5 {
@@ -230,19 +232,24 @@ impl<'a> Iterator for Series<'a> {
 }
 
 impl<'a> TimeSeries<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(message: Reader<'a>) -> Result<Self, DecodeError> {
         let mut series = Self {
             message,
             label_refs: LabelRefs::Packed(Reader::new(&[], message.offset())),
             metadata: None,
+            samples: message,
             n_samples: 0,
             n_exemplars: 0,
             n_histograms: 0,
         };
         let mut n_label_fields = 0;
         let mut reader = message;
-        while let Some((number, wire_type)) = reader.field()? {
+        loop {
+            let before = reader;
+            let Some((number, wire_type)) = reader.field()? else {
+                return Ok(series);
+            };
             match (number, wire_type) {
                 (1, WireType::Bytes) if n_label_fields == 0 => {
                     series.label_refs = LabelRefs::Packed(reader.message()?);
@@ -255,6 +262,9 @@ impl<'a> TimeSeries<'a> {
                 }
                 (2, WireType::Bytes) => {
                     reader.bytes()?;
+                    if series.n_samples == 0 {
+                        series.samples = before;
+                    }
                     series.n_samples += 1;
                 }
                 (3, WireType::Bytes) => {
@@ -266,11 +276,19 @@ impl<'a> TimeSeries<'a> {
                     series.n_exemplars += 1;
                 }
                 (5, WireType::Bytes) => series.metadata = Some(reader.message()?),
-                (1..=5, _) => return Err(reader.error("field of a TimeSeries with the wrong wire type")),
+                (1..=5, _) => return Err(before.error("field of a TimeSeries with the wrong wire type")),
                 _ => reader.skip(wire_type)?,
             }
         }
-        Ok(series)
+    }
+
+    /// The references when they lie in one packed field.
+    #[inline]
+    fn packed_refs(&self) -> Option<&'a [u8]> {
+        match self.label_refs {
+            LabelRefs::Packed(packed) => Some(packed.rest()),
+            LabelRefs::Scattered => None,
+        }
     }
 
     /// Calls `visit` with each label reference, in the order of the body: name, value, name, value.
@@ -379,7 +397,10 @@ impl<'a> TimeSeries<'a> {
     #[must_use]
     #[inline]
     pub fn samples(&self) -> Samples<'a> {
-        Samples { reader: self.message }
+        Samples {
+            reader: self.samples,
+            n_samples_left: self.n_samples,
+        }
     }
 
     /// What the metric says about itself; `None` when it says nothing.
@@ -436,19 +457,7 @@ fn read_ref(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
 #[derive(Debug, Clone)]
 pub struct Samples<'a> {
     reader: Reader<'a>,
-}
-
-impl Samples<'_> {
-    #[inline]
-    fn read_sample(&mut self) -> Result<Option<Sample>, DecodeError> {
-        while let Some((number, wire_type)) = self.reader.field()? {
-            if number == 2 {
-                return read_sample(self.reader.message()?).map(Some);
-            }
-            self.reader.skip(wire_type)?;
-        }
-        Ok(None)
-    }
+    n_samples_left: usize,
 }
 
 impl Iterator for Samples<'_> {
@@ -456,29 +465,45 @@ impl Iterator for Samples<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let sample = self.read_sample().transpose();
-        if matches!(sample, Some(Err(_))) {
-            self.reader = Reader::new(&[], 0);
+        self.n_samples_left = self.n_samples_left.checked_sub(1)?;
+        let sample = next_sample(&mut self.reader);
+        if sample.is_err() {
+            self.n_samples_left = 0;
         }
-        sample
+        Some(sample)
     }
 }
 
-#[inline]
+/// The next field 2 of a series' message, which must have one.
+#[inline(always)]
+fn next_sample(reader: &mut Reader<'_>) -> Result<Sample, DecodeError> {
+    while let Some((number, wire_type)) = reader.field()? {
+        if number == 2 {
+            return read_sample(reader.message()?);
+        }
+        reader.skip(wire_type)?;
+    }
+    Err(reader.error("TimeSeries with fewer samples than counted"))
+}
+
+#[inline(always)]
 fn read_sample(mut message: Reader<'_>) -> Result<Sample, DecodeError> {
     let mut sample = Sample {
         timestamp_ms: 0,
         value: 0.0,
         start_timestamp_ms: 0,
     };
-    while let Some((number, wire_type)) = message.field()? {
+    loop {
+        let before = message;
+        let Some((number, wire_type)) = message.field()? else {
+            return Ok(sample);
+        };
         match (number, wire_type) {
             (1, WireType::Fixed64) => sample.value = f64::from_bits(message.fixed64()?),
             (2, WireType::Varint) => sample.timestamp_ms = message.varint()?.cast_signed(),
             (3, WireType::Varint) => sample.start_timestamp_ms = message.varint()?.cast_signed(),
-            (1..=3, _) => return Err(message.error("field of a Sample with the wrong wire type")),
+            (1..=3, _) => return Err(before.error("field of a Sample with the wrong wire type")),
             _ => message.skip(wire_type)?,
         }
     }
-    Ok(sample)
 }
