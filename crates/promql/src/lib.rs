@@ -16,6 +16,7 @@ mod number;
 mod options;
 pub mod parser;
 mod printer;
+pub mod script;
 mod string_literal;
 mod token;
 mod typecheck;
