@@ -136,7 +136,7 @@ impl Catalog {
             base: Arc::clone(&self.streams.metric(stream.metric).base),
         });
         let lanes = numbered().flat_map(move |(id, stream)| {
-            let lanes = (0..).map(LaneIdx).zip(stream.lanes());
+            let lanes = (0..).map(LaneIdx).zip(self.streams.lanes(stream));
             lanes.map(move |(lane, &code)| Definition::Lane {
                 stream: id,
                 lane,
@@ -156,7 +156,7 @@ impl Catalog {
         };
         let lane = stream.and_then(|stream| {
             let code = self.lane_code(name.lane)?;
-            self.streams.stream(stream).find_lane(code)
+            self.streams.find_lane(self.streams.stream(stream), code)
         });
         Place {
             entity_key,
@@ -175,7 +175,7 @@ impl Catalog {
             return Err(CatalogError::TooManyEntities { limit });
         }
         let n_lanes = match place.stream {
-            Some(stream) => self.streams.stream(stream).lanes().len(),
+            Some(stream) => self.streams.stream(stream).n_lanes(),
             None if self.streams.streams().len() >= limits.streams_max as usize => {
                 let limit = limits.streams_max;
                 return Err(CatalogError::TooManyStreams { limit });
@@ -263,12 +263,15 @@ impl Catalog {
             let kind = "stream";
             return Err(CatalogError::Undefined { kind, id: id.0 });
         };
-        match self.lane_code(name).and_then(|code| stream.find_lane(code)) {
+        match self
+            .lane_code(name)
+            .and_then(|code| self.streams.find_lane(stream, code))
+        {
             Some(found) if found == lane => return Ok(()),
             Some(_) => return Err(CatalogError::Contradiction { kind, id: lane_id }),
             None => {}
         }
-        check_next(kind, lane_id, stream.lanes().len() as u32)?;
+        check_next(kind, lane_id, stream.n_lanes() as u32)?;
         self.check_series_number()?;
         self.check_lane_is_possible(id, lane, name)?;
         self.push_lane(id, name);

@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::Catalog;
 use crate::selection::{CatalogSelection, SelectedLanes, StreamSelection};
-use crate::streams::{LaneCode, N_PARTS, Part};
+use crate::streams::{LaneCode, NameCode, Stream};
 
 impl Catalog {
     /// One label of all series of a selection. Every value but the empty one occurs.
@@ -27,7 +27,7 @@ impl Catalog {
             return LabelColumn::absent(selection.n_series());
         };
         let label = self.entities.label(label_id);
-        let mut values = LocalCodes::new(label.dictionary.len() as u32, selection, |code| {
+        let mut values = LocalCodes::new(label.dictionary.len(), selection, |code| {
             Arc::clone(label.dictionary.value(code))
         });
         let mut codes = Vec::with_capacity(selection.n_series());
@@ -90,7 +90,7 @@ impl Catalog {
     #[must_use]
     pub fn series_labels(&self, series: SeriesRef) -> Option<Labels> {
         let stream = self.streams.streams().get(series.stream.0 as usize)?;
-        let lane = stream.lanes().get(usize::from(series.lane.0))?;
+        let lane = self.streams.lanes(stream).get(usize::from(series.lane.0))?;
         let kind = lane.kind(|code| self.le_text(code));
         let base = &*self.streams.metric(stream.metric).base;
         let name = SeriesName { base, lane: kind }.metric_name();
@@ -102,15 +102,16 @@ impl Catalog {
     }
 
     fn metric_name_column(&self, selection: &CatalogSelection) -> LabelColumn {
-        let metrics = self.streams.metrics();
-        let mut values = LocalCodes::new(name_code(metrics.len() as u32, Part::Value), selection, |code| {
-            let (metric, part) = split_name_code(code);
-            Arc::from(format!("{}{}", metrics[metric].base, part.suffix()))
+        let n_codes = NameCode::count(self.streams.metrics().len());
+        let mut values = LocalCodes::new(n_codes, selection, |code| {
+            let mut name = String::new();
+            self.streams.write_name(NameCode(code), &mut name);
+            Arc::from(name)
         });
         let mut codes = Vec::with_capacity(selection.n_series());
         self.for_each_lanes(selection, |stream, lanes, is_alike| match lanes {
             _ if is_alike => codes.extend_from_within(codes.len() - stream.n_lanes as usize..),
-            lanes => codes.extend(lanes.map(|lane| values.code(name_code(stream.metric.0, lane.part())))),
+            lanes => codes.extend(lanes.map(|lane| values.code(NameCode::new(stream.metric, lane.part()).0))),
         });
         merged(values.into_column(codes))
     }
@@ -118,7 +119,7 @@ impl Catalog {
     /// `le`: the bound of a bucket, the entity's own label for every other lane.
     fn le_column(&self, selection: &CatalogSelection) -> LabelColumn {
         let label = self.entities.bucket_label();
-        let mut values = LocalCodes::new(label.dictionary.len() as u32, selection, |code| {
+        let mut values = LocalCodes::new(label.dictionary.len(), selection, |code| {
             Arc::clone(label.dictionary.value(code))
         });
         let mut own_codes = label.column.cursor();
@@ -143,18 +144,17 @@ impl Catalog {
         selection: &'a CatalogSelection,
         mut visit: impl FnMut(&StreamSelection, ChosenLanes<'a>, bool),
     ) {
-        let mut last: Option<(&StreamSelection, &[LaneCode])> = None;
-        for stream in selection.streams() {
-            let lanes = self.streams.stream(stream.stream).lanes();
-            let is_alike = last.is_some_and(|(before, before_lanes)| {
-                before.metric == stream.metric && before.chooses_like(stream) && before_lanes == lanes
+        let mut last: Option<(&StreamSelection, &Stream)> = None;
+        for selected in selection.streams() {
+            let stream = self.streams.stream(selected.stream);
+            let is_alike = last.is_some_and(|(before, before_stream)| {
+                before.metric == selected.metric
+                    && before.chooses_like(selected)
+                    && before_stream.has_lanes_of(stream)
             });
-            visit(
-                stream,
-                ChosenLanes::new(lanes, selection.lanes_of(stream)),
-                is_alike,
-            );
-            last = Some((stream, lanes));
+            let lanes = ChosenLanes::new(self.streams.lanes(stream), selection.lanes_of(selected));
+            visit(selected, lanes, is_alike);
+            last = Some((selected, stream));
         }
     }
 }
@@ -205,8 +205,7 @@ const TABLE_CODES_PER_STREAM: usize = 16;
 
 impl<F: Fn(u32) -> Arc<str>> LocalCodes<F> {
     /// For codes below `n_codes`, of which 0 is the absent label.
-    fn new(n_codes: u32, selection: &CatalogSelection, value_of: F) -> Self {
-        let n_codes = n_codes as usize;
+    fn new(n_codes: usize, selection: &CatalogSelection, value_of: F) -> Self {
         let takes_table = n_codes <= TABLE_CODES_PER_STREAM * selection.streams().len();
         Self {
             local: if takes_table {
@@ -240,16 +239,6 @@ impl<F: Fn(u32) -> Arc<str>> LocalCodes<F> {
             values: self.values,
         }
     }
-}
-
-/// A full metric name as a code; never 0.
-fn name_code(metric: u32, part: Part) -> u32 {
-    metric * N_PARTS as u32 + part as u32 + 1
-}
-
-fn split_name_code(code: u32) -> (usize, Part) {
-    let position = code as usize - 1;
-    (position / N_PARTS, Part::ALL[position % N_PARTS])
 }
 
 /// The column with equal values made one: `x_bucket` may come from the buckets of `x` and from a plain metric.

@@ -55,14 +55,16 @@ pub(crate) fn union<'a>(postings: impl Iterator<Item = &'a Postings>) -> Roaring
     rows | RoaringBitmap::from_sorted_iter(singles).unwrap_or_default()
 }
 
-/// An estimate of what a bitmap takes.
+/// What a bitmap takes, from its kinds of containers.
 pub(crate) fn bitmap_bytes(rows: &RoaringBitmap) -> usize {
-    const CONTAINER_BYTES: u64 = 48;
+    const CONTAINER_BYTES: u64 = 40;
+    const BITSET_BYTES: u64 = 8_192;
     let statistics = rows.statistics();
     let bytes = size_of::<RoaringBitmap>() as u64
         + u64::from(statistics.n_containers) * CONTAINER_BYTES
-        + statistics.n_bytes_array_containers
-        + statistics.n_bytes_bitset_containers
+        // The library counts four bytes per element of an array, which has two, and the bits of a bitset.
+        + statistics.n_bytes_array_containers / 2
+        + u64::from(statistics.n_bitset_containers) * BITSET_BYTES
         + statistics.n_bytes_run_containers;
     bytes as usize
 }

@@ -17,7 +17,7 @@ use crate::entities::LabelId;
 pub(crate) enum Subject {
     /// The dictionary of a label.
     Label(LabelId),
-    /// The full metric names: code `4 × metric + part`.
+    /// The full metric names, by [`crate::streams::NameCode`].
     MetricNames,
 }
 

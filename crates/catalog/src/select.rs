@@ -4,15 +4,16 @@
 //! buckets by their bound and every other lane by its entity's own `le`; the rest choose entities.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{BUCKET_LABEL, EntityId, LaneIdx, METRIC_NAME, Matcher, StreamId};
 
 use crate::Catalog;
 use crate::entities::EntityTable;
 use crate::matching::{PickedCodes, RowSet};
-use crate::regex_cache::{self, Subject};
+use crate::regex_cache::{self, CodeSet, Subject};
 use crate::selection::{CatalogSelection, SelectedLanes};
-use crate::streams::{LaneCode, Metric, MetricId, N_PARTS, Part, PartSet};
+use crate::streams::{LaneCode, Metric, MetricId, NameCode, Part, PartSet, Stream, StreamTable};
 
 /// The conditions on `le`.
 struct LeFilter {
@@ -20,6 +21,16 @@ struct LeFilter {
     bounds: Vec<PickedCodes>,
     /// Entities whose own `le` fits; their other lanes are picked.
     entities: RowSet,
+}
+
+/// The conditions on full metric names.
+struct NameFilter<'a> {
+    /// [`NameCode`]s by regular expression, and whether it is negative. They are tested once and cached.
+    sets: Vec<(Arc<CodeSet>, bool)>,
+    /// Matchers that only compare, which is done each time.
+    compared: Vec<&'a Matcher>,
+    streams: &'a StreamTable,
+    name: String,
 }
 
 impl Catalog {
@@ -87,48 +98,38 @@ impl Catalog {
         found.into_values().collect()
     }
 
+    /// All metrics, their full names tested.
     fn scanned_metrics(&self, matchers: &[&Matcher]) -> Vec<(MetricId, PartSet)> {
+        let mut filter = self.name_filter(matchers);
+        let metrics = self.streams.metrics_by_name().map(|(id, metric)| {
+            let parts = Part::ALL
+                .into_iter()
+                .filter(|part| metric.parts().contains(*part));
+            (id, parts.filter(|part| filter.picks(id, *part)).collect())
+        });
+        metrics.filter(|(_, parts)| *parts != PartSet::EMPTY).collect()
+    }
+
+    fn name_filter<'a>(&'a self, matchers: &[&'a Matcher]) -> NameFilter<'a> {
+        let wanted = matchers.iter().filter(|matcher| !matcher.matches_everything());
+        let (compared, scanned): (Vec<&Matcher>, Vec<&Matcher>) =
+            wanted.partition(|matcher| matcher.set_values().is_some());
         let mut name = String::new();
-        let mut full_name = |id: usize, part: Part| {
-            let metric = &self.streams.metrics()[id];
-            name.clear();
-            name.extend([&*metric.base, part.suffix()]);
-            name.clone()
-        };
-        let n_codes = self.streams.metrics().len() * N_PARTS;
-        let mut sets = Vec::new();
-        let mut direct = Vec::new();
-        for matcher in matchers.iter().filter(|matcher| !matcher.matches_everything()) {
-            if matcher.set_values().is_some() {
-                direct.push(*matcher);
-                continue;
-            }
-            let matches = |code: u32| {
-                let (id, part) = (code as usize / N_PARTS, Part::ALL[code as usize % N_PARTS]);
-                matcher.matches(&full_name(id, part)) != matcher.is_negative()
-            };
+        let sets = scanned.into_iter().map(|matcher| {
+            let n_codes = NameCode::count(self.streams.metrics().len());
             let set =
-                regex_cache::matching_codes(&self.regexes, Subject::MetricNames, matcher, n_codes, matches);
-            sets.push((set, matcher.is_negative()));
+                regex_cache::matching_codes(&self.regexes, Subject::MetricNames, matcher, n_codes, |code| {
+                    self.streams.write_name(NameCode(code), &mut name);
+                    matcher.matches(&name) != matcher.is_negative()
+                });
+            (set, matcher.is_negative())
+        });
+        NameFilter {
+            sets: sets.collect(),
+            compared,
+            streams: &self.streams,
+            name: String::new(),
         }
-        let mut picked_parts = |id: MetricId, metric: &Metric| -> PartSet {
-            let is_picked = |part: &Part| {
-                let code = id.0 * N_PARTS as u32 + *part as u32;
-                metric.parts().contains(*part)
-                    && sets
-                        .iter()
-                        .all(|(set, is_negative)| set.contains(code) != *is_negative)
-                    && direct
-                        .iter()
-                        .all(|matcher| matcher.matches(&full_name(id.0 as usize, *part)))
-            };
-            Part::ALL.into_iter().filter(is_picked).collect()
-        };
-        self.streams
-            .metrics_by_name()
-            .map(|(id, metric)| (id, picked_parts(id, metric)))
-            .filter(|(_, parts)| *parts != PartSet::EMPTY)
-            .collect()
     }
 
     fn select_metric(
@@ -145,18 +146,35 @@ impl Catalog {
             return;
         }
         let takes_all = le.bounds.is_empty() && parts.contains_all(metric.parts());
-        let mut chooser = LaneChooser::new(parts, le);
-        for_each_stream(metric, entities, |entity, stream| {
-            let lanes = self.streams.stream(stream).lanes();
+        let mut chooser = LaneChooser::new(&self.streams, parts, le);
+        for_each_stream(metric, entities, |entity, stream_id| {
+            let stream = self.streams.stream(stream_id);
             let chosen = if takes_all {
-                SelectedLanes::All { n_lanes: lanes.len() }
+                SelectedLanes::All {
+                    n_lanes: stream.n_lanes(),
+                }
             } else {
-                chooser.choose(entity, lanes)
+                chooser.choose(stream)
             };
-            if chosen != SelectedLanes::Some(&[]) && chosen != (SelectedLanes::All { n_lanes: 0 }) {
-                selection.push(stream, entity, id, chosen);
+            if !chosen.is_empty() {
+                selection.push(stream_id, entity, id, chosen);
             }
         });
+    }
+}
+
+impl NameFilter<'_> {
+    fn picks(&mut self, metric: MetricId, part: Part) -> bool {
+        let code = NameCode::new(metric, part);
+        let is_in = |(set, is_negative): &(Arc<CodeSet>, bool)| set.contains(code.0) != *is_negative;
+        if !self.sets.iter().all(is_in) {
+            return false;
+        }
+        if self.compared.is_empty() {
+            return true;
+        }
+        self.streams.write_name(code, &mut self.name);
+        self.compared.iter().all(|matcher| matcher.matches(&self.name))
     }
 }
 
@@ -194,50 +212,51 @@ fn for_each_stream(metric: &Metric, entities: &RowSet, mut visit: impl FnMut(Ent
 
 /// Chooses lanes, stream by stream of one metric. Streams with the same lanes as the one before get its choice.
 struct LaneChooser<'a> {
+    streams: &'a StreamTable,
     parts: PartSet,
     le: &'a LeFilter,
-    last_lanes: Vec<LaneCode>,
-    last_entity_fits: bool,
+    /// The stream before, and whether its entity's own `le` fitted.
+    last: Option<(&'a Stream, bool)>,
     chosen: Vec<LaneIdx>,
 }
 
 impl<'a> LaneChooser<'a> {
-    fn new(parts: PartSet, le: &'a LeFilter) -> Self {
+    fn new(streams: &'a StreamTable, parts: PartSet, le: &'a LeFilter) -> Self {
         Self {
+            streams,
             parts,
             le,
-            last_lanes: Vec::new(),
-            last_entity_fits: false,
+            last: None,
             chosen: Vec::new(),
         }
     }
 
-    fn choose(&mut self, entity: EntityId, lanes: &[LaneCode]) -> SelectedLanes<'_> {
-        let entity_fits = self.le.entities.contains(entity.0);
-        if self.last_entity_fits != entity_fits || self.last_lanes != lanes {
-            self.last_entity_fits = entity_fits;
-            self.last_lanes.clear();
-            self.last_lanes.extend_from_slice(lanes);
-            self.chosen.clear();
-            let (parts, le) = (self.parts, self.le);
-            let fits = |lane: LaneCode| {
-                let le_fits = match lane.le_code() {
-                    Some(code) => le.bounds.iter().all(|bound| bound.contains(code)),
-                    None => entity_fits,
-                };
-                parts.contains(lane.part()) && le_fits
-            };
-            let numbered = (0..).map(LaneIdx).zip(lanes);
-            self.chosen.extend(
-                numbered
-                    .filter(|(_, lane)| fits(**lane))
-                    .map(|(lane_idx, _)| lane_idx),
-            );
+    fn choose(&mut self, stream: &'a Stream) -> SelectedLanes<'_> {
+        let entity_fits = self.le.entities.contains(stream.entity.0);
+        let is_alike = self
+            .last
+            .is_some_and(|(before, before_fits)| before_fits == entity_fits && before.has_lanes_of(stream));
+        if !is_alike {
+            let lanes = (0..).map(LaneIdx).zip(self.streams.lanes(stream));
+            let fitting = lanes.filter(|(_, lane)| self.fits(**lane, entity_fits));
+            let chosen = fitting.map(|(lane_idx, _)| lane_idx).collect();
+            self.chosen = chosen;
         }
-        if self.chosen.len() == lanes.len() {
-            SelectedLanes::All { n_lanes: lanes.len() }
+        self.last = Some((stream, entity_fits));
+        if self.chosen.len() == stream.n_lanes() {
+            SelectedLanes::All {
+                n_lanes: self.chosen.len(),
+            }
         } else {
             SelectedLanes::Some(&self.chosen)
         }
+    }
+
+    fn fits(&self, lane: LaneCode, entity_fits: bool) -> bool {
+        let le_fits = match lane.le_code() {
+            Some(code) => self.le.bounds.iter().all(|bound| bound.contains(code)),
+            None => entity_fits,
+        };
+        le_fits && self.parts.contains(lane.part())
     }
 }

@@ -136,6 +136,21 @@ impl StreamSelection {
 }
 
 impl<'a> SelectedLanes<'a> {
+    /// How many lanes are chosen.
+    #[must_use]
+    pub fn len(self) -> usize {
+        match self {
+            Self::All { n_lanes } => n_lanes,
+            Self::Some(lanes) => lanes.len(),
+        }
+    }
+
+    /// True when no lane is chosen, as in no stream of a selection.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
     /// The lanes' positions in their stream.
     pub fn iter(self) -> impl Iterator<Item = LaneIdx> + 'a {
         let (n_lanes, list) = match self {

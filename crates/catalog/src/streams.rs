@@ -1,4 +1,8 @@
 //! The stream table: per base metric name its streams by entity, per stream its lanes.
+//!
+//! Streams of one metric mostly have the same lanes in the same order: what a proxy exposes first, it exposes first
+//! for everybody. The metric keeps that order once, and a stream that follows it keeps only how far it has come.
+//! A stream that departs from it (a sender that spreads series over connections) has a list of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,15 +37,17 @@ pub(crate) struct Metric {
     pub(crate) streams: BTreeMap<EntityId, StreamId>,
     /// Series by [`Part`].
     pub(crate) n_series: [u32; N_PARTS],
-    /// Lanes of its longest stream: how many the next one will have.
-    n_lanes_usual: usize,
+    /// The lanes of the stream that first went so far, in the order in which it got them.
+    lanes: Vec<LaneCode>,
 }
 
-/// The lanes of a stream, in order of first appearance. Most metrics have one, and need no allocation.
+/// The lanes of a stream, in order of first appearance.
 #[derive(Debug)]
 enum Lanes {
-    One(LaneCode),
-    List(Vec<LaneCode>),
+    /// The first so many of its metric's.
+    Shared(u16),
+    /// These, which are no prefix of its metric's.
+    Own(Vec<LaneCode>),
 }
 
 /// A lane's kind in 32 bits: its part, and for a bucket the code of its `le` in the dictionary of that label.
@@ -58,6 +64,11 @@ pub(crate) enum Part {
 }
 
 pub(crate) const N_PARTS: usize = 4;
+
+/// A full metric name: `1 + 4 × metric + part`, so that 0 can stand for no name. Two codes may be the same text, as
+/// the buckets of `x` and a metric `x_bucket` without `le`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameCode(pub(crate) u32);
 
 /// A set of [`Part`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +102,31 @@ impl StreamTable {
         &self.streams
     }
 
+    /// The lanes of a stream by [`LaneIdx`].
+    pub(crate) fn lanes<'a>(&'a self, stream: &'a Stream) -> &'a [LaneCode] {
+        match &stream.lanes {
+            Lanes::Shared(n_lanes) => &self.metric(stream.metric).lanes[..usize::from(*n_lanes)],
+            Lanes::Own(lanes) => lanes,
+        }
+    }
+
+    pub(crate) fn find_lane(&self, stream: &Stream, lane: LaneCode) -> Option<LaneIdx> {
+        let position = self
+            .lanes(stream)
+            .iter()
+            .position(|candidate| *candidate == lane)?;
+        Some(LaneIdx(position as u16))
+    }
+
+    /// Replaces `name` by a full metric name; by nothing for the code 0.
+    pub(crate) fn write_name(&self, code: NameCode, name: &mut String) {
+        name.clear();
+        if let Some((metric, part)) = code.split() {
+            name.push_str(&self.metric(metric).base);
+            name.push_str(part.suffix());
+        }
+    }
+
     pub(crate) fn n_series(&self) -> u32 {
         self.n_series
     }
@@ -106,7 +142,7 @@ impl StreamTable {
             base,
             streams: BTreeMap::new(),
             n_series: [0; N_PARTS],
-            n_lanes_usual: 0,
+            lanes: Vec::new(),
         });
         id
     }
@@ -117,7 +153,7 @@ impl StreamTable {
         self.streams.push(Stream {
             entity,
             metric,
-            lanes: Lanes::List(Vec::new()),
+            lanes: Lanes::Shared(0),
         });
         self.metrics[metric.0 as usize].streams.insert(entity, id);
         id
@@ -127,23 +163,41 @@ impl StreamTable {
     pub(crate) fn push_lane(&mut self, stream: StreamId, lane: LaneCode) -> LaneIdx {
         let stream = &mut self.streams[stream.0 as usize];
         let metric = &mut self.metrics[stream.metric.0 as usize];
-        let lane_idx = LaneIdx(stream.lanes().len() as u16);
-        stream.lanes.push(lane, metric.n_lanes_usual);
-        metric.n_lanes_usual = metric.n_lanes_usual.max(stream.lanes().len());
+        let lane_idx = match &mut stream.lanes {
+            Lanes::Own(lanes) => {
+                lanes.push(lane);
+                lanes.len() - 1
+            }
+            Lanes::Shared(n_shared) => {
+                let n_lanes = usize::from(*n_shared);
+                if n_lanes == metric.lanes.len() {
+                    metric.lanes.push(lane);
+                }
+                if metric.lanes[n_lanes] == lane {
+                    *n_shared += 1;
+                } else {
+                    let mut lanes = Vec::with_capacity(metric.lanes.len().max(n_lanes + 1));
+                    lanes.extend_from_slice(&metric.lanes[..n_lanes]);
+                    lanes.push(lane);
+                    stream.lanes = Lanes::Own(lanes);
+                }
+                n_lanes
+            }
+        };
         metric.n_series[lane.part() as usize] += 1;
         self.n_series += 1;
-        lane_idx
+        LaneIdx(lane_idx as u16)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         // A B-tree node holds up to 11 entries and is two thirds full when filled in order.
         let per_entry = size_of::<(EntityId, StreamId)>() * 3 / 2 + 2;
-        let metrics: usize = self
-            .metrics
-            .iter()
-            .map(|metric| metric.base.len() + metric.streams.len() * per_entry)
-            .sum();
-        let lanes: usize = self.streams.iter().map(|stream| stream.lanes.heap_bytes()).sum();
+        let metric_bytes = |metric: &Metric| {
+            let lanes = metric.lanes.capacity() * size_of::<LaneCode>();
+            metric.base.len() + lanes + metric.streams.len() * per_entry
+        };
+        let metrics: usize = self.metrics.iter().map(metric_bytes).sum();
+        let lanes: usize = self.streams.iter().map(Stream::heap_bytes).sum();
         metrics
             + lanes
             + self.metrics.capacity() * (size_of::<Metric>() + 2 * size_of::<Arc<str>>())
@@ -152,17 +206,28 @@ impl StreamTable {
 }
 
 impl Stream {
-    /// The lanes by [`LaneIdx`].
-    pub(crate) fn lanes(&self) -> &[LaneCode] {
+    pub(crate) fn n_lanes(&self) -> usize {
         match &self.lanes {
-            Lanes::One(lane) => std::slice::from_ref(lane),
-            Lanes::List(lanes) => lanes,
+            Lanes::Shared(n_lanes) => usize::from(*n_lanes),
+            Lanes::Own(lanes) => lanes.len(),
         }
     }
 
-    pub(crate) fn find_lane(&self, lane: LaneCode) -> Option<LaneIdx> {
-        let position = self.lanes().iter().position(|candidate| *candidate == lane)?;
-        Some(LaneIdx(position as u16))
+    /// True when another stream of the same metric has the same lanes in the same order.
+    pub(crate) fn has_lanes_of(&self, other: &Self) -> bool {
+        debug_assert_eq!(self.metric, other.metric, "shared lanes are those of one metric");
+        match (&self.lanes, &other.lanes) {
+            (Lanes::Shared(here), Lanes::Shared(there)) => here == there,
+            (Lanes::Own(here), Lanes::Own(there)) => here == there,
+            (Lanes::Shared(_), Lanes::Own(_)) | (Lanes::Own(_), Lanes::Shared(_)) => false,
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match &self.lanes {
+            Lanes::Shared(_) => 0,
+            Lanes::Own(lanes) => lanes.capacity() * size_of::<LaneCode>(),
+        }
     }
 }
 
@@ -173,27 +238,6 @@ impl Metric {
             .into_iter()
             .filter(|part| self.n_series[*part as usize] > 0)
             .collect()
-    }
-}
-
-impl Lanes {
-    fn push(&mut self, lane: LaneCode, n_lanes_usual: usize) {
-        match self {
-            Self::List(lanes) if lanes.is_empty() => *self = Self::One(lane),
-            Self::One(first) => {
-                let mut lanes = Vec::with_capacity(n_lanes_usual.max(2));
-                lanes.extend([*first, lane]);
-                *self = Self::List(lanes);
-            }
-            Self::List(lanes) => lanes.push(lane),
-        }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        match self {
-            Self::One(_) => 0,
-            Self::List(lanes) => lanes.capacity() * size_of::<LaneCode>(),
-        }
     }
 }
 
@@ -247,6 +291,23 @@ impl Part {
             Self::Bucket => LaneKind::Bucket(""),
         };
         kind.suffix()
+    }
+}
+
+impl NameCode {
+    pub(crate) fn new(metric: MetricId, part: Part) -> Self {
+        Self(1 + metric.0 * N_PARTS as u32 + part as u32)
+    }
+
+    /// How many codes there are for so many metrics, 0 included.
+    pub(crate) fn count(n_metrics: usize) -> usize {
+        1 + n_metrics * N_PARTS
+    }
+
+    fn split(self) -> Option<(MetricId, Part)> {
+        let position = self.0.checked_sub(1)?;
+        let part = Part::ALL[position as usize % N_PARTS];
+        Some((MetricId(position / N_PARTS as u32), part))
     }
 }
 

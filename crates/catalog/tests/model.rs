@@ -243,4 +243,35 @@ proptest! {
             prop_assert_eq!(everything(other), everything(&catalog));
         }
     }
+
+    #[test]
+    fn a_damaged_log_never_breaks_the_catalog(
+        population in proptest::collection::vec(any_labels(), 1..30),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..10),
+    ) {
+        let (_, mut log) = registered(&population);
+        let n_definitions = log.len();
+        for (from, to) in damage {
+            log.swap(from.index(n_definitions), to.index(n_definitions));
+        }
+        let mut catalog = empty_catalog(1);
+        for definition in &log {
+            let before = catalog.definitions().count();
+            let is_applied = catalog.apply(definition).is_ok();
+            prop_assert_eq!(catalog.definitions().count() - before, usize::from(is_applied));
+        }
+        // Whatever was let in is whole: every series is found by its own labels, and copies are equal.
+        let selection = catalog.select(&[]);
+        let all = selected(&catalog, &selection);
+        prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), catalog.n_series());
+        for labels in &all {
+            let found = catalog.find(labels).unwrap();
+            prop_assert_eq!(catalog.series_labels(found), Some(labels.clone()));
+        }
+        let mut copy = empty_catalog(2);
+        for definition in catalog.definitions() {
+            copy.apply(&definition).unwrap();
+        }
+        prop_assert!(copy.definitions().eq(catalog.definitions()));
+    }
 }
