@@ -65,7 +65,7 @@ impl Catalog {
 
     /// Finds the series with these labels, or makes it with whatever of its entity and stream is missing.
     ///
-    /// Takes about a microsecond when the entity is known; a new entity of 32 labels takes a few more.
+    /// Takes about a microsecond when the entity is known; a new entity of 32 labels takes some ten.
     ///
     /// # Errors
     /// [`CatalogError::MissingMetricName`], or the limit that the labels or the catalog would exceed.

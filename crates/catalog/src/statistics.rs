@@ -16,7 +16,7 @@ pub struct CatalogStatistics {
     pub n_streams: usize,
     /// Distinct pairs of label name and value, metric names included.
     pub n_label_pairs: usize,
-    /// Bytes allocated, estimated to a few percent.
+    /// Bytes allocated, estimated to about a tenth.
     pub heap_bytes: usize,
 }
 
@@ -60,7 +60,7 @@ impl Catalog {
         labels.map(|label| (Arc::clone(&label.name), label.dictionary.len() - 1))
     }
 
-    /// Bytes allocated, estimated to a few percent.
+    /// Bytes allocated, estimated to about a tenth.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
         self.entities.heap_bytes() + self.streams.heap_bytes() + self.regexes.lock().heap_bytes()

@@ -75,8 +75,8 @@ impl Resolver {
 
     /// Looks up many keys: `found[i]` answers `keys[i]`, replacing what `found` held. Returns how many are unknown.
     ///
-    /// The locks are taken once for the whole batch. Between them nothing orders the loads, so that the processor
-    /// waits for several memory accesses at once; a batch of hundreds costs a third of single lookups.
+    /// The locks are taken once for the whole batch, which pays from some dozens of keys on. With nothing between
+    /// the loads the processor waits for several of them at once: 17 ns per key of 335,000, against 20 one by one.
     pub fn get_batch(&self, keys: &[SeriesKey], found: &mut Vec<Option<SeriesRef>>) -> usize {
         found.clear();
         let shards: [RwLockReadGuard<'_, Table>; N_SHARDS] =
