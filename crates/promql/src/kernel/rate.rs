@@ -14,8 +14,6 @@
 //! stream and step; a lane then costs a subtraction, a comparison and a multiplication per step. Step 1 does not
 //! rescan overlapping windows: a lane is searched for drops once ([`StreamRate::lane`]).
 
-use std::ops::Range;
-
 use model::{TimeRange, TimestampMs};
 
 use super::window::{StepTimes, windows};
@@ -65,7 +63,7 @@ impl Extrapolation {
         let [first_ms, .., last_ms] = *timestamps_ms else {
             return None;
         };
-        let sampled = seconds(last_ms - first_ms);
+        let sampled = seconds_between(first_ms, last_ms);
         let gap = sampled / (timestamps_ms.len() - 1) as f64;
         let threshold = gap * 1.1;
         let cut = |distance: f64| {
@@ -75,8 +73,8 @@ impl Extrapolation {
                 distance
             }
         };
-        let to_start = cut(seconds(first_ms - range.start_ms));
-        let to_end = cut(seconds(range.end_ms - last_ms));
+        let to_start = cut(seconds_between(range.start_ms, first_ms));
+        let to_end = cut(seconds_between(last_ms, range.end_ms));
         let divisor = match kind {
             RateKind::Rate => range_seconds(range),
             RateKind::Increase | RateKind::Delta => 1.0,
@@ -146,15 +144,16 @@ fn safe_ratio(sampled: f64, to_start: f64) -> f64 {
     ratio
 }
 
+/// Wraps around instead of failing on times that are centuries of millennia apart.
 #[inline]
-fn seconds(duration_ms: i64) -> f64 {
-    duration_ms as f64 / 1000.0
+fn seconds_between(from_ms: TimestampMs, to_ms: TimestampMs) -> f64 {
+    to_ms.wrapping_sub(from_ms) as f64 / 1000.0
 }
 
 /// The length of a range as Go's `Duration.Seconds` gives it: whole seconds and the rest are added as floats.
 #[inline]
 fn range_seconds(range: TimeRange) -> f64 {
-    let range_ms = range.end_ms - range.start_ms;
+    let range_ms = range.end_ms.wrapping_sub(range.start_ms);
     (range_ms / 1000) as f64 + (range_ms % 1000 * 1_000_000) as f64 / 1e9
 }
 
@@ -324,24 +323,33 @@ pub fn instant_delta(per_second: bool, timestamps_ms: &[TimestampMs], values: &[
     let is_reset = per_second && last < previous;
     let difference = if is_reset { last } else { last - previous };
     Some(if per_second {
-        difference / seconds(last_ms - previous_ms)
+        difference / seconds_between(previous_ms, last_ms)
     } else {
         difference
     })
 }
 
-/// The rows of one lane that hold a sample: copies those rows out, for a lane that lacks some.
+/// The samples of one lane that lacks some rows of its stream, copied out.
 #[derive(Debug, Default)]
 pub struct DenseLane {
     /// The times of the samples.
     pub timestamps_ms: Vec<TimestampMs>,
     /// The values of the samples, parallel.
     pub values: Vec<f64>,
+    previous_ms: Vec<TimestampMs>,
 }
 
 impl DenseLane {
-    /// Replaces the content by the rows of a lane for which `keep` is true.
-    pub fn fill(&mut self, timestamps_ms: &[TimestampMs], values: &[f64], keep: impl Fn(usize, f64) -> bool) {
+    /// Replaces the content by the rows of a lane for which `keep(row, value)` is true; it is asked for each row in
+    /// order. Returns whether the times have changed. The lanes of a stream mostly lack the same rows, and then what
+    /// was prepared for the last lane still holds.
+    pub fn fill(
+        &mut self,
+        timestamps_ms: &[TimestampMs],
+        values: &[f64],
+        mut keep: impl FnMut(usize, f64) -> bool,
+    ) -> bool {
+        std::mem::swap(&mut self.timestamps_ms, &mut self.previous_ms);
         self.timestamps_ms.clear();
         self.values.clear();
         for (row, (&timestamp_ms, &value)) in timestamps_ms.iter().zip(values).enumerate() {
@@ -350,12 +358,7 @@ impl DenseLane {
                 self.values.push(value);
             }
         }
-    }
-
-    /// The samples of a range of rows.
-    #[must_use]
-    pub fn rows(&self, rows: Range<usize>) -> (&[TimestampMs], &[f64]) {
-        (&self.timestamps_ms[rows.clone()], &self.values[rows])
+        self.timestamps_ms != self.previous_ms
     }
 }
 

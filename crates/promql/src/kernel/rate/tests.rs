@@ -155,6 +155,31 @@ fn a_lane_with_absent_rows_is_a_mistake_of_the_caller() {
 }
 
 #[test]
+fn a_lane_that_lacks_rows_is_copied_out() {
+    let mut lane = DenseLane::default();
+    let times = [10, 20, 30, 40];
+    assert!(lane.fill(&times, &[1.0, 2.0, 3.0, 4.0], |row, value| row != 0
+        && value != 3.0));
+    assert_eq!(
+        (lane.timestamps_ms.as_slice(), lane.values.as_slice()),
+        (&[20, 40][..], &[2.0, 4.0][..])
+    );
+    assert!(!lane.fill(&times, &[0.0, 5.0, 3.0, 6.0], |row, value| row != 0
+        && value != 3.0));
+    assert_eq!(lane.values, [5.0, 6.0]);
+    assert!(lane.fill(&times, &[0.0; 4], |row, _| row < 2));
+}
+
+#[test]
+fn times_at_both_ends_of_the_calendar_are_no_reason_to_fail() {
+    let mut stream = StreamRate::new(RateKind::Rate);
+    stream.prepare(&[i64::MIN + 1, i64::MAX], StepTimes::instant(i64::MAX), i64::MAX);
+    assert_eq!(stream.present_steps().len(), 0);
+    stream.prepare(&[1, i64::MAX], StepTimes::instant(i64::MAX), i64::MAX);
+    stream.lane(&[1.0, 2.0], |_, value| assert!(value > 0.0));
+}
+
+#[test]
 fn instant_rates_use_the_last_two_samples() {
     let times = [0, 300_000, 600_000];
     assert_eq!(
@@ -249,7 +274,7 @@ proptest! {
         sampled_ms in 1_i64..10_000_000,
         to_start_ms in 1_i64..10_000_000,
     ) {
-        let (sampled, to_start) = (seconds(sampled_ms), seconds(to_start_ms));
+        let (sampled, to_start) = (seconds_between(0, sampled_ms), seconds_between(0, to_start_ms));
         let ratio = safe_ratio(sampled, to_start);
         prop_assert!(sampled * ratio >= to_start);
         prop_assert!((ratio * sampled / to_start - 1.0).abs() < 1e-12);
