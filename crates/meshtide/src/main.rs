@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod promqltest;
 mod simulate;
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Send a synthetic Istio mesh by remote write, to this or any other server
     Simulate(simulate::Plan),
+    /// Run Prometheus' test scripts against this store and engine
+    Promqltest(promqltest::Arguments),
 }
 
 #[tokio::main]
@@ -29,6 +32,11 @@ async fn main() -> Result<()> {
         Command::Simulate(plan) => {
             let stop = async { drop(tokio::signal::ctrl_c().await) };
             simulate::run(&plan, &SystemClock, stop).await?;
+        }
+        Command::Promqltest(arguments) => {
+            if !promqltest::run(&arguments).await? {
+                std::process::exit(1);
+            }
         }
     }
     Ok(())
