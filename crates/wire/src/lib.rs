@@ -24,6 +24,7 @@
 )]
 
 mod error;
+pub mod exposition;
 pub mod limits;
 mod protobuf;
 pub mod remote_write;
