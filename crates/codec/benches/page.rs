@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use codec::{Column, PageReader, PageWriter, Presence};
+use codec::{PageReader, PageWriter, Presence};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,11 +62,11 @@ impl Data {
     }
 
     fn encode<'a>(&self, writer: &'a mut PageWriter) -> &'a [u8] {
-        let columns = self.columns.iter().map(|values| Column {
-            values,
-            presence: Presence::All,
-        });
-        writer.encode(&self.timestamps_ms, columns)
+        writer.begin(&self.timestamps_ms);
+        for values in &self.columns {
+            writer.push(values, Presence::All);
+        }
+        writer.finish()
     }
 }
 

@@ -28,5 +28,5 @@ pub mod varint;
 
 pub use column::ColumnReader;
 pub use error::Error;
-pub use page::{Column, PageReader, PageWriter};
+pub use page::{PageReader, PageWriter};
 pub use presence::Presence;

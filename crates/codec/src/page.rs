@@ -21,51 +21,57 @@ pub const ROWS_MAX: usize = 1 << 16;
 /// The most columns a page can have.
 pub const COLUMNS_MAX: usize = 1 << 16;
 
-/// The values of one column, to be encoded.
-#[derive(Debug, Clone, Copy)]
-pub struct Column<'a> {
-    /// One per row; those in absent rows do not matter.
-    pub values: &'a [f64],
-    /// Which rows hold a value.
-    pub presence: Presence<'a>,
-}
-
-/// Encodes pages; keeps its allocations from page to page.
+/// Encodes pages: [`begin`](Self::begin), [`push`](Self::push) per column, [`finish`](Self::finish). Keeps its
+/// allocations from page to page.
 #[derive(Debug, Default)]
 pub struct PageWriter {
     encoder: ColumnEncoder,
+    n_rows: usize,
     body: Vec<u8>,
     ends: Vec<usize>,
     page: Vec<u8>,
 }
 
 impl PageWriter {
-    /// The bytes of a page, until the next call.
+    /// Begins a page with these timestamps; a page that was not finished is dropped.
     ///
     /// # Panics
-    /// If there are more than [`ROWS_MAX`] timestamps or [`COLUMNS_MAX`] columns, or a column has another number of
-    /// rows.
-    pub fn encode<'a>(
-        &mut self,
-        timestamps_ms: &[i64],
-        columns: impl IntoIterator<Item = Column<'a>>,
-    ) -> &[u8] {
+    /// If there are more than [`ROWS_MAX`].
+    pub fn begin(&mut self, timestamps_ms: &[i64]) {
+        assert!(
+            timestamps_ms.len() <= ROWS_MAX,
+            "a page of {} rows",
+            timestamps_ms.len()
+        );
+        self.n_rows = timestamps_ms.len();
         self.body.clear();
         self.ends.clear();
         deltas::encode(timestamps_ms, &mut self.body);
         self.ends.push(self.body.len());
-        for column in columns {
-            assert_eq!(column.values.len(), timestamps_ms.len(), "rows of a column");
-            self.encoder
-                .encode(column.values, column.presence, &mut self.body);
-            self.ends.push(self.body.len());
-        }
-        let n_columns = self.ends.len() - 1;
+    }
+
+    /// Adds the next column: a value per row, of which those in absent rows do not matter.
+    ///
+    /// # Panics
+    /// If there are not as many values as timestamps, or already [`COLUMNS_MAX`] columns.
+    pub fn push(&mut self, values: &[f64], presence: Presence<'_>) {
+        assert_eq!(values.len(), self.n_rows, "rows of a column");
         assert!(
-            timestamps_ms.len() <= ROWS_MAX && n_columns <= COLUMNS_MAX,
-            "size of a page"
+            self.ends.len() <= COLUMNS_MAX,
+            "a page of more than {COLUMNS_MAX} columns"
         );
-        self.assemble(timestamps_ms.len(), n_columns)
+        self.encoder.encode(values, presence, &mut self.body);
+        self.ends.push(self.body.len());
+    }
+
+    /// The bytes of the page.
+    ///
+    /// # Panics
+    /// If no page was begun.
+    pub fn finish(&mut self) -> &[u8] {
+        assert!(!self.ends.is_empty(), "no page was begun");
+        let n_columns = self.ends.len() - 1;
+        self.assemble(self.n_rows, n_columns)
     }
 
     fn assemble(&mut self, n_rows: usize, n_columns: usize) -> &[u8] {

@@ -10,23 +10,22 @@ const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
 type Rows = Vec<Option<u64>>;
 
 fn encode(timestamps_ms: &[i64], columns: &[Rows]) -> Vec<u8> {
-    let values: Vec<Vec<f64>> = columns
-        .iter()
-        .map(|rows| {
-            rows.iter()
-                .map(|bits| f64::from_bits(bits.unwrap_or(0xdead)))
-                .collect()
-        })
-        .collect();
-    let words: Vec<Vec<u64>> = columns.iter().map(|rows| presence_words(rows)).collect();
-    let columns = columns.iter().enumerate().map(|(column_idx, rows)| Column {
-        values: &values[column_idx],
-        presence: match rows.contains(&None) {
-            true => Presence::Rows(&words[column_idx]),
-            false => Presence::All,
-        },
-    });
-    PageWriter::default().encode(timestamps_ms, columns).to_vec()
+    let mut writer = PageWriter::default();
+    writer.begin(timestamps_ms);
+    for rows in columns {
+        let values: Vec<f64> = rows
+            .iter()
+            .map(|bits| f64::from_bits(bits.unwrap_or(0xdead)))
+            .collect();
+        let words = presence_words(rows);
+        let presence = if rows.contains(&None) {
+            Presence::Rows(&words)
+        } else {
+            Presence::All
+        };
+        writer.push(&values, presence);
+    }
+    writer.finish().to_vec()
 }
 
 fn presence_words(rows: &[Option<u64>]) -> Vec<u64> {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use catalog::CatalogError;
 
+use model::StreamId;
+
 /// An error of the store, by whose fault it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,15 @@ pub enum Error {
         found: u16,
         /// The newest version this program reads.
         known: u16,
+    },
+    /// Our bug, or bad memory: a page of the head does not decode.
+    #[error("a page of stream {} in the head does not decode", stream.0)]
+    DamagedPage {
+        /// Whose page.
+        stream: StreamId,
+        /// What is wrong with it.
+        #[source]
+        source: codec::Error,
     },
     /// A limit: the write queue is full. Try again later.
     #[error("the write queue is full ({queued_samples} samples wait to be written)")]

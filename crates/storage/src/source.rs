@@ -9,6 +9,7 @@ use std::sync::Arc;
 use model::{LabelColumn, Matcher, TimeRange, TimestampMs};
 
 use crate::Error;
+use crate::head::ReadScratch;
 
 /// Something that can be queried: the head, later the head and its blocks.
 pub trait Source: Send + Sync + fmt::Debug {
@@ -85,6 +86,8 @@ pub struct StreamBuffer {
     /// One per selected lane. Only the first `n_lanes` are meaningful: use [`Self::lanes`].
     lanes: Vec<LaneBuffer>,
     n_lanes: usize,
+    /// Of the head, while it reads.
+    pub(crate) scratch: ReadScratch,
 }
 
 /// Samples of one lane, by row of its stream.
@@ -103,6 +106,8 @@ pub struct LaneBuffer {
 pub struct NewestBuffer {
     /// One per selected lane; `None` when it has no sample in the range.
     pub samples: Vec<Option<(TimestampMs, f64)>>,
+    /// Of the head, while it reads.
+    pub(crate) scratch: ReadScratch,
 }
 
 impl StreamBuffer {
@@ -134,5 +139,16 @@ impl StreamBuffer {
     /// The timestamps and the lanes, to be filled together.
     pub fn parts_mut(&mut self) -> (&mut Vec<TimestampMs>, &mut [LaneBuffer]) {
         (&mut self.timestamps_ms, &mut self.lanes[..self.n_lanes])
+    }
+
+    /// As [`Self::parts_mut`], with the scratch.
+    pub(crate) fn parts_and_scratch_mut(
+        &mut self,
+    ) -> (&mut Vec<TimestampMs>, &mut [LaneBuffer], &mut ReadScratch) {
+        (
+            &mut self.timestamps_ms,
+            &mut self.lanes[..self.n_lanes],
+            &mut self.scratch,
+        )
     }
 }

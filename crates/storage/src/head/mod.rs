@@ -2,17 +2,37 @@
 //!
 //! One thread appends, any number of threads read. What [`Head::append`] accepts and refuses is a function of the
 //! samples it was given so far and of nothing else, so replaying the log leads to the same head.
+//!
+//! Read in this order: `stream` says where a sample goes; `raw`, `pages` and `late` are the three places; `rebuild`
+//! rewrites pages; `table` finds streams; `read` and `newest` answer queries. Bit layouts of pages are in `codec`.
+//!
+//! Limits: 2^32 streams of 2^16 lanes. 20 open rows of eight bytes per lane, then about 0.3 bytes per sample of a
+//! counter and 4 bytes per page of an idle lane, a page being 16 to 1,024 rows. A stream is locked while a sample
+//! is stored, while 16 of its rows are sealed or late samples are folded into its pages, and while a reader copies
+//! its open rows and its list of pages. Everything is kept: nothing here drops old samples yet. What will flush a
+//! window goes through the table and takes pages from the front of each stream.
 
+mod lanes;
+mod late;
+mod newest;
+mod pages;
+mod raw;
+mod read;
+mod rebuild;
 mod refusal;
 mod stats;
+mod stream;
+mod table;
 
-use std::collections::BTreeMap;
+use model::{SampleBatch, StreamId, TimeRange};
+use parking_lot::Mutex;
 
-use model::{LaneIdx, SampleBatch, StreamId, TimeRange, TimestampMs};
-use parking_lot::RwLock;
-
+pub use lanes::LaneChoice;
+pub(crate) use read::ReadScratch;
 pub use refusal::{Refusal, RefusalReason};
 pub use stats::{HeadBytes, HeadStats};
+use stream::{LaneSample, Workspace};
+use table::StreamTable;
 
 use crate::{Error, NewestBuffer, StreamBuffer};
 
@@ -31,56 +51,26 @@ impl Default for HeadConfig {
     }
 }
 
-/// Which lanes of a stream are read, in which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneChoice<'a> {
-    /// Lanes 0 .. n.
-    First(usize),
-    /// These, in this order.
-    List(&'a [LaneIdx]),
-}
-
-impl LaneChoice<'_> {
-    /// How many lanes are read.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::First(n_lanes) => *n_lanes,
-            Self::List(lanes) => lanes.len(),
-        }
-    }
-
-    /// True when no lane is read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The lanes by position, in reading order.
-    pub(crate) fn positions(&self) -> impl Iterator<Item = usize> {
-        (0..self.len()).map(|position| match self {
-            Self::First(_) => position,
-            Self::List(lanes) => usize::from(lanes[position].0),
-        })
-    }
-}
-
-type Rows = BTreeMap<TimestampMs, BTreeMap<u16, u64>>;
-
 /// The samples of all streams, in memory.
 #[derive(Debug)]
 pub struct Head {
-    config: HeadConfig,
-    streams: RwLock<Vec<Rows>>,
+    streams: StreamTable,
+    workspace: Mutex<Workspace>,
 }
 
 impl Head {
     /// An empty head.
     #[must_use]
     pub fn new(config: HeadConfig) -> Self {
+        let streams = StreamTable::new();
+        let mut workspace = Workspace {
+            out_of_order_window_ms: config.out_of_order_window_ms,
+            ..Workspace::default()
+        };
+        workspace.stats.bytes.table = streams.root_bytes();
         Self {
-            config,
-            streams: RwLock::default(),
+            streams,
+            workspace: Mutex::new(workspace),
         }
     }
 
@@ -92,34 +82,25 @@ impl Head {
     ///
     /// To be called by one thread at a time, in the order of the log.
     pub fn append(&self, batch: &SampleBatch, refused: &mut Vec<Refusal>) -> usize {
-        let mut streams = self.streams.write();
+        let mut workspace = self.workspace.lock();
         let n_refused = refused.len();
-        for sample_idx in 0..batch.len() {
-            let series = batch.series[sample_idx];
-            let timestamp_ms = batch.timestamps_ms[sample_idx];
-            let bits = batch.values[sample_idx].to_bits();
-            let stream_idx = series.stream.0 as usize;
-            if streams.len() <= stream_idx {
-                streams.resize_with(stream_idx + 1, Rows::default);
-            }
-            let rows = &mut streams[stream_idx];
-            let newest_ms = rows
-                .last_key_value()
-                .map_or(TimestampMs::MIN, |(newest, _)| *newest);
-            let oldest_accepted_ms = newest_ms.saturating_sub(self.config.out_of_order_window_ms);
-            let held = rows.get(&timestamp_ms).and_then(|row| row.get(&series.lane.0));
-            let reason = match held {
-                Some(existing) if *existing == bits => continue,
-                Some(existing) => RefusalReason::DuplicateTimestamp {
-                    existing: f64::from_bits(*existing),
-                },
-                None if timestamp_ms < oldest_accepted_ms => RefusalReason::TooOld { oldest_accepted_ms },
-                None => {
-                    rows.entry(timestamp_ms).or_default().insert(series.lane.0, bits);
-                    continue;
+        let mut sample_idx = 0;
+        while let Some(first) = batch.series.get(sample_idx) {
+            let (stream, n_bytes) = self.streams.get_or_make(first.stream);
+            workspace.stats.bytes.table += n_bytes;
+            let mut stream = stream.lock();
+            let rest = &batch.series[sample_idx..];
+            for series in rest.iter().take_while(|series| series.stream == first.stream) {
+                let sample = LaneSample {
+                    lane: series.lane.0,
+                    timestamp_ms: batch.timestamps_ms[sample_idx],
+                    bits: batch.values[sample_idx].to_bits(),
+                };
+                if let Err(reason) = stream.append(sample, &mut workspace) {
+                    refused.push(Refusal { sample_idx, reason });
                 }
-            };
-            refused.push(Refusal { sample_idx, reason });
+                sample_idx += 1;
+            }
         }
         batch.len() - (refused.len() - n_refused)
     }
@@ -137,27 +118,10 @@ impl Head {
         buffer: &mut StreamBuffer,
     ) -> Result<(), Error> {
         buffer.reset(lanes.len());
-        let streams = self.streams.read();
-        let Some(rows) = streams.get(stream.0 as usize) else {
+        let Some(slot) = self.streams.get(stream) else {
             return Ok(());
         };
-        let (timestamps_ms, lane_buffers) = buffer.parts_mut();
-        for (timestamp_ms, row) in rows
-            .iter()
-            .filter(|(timestamp_ms, _)| range.contains(**timestamp_ms))
-        {
-            for (lane, lane_buffer) in lanes.positions().zip(&mut *lane_buffers) {
-                let bits = row.get(&(lane as u16)).copied();
-                if bits.is_none() {
-                    lane_buffer.absent_rows.push(timestamps_ms.len() as u32);
-                }
-                let value = f64::from_bits(bits.unwrap_or_default());
-                lane_buffer.may_be_nan |= value.is_nan();
-                lane_buffer.values.push(value);
-            }
-            timestamps_ms.push(*timestamp_ms);
-        }
-        Ok(())
+        read::read(slot, lanes, range, buffer).map_err(|source| Error::DamagedPage { stream, source })
     }
 
     /// Reads the newest sample in `range` of some lanes of one stream, as
@@ -174,86 +138,35 @@ impl Head {
     ) -> Result<(), Error> {
         buffer.samples.clear();
         buffer.samples.resize(lanes.len(), None);
-        let streams = self.streams.read();
-        let Some(rows) = streams.get(stream.0 as usize) else {
+        let Some(slot) = self.streams.get(stream) else {
             return Ok(());
         };
-        for (timestamp_ms, row) in rows
-            .iter()
-            .filter(|(timestamp_ms, _)| range.contains(**timestamp_ms))
-        {
-            for (lane, newest) in lanes.positions().zip(&mut buffer.samples) {
-                if let Some(bits) = row.get(&(lane as u16)) {
-                    *newest = Some((*timestamp_ms, f64::from_bits(*bits)));
-                }
-            }
-        }
-        Ok(())
+        newest::read_newest(slot, lanes, range, buffer)
+            .map_err(|source| Error::DamagedPage { stream, source })
     }
 
     /// True when the stream may have samples in `range`: no sample is missed, but there may be none. Costs as
     /// much as finding the stream.
     #[must_use]
     pub fn may_have_samples(&self, stream: StreamId, range: TimeRange) -> bool {
-        let streams = self.streams.read();
-        let rows = streams.get(stream.0 as usize);
-        rows.and_then(|rows| Some((*rows.first_key_value()?.0, *rows.last_key_value()?.0)))
-            .is_some_and(|(oldest_ms, newest_ms)| range.overlaps(oldest_ms, newest_ms))
+        self.streams.get(stream).is_some_and(|slot| {
+            let stream = slot.lock();
+            !stream.is_empty() && range.overlaps(stream.oldest_ms, stream.newest_ms)
+        })
     }
 
-    /// What the head holds, as of the last append.
+    /// What the head holds, as of the last append. Waits for one that is under way.
     #[must_use]
     pub fn stats(&self) -> HeadStats {
-        let streams = self.streams.read();
-        let held = streams.iter().flatten();
-        let lanes = |rows: &Rows| {
-            rows.values()
-                .flat_map(|row| row.keys())
-                .collect::<std::collections::BTreeSet<_>>()
-                .len()
-        };
-        HeadStats {
-            n_streams: streams.iter().filter(|rows| !rows.is_empty()).count(),
-            n_series: streams.iter().map(lanes).sum(),
-            n_samples: held.clone().map(|(_, row)| row.len() as u64).sum(),
-            oldest_ms: held.clone().map(|(timestamp_ms, _)| *timestamp_ms).min(),
-            newest_ms: held.map(|(timestamp_ms, _)| *timestamp_ms).max(),
-            bytes: HeadBytes::default(),
-        }
+        self.workspace.lock().stats
+    }
+
+    /// Bytes the head has asked of the allocator.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.stats().bytes.total()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::SeriesRef;
-
-    #[test]
-    fn another_value_at_the_same_time_is_refused_and_the_first_one_stays() {
-        let head = Head::new(HeadConfig::default());
-        let series = SeriesRef {
-            stream: StreamId(1),
-            lane: LaneIdx(2),
-        };
-        let mut batch = SampleBatch::default();
-        batch.push(series, 1_000, 1.0);
-        batch.push(series, 1_000, 1.0);
-        batch.push(series, 1_000, 2.0);
-        let mut refused = Vec::new();
-        assert_eq!(head.append(&batch, &mut refused), 2);
-        let reason = RefusalReason::DuplicateTimestamp { existing: 1.0 };
-        assert_eq!(
-            refused,
-            [Refusal {
-                sample_idx: 2,
-                reason
-            }]
-        );
-        let mut newest = NewestBuffer::default();
-        let lanes = LaneChoice::List(&[LaneIdx(2), LaneIdx(0)]);
-        head.read_newest(StreamId(1), lanes, TimeRange::ALL, &mut newest)
-            .unwrap();
-        assert_eq!(newest.samples, [Some((1_000, 1.0)), None]);
-        assert_eq!(head.stats().n_samples, 1);
-    }
-}
+mod tests;

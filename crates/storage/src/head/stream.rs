@@ -1,0 +1,249 @@
+//! One stream: open rows, sealed pages, late samples.
+//!
+//! Sealed rows are older than all open ones. A sample finds its row among the open ones by timestamp; there it may
+//! also make a row, between others if it must. What belongs among the sealed rows waits in the late buffer. When
+//! the open rows are full, the oldest [`SEAL_ROWS`] become a page; the rest stay open, because the parts of one
+//! histogram arrive in different requests and the last of them is often late by a row or two.
+
+use std::ops::ControlFlow;
+
+use model::TimestampMs;
+
+use super::late::{LATE_MAX, LateSample};
+use super::pages::Sealed;
+use super::raw::{Put, RawRows};
+use super::rebuild::Rebuilder;
+use super::refusal::RefusalReason;
+use super::stats::HeadStats;
+
+/// How many rows make a page.
+const SEAL_ROWS: usize = 16;
+
+/// Why pages are taken to decode: they were encoded here and never left memory.
+const OWN_PAGE: &str = "a page of the head decodes";
+
+/// The samples of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// Timestamp of the newest row, which is an open one; 0 when there is none.
+    pub(super) newest_ms: TimestampMs,
+    /// Timestamp of the oldest sample; 0 when there is none.
+    pub(super) oldest_ms: TimestampMs,
+    pub(super) raw: RawRows,
+    pub(super) sealed: Option<Box<Sealed>>,
+}
+
+/// A sample of a stream that is already known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneSample {
+    pub(super) lane: u16,
+    pub(super) timestamp_ms: TimestampMs,
+    pub(super) bits: u64,
+}
+
+/// What the appending thread takes along from stream to stream.
+#[derive(Debug, Default)]
+pub(super) struct Workspace {
+    pub(super) out_of_order_window_ms: i64,
+    pub(super) rebuilder: Rebuilder,
+    pub(super) stats: HeadStats,
+}
+
+impl Stream {
+    pub(super) fn is_empty(&self) -> bool {
+        self.raw.n_rows() == 0
+    }
+
+    /// Stores a sample.
+    ///
+    /// # Errors
+    /// Why it was not stored.
+    #[inline]
+    pub(super) fn append(&mut self, sample: LaneSample, work: &mut Workspace) -> Result<(), RefusalReason> {
+        if sample.timestamp_ms == self.newest_ms && !self.is_empty() {
+            self.put(sample, self.raw.n_rows() - 1, work)
+        } else {
+            self.append_elsewhere(sample, work)
+        }
+    }
+
+    /// Stores a sample in an open row.
+    #[inline]
+    fn put(&mut self, sample: LaneSample, row: usize, work: &mut Workspace) -> Result<(), RefusalReason> {
+        let lane = usize::from(sample.lane);
+        if lane >= self.raw.n_lanes() {
+            self.measured(work, |stream, _| stream.raw.add_lane(lane));
+        }
+        match self.raw.put(lane, row, sample.bits) {
+            Put::New { is_first_of_lane } => {
+                work.stats.n_samples += 1;
+                work.stats.n_series += usize::from(is_first_of_lane);
+                Ok(())
+            }
+            Put::Same => Ok(()),
+            Put::Other(bits) => Err(duplicate(bits)),
+        }
+    }
+
+    #[inline(never)]
+    fn append_elsewhere(&mut self, sample: LaneSample, work: &mut Workspace) -> Result<(), RefusalReason> {
+        if self.is_empty() || sample.timestamp_ms > self.newest_ms {
+            self.push_row(sample.timestamp_ms, work);
+            return self.put(sample, self.raw.n_rows() - 1, work);
+        }
+        let row = match self.raw.find_row(sample.timestamp_ms) {
+            Ok(row) => row,
+            Err(row) => match self.insert_row(row, sample, work)? {
+                ControlFlow::Continue(row) => row,
+                ControlFlow::Break(()) => return Ok(()),
+            },
+        };
+        self.put(sample, row, work)
+    }
+
+    /// Makes the newest row.
+    fn push_row(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
+        if self.is_empty() {
+            self.oldest_ms = timestamp_ms;
+            work.stats.n_streams += 1;
+        }
+        self.note_time(timestamp_ms, work);
+        self.measured(work, |stream, work| {
+            if stream.raw.is_full() {
+                stream.seal(&mut work.rebuilder);
+            }
+            stream.raw.insert_row(stream.raw.n_rows(), timestamp_ms);
+        });
+    }
+
+    /// Makes the open row for a sample that is older than the newest row and has none, at `row`; or stores the
+    /// sample otherwise.
+    fn insert_row(
+        &mut self,
+        row: usize,
+        sample: LaneSample,
+        work: &mut Workspace,
+    ) -> Result<ControlFlow<(), usize>, RefusalReason> {
+        let timestamp_ms = sample.timestamp_ms;
+        if let Some(bits) = self.sealed_bits(sample) {
+            return if bits == sample.bits {
+                Ok(ControlFlow::Break(()))
+            } else {
+                Err(duplicate(bits))
+            };
+        }
+        let oldest_accepted_ms = self.newest_ms.saturating_sub(work.out_of_order_window_ms);
+        if row == 0 && timestamp_ms < oldest_accepted_ms {
+            return Err(RefusalReason::TooOld { oldest_accepted_ms });
+        }
+        self.note_time(timestamp_ms, work);
+        Ok(self.measured(work, |stream, work| {
+            if !stream.is_sealed(timestamp_ms) && stream.raw.is_full() {
+                stream.seal(&mut work.rebuilder);
+            }
+            if stream.is_sealed(timestamp_ms) {
+                stream.insert_late(sample, work);
+                return ControlFlow::Break(());
+            }
+            let row = stream.raw.lower_bound(timestamp_ms);
+            stream.raw.insert_row(row, timestamp_ms);
+            ControlFlow::Continue(row)
+        }))
+    }
+
+    fn insert_late(&mut self, sample: LaneSample, work: &mut Workspace) {
+        let is_first_of_lane = self.raw.mark_lane(usize::from(sample.lane));
+        work.stats.n_samples += 1;
+        work.stats.n_series += usize::from(is_first_of_lane);
+        let sealed = self.sealed.get_or_insert_default();
+        sealed.late.insert(LateSample {
+            timestamp_ms: sample.timestamp_ms,
+            lane: sample.lane,
+            bits: sample.bits,
+        });
+        if sealed.late.len() >= LATE_MAX {
+            sealed.fold_late(&mut work.rebuilder).expect(OWN_PAGE);
+        }
+    }
+
+    /// Makes a page of the oldest open rows.
+    fn seal(&mut self, rebuilder: &mut Rebuilder) {
+        let mut timestamps_ms = [0; SEAL_ROWS];
+        for (timestamp_ms, held) in timestamps_ms.iter_mut().zip(self.raw.timestamps(0..SEAL_ROWS)) {
+            *timestamp_ms = held;
+        }
+        let raw = &self.raw;
+        let lanes = (0..raw.n_lanes()).map(|lane| (raw.values(lane, 0..SEAL_ROWS), raw.held_rows(lane)));
+        let page = rebuilder.encode(&timestamps_ms, lanes);
+        self.sealed
+            .get_or_insert_default()
+            .push(page, rebuilder)
+            .expect(OWN_PAGE);
+        self.raw.drop_front(SEAL_ROWS);
+    }
+
+    /// True when a row of this time would be among the sealed ones.
+    fn is_sealed(&self, timestamp_ms: TimestampMs) -> bool {
+        self.sealed
+            .as_ref()
+            .is_some_and(|sealed| timestamp_ms <= sealed.newest_ms())
+    }
+
+    fn sealed_bits(&self, sample: LaneSample) -> Option<u64> {
+        let sealed = self
+            .sealed
+            .as_ref()
+            .filter(|sealed| sample.timestamp_ms <= sealed.newest_ms())?;
+        sealed.get(sample.timestamp_ms, sample.lane).expect(OWN_PAGE)
+    }
+
+    fn note_time(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
+        self.oldest_ms = self.oldest_ms.min(timestamp_ms);
+        self.newest_ms = if self.is_empty() {
+            timestamp_ms
+        } else {
+            self.newest_ms.max(timestamp_ms)
+        };
+        let stats = &mut work.stats;
+        stats.oldest_ms = Some(
+            stats
+                .oldest_ms
+                .map_or(timestamp_ms, |oldest_ms| oldest_ms.min(timestamp_ms)),
+        );
+        stats.newest_ms = Some(
+            stats
+                .newest_ms
+                .map_or(timestamp_ms, |newest_ms| newest_ms.max(timestamp_ms)),
+        );
+    }
+
+    /// Does something that may allocate or free, and keeps the books.
+    fn measured<T>(
+        &mut self,
+        work: &mut Workspace,
+        change: impl FnOnce(&mut Self, &mut Workspace) -> T,
+    ) -> T {
+        let (raw, pages, late) = self.heap_bytes();
+        let result = change(self, work);
+        let now = self.heap_bytes();
+        let bytes = &mut work.stats.bytes;
+        bytes.raw = bytes.raw + now.0 - raw;
+        bytes.pages = bytes.pages + now.1 - pages;
+        bytes.late = bytes.late + now.2 - late;
+        result
+    }
+
+    /// Bytes of open rows, pages, late samples.
+    pub(super) fn heap_bytes(&self) -> (usize, usize, usize) {
+        let sealed = self.sealed.as_ref();
+        let pages = sealed.map_or(0, |sealed| sealed.page_bytes());
+        let late = sealed.map_or(0, |sealed| sealed.late.heap_bytes());
+        (self.raw.heap_bytes(), pages, late)
+    }
+}
+
+fn duplicate(bits: u64) -> RefusalReason {
+    RefusalReason::DuplicateTimestamp {
+        existing: f64::from_bits(bits),
+    }
+}

@@ -1,0 +1,112 @@
+//! The streams by id.
+//!
+//! Ids are dense, so a stream is found by position: segments of [`SEGMENT_LEN`] streams hang in a directory of
+//! two levels and come into being with the first of their streams. Nothing moves and nothing is ever removed, so
+//! looking up takes no lock, and a stray id costs one segment and one directory page, about 80 kB.
+
+use std::sync::OnceLock;
+
+use model::StreamId;
+use parking_lot::Mutex;
+
+use super::stream::Stream;
+
+const SEGMENT_LEN: usize = 1 << 10;
+const DIRECTORY_LEN: usize = 1 << 10;
+const ROOT_LEN: usize = 1 << 12;
+
+/// One cache line: appending a sample touches this line and the values.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Slot(Mutex<Stream>);
+
+type Segment = Box<[Slot]>;
+type Directory = Box<[OnceLock<Segment>]>;
+
+/// All streams of a head.
+#[derive(Debug)]
+pub(super) struct StreamTable {
+    root: Box<[OnceLock<Directory>]>,
+}
+
+impl StreamTable {
+    pub(super) fn new() -> Self {
+        Self {
+            root: (0..ROOT_LEN).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The stream, unless no stream of its segment was ever made.
+    pub(super) fn get(&self, stream: StreamId) -> Option<&Mutex<Stream>> {
+        let place = Place::of(stream);
+        let segment = self.root[place.root].get()?[place.directory].get()?;
+        Some(&segment[place.segment].0)
+    }
+
+    /// The stream, and the bytes that had to be allocated to have it.
+    pub(super) fn get_or_make(&self, stream: StreamId) -> (&Mutex<Stream>, usize) {
+        if let Some(found) = self.get(stream) {
+            return (found, 0);
+        }
+        let place = Place::of(stream);
+        let mut n_bytes = 0;
+        let directory = self.root[place.root].get_or_init(|| {
+            n_bytes += DIRECTORY_LEN * size_of::<OnceLock<Segment>>();
+            (0..DIRECTORY_LEN).map(|_| OnceLock::new()).collect()
+        });
+        let segment = directory[place.directory].get_or_init(|| {
+            n_bytes += SEGMENT_LEN * size_of::<Slot>();
+            (0..SEGMENT_LEN).map(|_| Slot::default()).collect()
+        });
+        (&segment[place.segment].0, n_bytes)
+    }
+
+    /// Bytes of the root.
+    pub(super) fn root_bytes(&self) -> usize {
+        size_of_val(&*self.root)
+    }
+}
+
+/// Where a stream is, by level.
+struct Place {
+    root: usize,
+    directory: usize,
+    segment: usize,
+}
+
+impl Place {
+    fn of(stream: StreamId) -> Self {
+        let stream_idx = stream.0 as usize;
+        Self {
+            root: stream_idx / (SEGMENT_LEN * DIRECTORY_LEN),
+            directory: stream_idx / SEGMENT_LEN % DIRECTORY_LEN,
+            segment: stream_idx % SEGMENT_LEN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_one_cache_line() {
+        assert_eq!(size_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn every_id_has_its_own_place() {
+        let table = StreamTable::new();
+        let ids = [0, 1, 1023, 1024, 1 << 20, u32::MAX - 1, u32::MAX].map(StreamId);
+        for (position, id) in ids.into_iter().enumerate() {
+            let (stream, _) = table.get_or_make(id);
+            assert!(stream.lock().is_empty());
+            stream.lock().newest_ms = position as i64;
+        }
+        for (position, id) in ids.into_iter().enumerate() {
+            assert_eq!(table.get(id).unwrap().lock().newest_ms, position as i64);
+            assert_eq!(table.get_or_make(id).1, 0);
+        }
+        assert!(table.get(StreamId(1 << 30)).is_none());
+    }
+}
