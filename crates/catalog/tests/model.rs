@@ -200,6 +200,28 @@ proptest! {
     }
 
     #[test]
+    fn streams_can_be_left_out_of_a_selection(
+        population in proptest::collection::vec(any_labels(), 0..40),
+        matchers in proptest::collection::vec(any_matcher(), 0..3),
+        refused in proptest::collection::btree_set(0u32..20, 0..10),
+    ) {
+        let (catalog, _) = registered(&population);
+        let all = catalog.select(&matchers);
+        let mut retained = all.clone();
+        retained.retain(|stream| !refused.contains(&stream.stream.0));
+        let kept_streams = all.streams().iter().filter(|stream| !refused.contains(&stream.stream.0));
+        let expected: Vec<Labels> = kept_streams
+            .flat_map(|stream| {
+                let first = stream.first_series as usize;
+                selected(&catalog, &all)[first..first + stream.n_lanes as usize].to_vec()
+            })
+            .collect();
+        let series = selected(&catalog, &retained);
+        prop_assert_eq!(&series, &expected);
+        check_columns(&catalog, &retained, &series);
+    }
+
+    #[test]
     fn names_and_values_are_those_of_all_series(
         population in proptest::collection::vec(any_labels(), 0..40),
     ) {

@@ -94,6 +94,24 @@ fn a_histogram_shares_entity_and_stream() {
 }
 
 #[test]
+fn label_sets_of_equal_concatenated_text_are_different_entities() {
+    let mut catalog = with_limits(CatalogLimits::default());
+    let alike: [&[(&str, &str)]; 4] = [
+        &[("a", "bcd"), ("__name__", "x")],
+        &[("ab", "cd"), ("__name__", "x")],
+        &[("a", "b"), ("c", "d"), ("__name__", "x")],
+        &[("abcd", "x"), ("__name__", "x")],
+    ];
+    for pairs in alike {
+        assert_eq!(
+            catalog.register(&labels(pairs)).unwrap().created.len(),
+            3,
+            "{pairs:?}"
+        );
+    }
+}
+
+#[test]
 fn series_without_a_metric_name_are_refused() {
     check_refusal(
         CatalogLimits::default(),

@@ -189,6 +189,43 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_differ_in_one_bit_are_different() {
+        let resolver = resolver();
+        let key = resolver.key(b"x");
+        resolver.insert(key, series(1));
+        let is_kept = |bit: &u32| *bit != 96 && !(112..124).contains(bit);
+        for bit in (0..128).filter(is_kept) {
+            assert_eq!(resolver.get(SeriesKey(key.0 ^ (1 << bit))), None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn readers_see_only_what_was_written() {
+        const N_KEYS: u32 = 20_000;
+        let resolver = &resolver();
+        let key_of = |number: u32| resolver.key(&number.to_le_bytes());
+        std::thread::scope(|scope| {
+            for first in [0, 1] {
+                let write = move |number| resolver.insert(key_of(number), series(number));
+                scope.spawn(move || (first..N_KEYS).step_by(2).for_each(write));
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let keys: Vec<SeriesKey> = (0..N_KEYS).map(key_of).collect();
+                    let mut found = Vec::new();
+                    while resolver.get_batch(&keys, &mut found) > 0 {
+                        let numbered = (0..N_KEYS).zip(&found);
+                        for (number, found) in numbered.filter(|(_, found)| found.is_some()) {
+                            assert_eq!(*found, Some(series(number)));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(resolver.len(), N_KEYS as usize);
+    }
+
+    #[test]
     fn an_entry_takes_at_most_32_bytes() {
         let resolver = resolver();
         resolver.set_n_series(300_000);
