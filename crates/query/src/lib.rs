@@ -11,17 +11,19 @@
     reason = "the planner that uses the rest follows in the next commits"
 )]
 
+mod annotations;
 mod context;
 pub mod engine;
 pub mod error;
+mod exec;
 mod labels;
 mod metadata;
 pub mod options;
+mod plan;
 mod points;
 pub mod result;
 mod rows;
 mod run;
-mod steps;
 
 pub use engine::Engine;
 pub use error::QueryError;

@@ -19,7 +19,7 @@ pub(crate) fn series(
 ) -> Result<LabelSets, QueryError> {
     let mut tables = Vec::new();
     for matchers in selectors {
-        tables.push(SeriesTable::of_selection(source.select(matchers, range)?));
+        tables.push(SeriesTable::of_selection(source.select(matchers, range)?, None));
     }
     let Some(union) = tables.into_iter().reduce(|union, table| union.concat(&table)) else {
         return Ok(LabelSets::default());
@@ -93,7 +93,7 @@ pub(crate) fn newest(
             limits.add_samples(u64::from(stream.n_lanes), 0)?;
             samples.extend_from_slice(&buffer.samples);
         }
-        let table = SeriesTable::of_selection(Arc::clone(&selection));
+        let table = SeriesTable::of_selection(Arc::clone(&selection), None);
         union = Some(union.map_or_else(|| table.clone(), |union| union.concat(&table)));
     }
     let Some(union) = union else {

@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use model::TimestampMs;
-
-use crate::steps::Steps;
+use promql::kernel::window::StepTimes;
 
 /// The points of the series of a result, by position.
 #[derive(Debug)]
@@ -12,8 +11,8 @@ pub(crate) enum Points {
     /// At most one per step; absent ones are [`crate::rows::ABSENT`].
     Stepped {
         /// The times.
-        steps: Steps,
-        /// One row of `steps.n` values per series.
+        steps: StepTimes,
+        /// One row of `steps.n_steps` values per series.
         values: Vec<f64>,
     },
     /// Samples with times of their own: `m[5m]`.
@@ -38,12 +37,12 @@ impl Points {
     pub(crate) fn of_series(&self, series_idx: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
         match self {
             Self::Stepped { steps, values } => {
-                let row = &values[series_idx * steps.n..(series_idx + 1) * steps.n];
+                let row = &values[series_idx * steps.n_steps..(series_idx + 1) * steps.n_steps];
                 let points = row.iter().enumerate();
                 Either::First(
                     points
                         .filter(|(_, value)| !crate::rows::is_absent(**value))
-                        .map(|(step, &value)| (steps.time_ms(step), value)),
+                        .map(|(step, &value)| (steps.at(step), value)),
                 )
             }
             Self::Raw {

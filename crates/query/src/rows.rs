@@ -83,6 +83,11 @@ impl<'a> Rows<'a> {
         })
     }
 
+    /// How many values a row has.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.n_steps
+    }
+
     /// Each row: its series and its values, absent ones included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &'a [f64])> + use<'a> {
         self.series

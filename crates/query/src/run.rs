@@ -1,12 +1,25 @@
 //! One query from text to result.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use promql::ast::{Expr, ExprKind, ValueType};
+use promql::kernel::window::StepTimes;
+use promql::{ParseOptions, QueryTiming};
 
 use crate::QueryError;
+use crate::annotations::Annotations;
 use crate::context::Limits;
 use crate::engine::Shared;
-use crate::options::QueryRequest;
-use crate::result::QueryResult;
+use crate::exec::collect::collect;
+use crate::exec::samples::{Samples, for_each_sample};
+use crate::labels::{LabelSets, SeriesTable};
+use crate::options::{EngineOptions, QueryRequest, QueryTimes};
+use crate::plan::{Frame, Planner, Vector};
+use crate::points::Points;
+use crate::result::{QueryResult, QueryStats, SeriesSet, Value};
+use crate::rows::Rows;
 
 /// Parses, plans, runs and assembles.
 pub(crate) async fn query(
@@ -14,11 +27,249 @@ pub(crate) async fn query(
     request: QueryRequest,
     limits: Limits,
 ) -> Result<QueryResult, QueryError> {
-    limits.check()?;
-    Err(QueryError::execution(format!(
-        "evaluation of {} is not supported yet (source {:?}, {} samples)",
-        request.text,
-        shared.source,
-        limits.samples_read()
-    )))
+    let begun = Instant::now();
+    let expr = parse(&request.text, &shared.options)?;
+    let steps = steps_of(request.times)?;
+    let planner = Planner {
+        annotations: Annotations::default(),
+        lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),
+        start_ms: steps.first_ms,
+        end_ms: match request.times {
+            QueryTimes::Instant { time_ms } => time_ms,
+            QueryTimes::Range { end_ms, .. } => end_ms,
+        },
+        timing: timing_of(request.times),
+        shared,
+        limits,
+    };
+    let is_instant = matches!(request.times, QueryTimes::Instant { .. });
+    let mut running = Running {
+        planner,
+        is_instant,
+        frame: Frame::new(steps),
+        limit: request.limit.unwrap_or(usize::MAX),
+        begun,
+        stats: QueryStats::default(),
+        is_truncated: false,
+    };
+    let value = running.value(&expr).await?;
+    Ok(running.finish(value, &request.text))
+}
+
+fn parse(text: &str, options: &EngineOptions) -> Result<Expr, QueryError> {
+    let parse_options = if options.experimental {
+        ParseOptions::ALL
+    } else {
+        ParseOptions::default()
+    };
+    promql::parse(text, &parse_options).map_err(|error| QueryError::Parse {
+        message: error.to_string(),
+    })
+}
+
+fn steps_of(times: QueryTimes) -> Result<StepTimes, QueryError> {
+    let steps = match times {
+        QueryTimes::Instant { time_ms } => return Ok(StepTimes::instant(time_ms)),
+        QueryTimes::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => crate::plan::steps_between(start_ms, end_ms, step_ms),
+    };
+    if steps.step_ms <= 0 || i32::try_from(steps.n_steps).is_err() {
+        return Err(QueryError::execution("the step does not fit the range"));
+    }
+    Ok(steps)
+}
+
+fn timing_of(times: QueryTimes) -> QueryTiming {
+    match times {
+        QueryTimes::Instant { .. } => QueryTiming::default(),
+        QueryTimes::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => QueryTiming {
+            step_ms,
+            range_ms: end_ms.saturating_sub(start_ms),
+        },
+    }
+}
+
+/// A query being answered.
+struct Running {
+    planner: Planner,
+    is_instant: bool,
+    frame: Frame,
+    limit: usize,
+    begun: Instant,
+    stats: QueryStats,
+    is_truncated: bool,
+}
+
+impl Running {
+    async fn value(&mut self, expr: &Expr) -> Result<Value, QueryError> {
+        match expr.value_type() {
+            ValueType::Scalar => self.scalar(expr).await,
+            ValueType::String => match &expr.unparenthesized().kind {
+                ExprKind::String(text) => Ok(Value::String {
+                    timestamp_ms: self.frame.steps.first_ms,
+                    text: text.clone(),
+                }),
+                _ => Err(QueryError::internal("a text that is no literal")),
+            },
+            ValueType::Vector => {
+                let frame = self.frame.clone();
+                let vector = self.planner.vector(expr, &frame).await?;
+                let is_instant = self.is_instant;
+                let series = self.series_of(vector, &frame, !is_instant).await?;
+                Ok(if is_instant {
+                    Value::Vector(series)
+                } else {
+                    Value::Matrix(series)
+                })
+            }
+            ValueType::Matrix => self.matrix(expr).await.map(Value::Matrix),
+        }
+    }
+
+    async fn scalar(&mut self, expr: &Expr) -> Result<Value, QueryError> {
+        let values = self.planner.scalar_per_step(expr, &self.frame).await?;
+        self.stats.eval_time = self.begun.elapsed();
+        if let ([value], true) = (&*values, self.is_instant) {
+            return Ok(Value::Scalar {
+                timestamp_ms: self.frame.steps.first_ms,
+                value: *value,
+            });
+        }
+        Ok(Value::Matrix(SeriesSet {
+            labels: LabelSets::of_table(&SeriesTable::unlabelled(usize::from(!values.is_empty()))),
+            points: Points::Stepped {
+                steps: self.frame.steps,
+                values: values.to_vec(),
+            },
+        }))
+    }
+
+    /// A range vector as it is; only an instant query may ask for it.
+    async fn matrix(&mut self, expr: &Expr) -> Result<SeriesSet, QueryError> {
+        match &expr.unparenthesized().kind {
+            ExprKind::Subquery(subquery) => {
+                let frame = self.planner.whole_subquery_frame(subquery, &self.frame)?;
+                let vector = self.planner.vector(&subquery.expr, &frame).await?;
+                self.series_of(vector, &frame, true).await
+            }
+            ExprKind::Range(range) => {
+                let (selection, window) = self.planner.range_selection(range, &self.frame)?;
+                self.stats.prepare_time = self.begun.elapsed();
+                let plan = Samples::plan(Arc::clone(&selection), window, self.planner.limits.clone());
+                let collected = collect(&plan, &self.planner.shared.task).await?;
+                self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
+                let table = SeriesTable::of_selection(selection, None);
+                self.raw_series(&table, &collected.batches)
+            }
+            _ => Err(QueryError::internal("an expression that is no range vector")),
+        }
+    }
+
+    /// Runs a planned vector and assembles its series, sorted by labels or in the order they come.
+    async fn series_of(
+        &mut self,
+        vector: Vector,
+        frame: &Frame,
+        is_sorted: bool,
+    ) -> Result<SeriesSet, QueryError> {
+        let vector = Planner::finish_names(vector, frame);
+        self.stats.prepare_time = self.begun.elapsed();
+        let collected = collect(&vector.plan, &self.planner.shared.task).await?;
+        self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
+        let mut found: Vec<(u32, &[f64])> = Vec::new();
+        for batch in &collected.batches {
+            found.extend(Rows::of(batch)?.iter());
+        }
+        let rows: Vec<u32> = found.iter().map(|(series_idx, _)| *series_idx).collect();
+        let (labels, order) = self.labels_of(&vector.table, rows, is_sorted);
+        let n_values = order.len() * frame.steps.n_steps;
+        let mut values = Vec::with_capacity(n_values);
+        for &position in &order {
+            values.extend_from_slice(found[position as usize].1);
+        }
+        Ok(SeriesSet {
+            labels,
+            points: Points::Stepped {
+                steps: frame.steps,
+                values,
+            },
+        })
+    }
+
+    fn raw_series(&mut self, table: &SeriesTable, batches: &[RecordBatch]) -> Result<SeriesSet, QueryError> {
+        let (mut rows, mut ranges) = (Vec::new(), Vec::new());
+        let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+        for batch in batches {
+            for_each_sample(batch, |series_idx, timestamp_ms, value| {
+                if rows.last() != Some(&series_idx) {
+                    rows.push(series_idx);
+                    ranges.push(values.len()..values.len());
+                }
+                timestamps_ms.push(timestamp_ms);
+                values.push(value);
+                if let Some(range) = ranges.last_mut() {
+                    range.end = values.len();
+                }
+            })?;
+        }
+        let (labels, order) = self.labels_of(table, rows, true);
+        Ok(SeriesSet {
+            labels,
+            points: Points::Raw {
+                ranges: order
+                    .iter()
+                    .map(|&position| ranges[position as usize].clone())
+                    .collect(),
+                timestamps_ms,
+                values,
+            },
+        })
+    }
+
+    /// The label sets of the series at `rows`, and the order they are given in as positions of `rows`.
+    fn labels_of(&mut self, table: &SeriesTable, rows: Vec<u32>, is_sorted: bool) -> (LabelSets, Vec<u32>) {
+        let begun = Instant::now();
+        let labels = LabelSets::of_table(&table.take(rows, true));
+        let mut order = if is_sorted {
+            labels.sorted_order()
+        } else {
+            (0..).take(labels.n_series()).collect()
+        };
+        self.is_truncated = order.len() > self.limit;
+        order.truncate(self.limit);
+        let labels = if is_sorted || self.is_truncated {
+            labels.take(&order)
+        } else {
+            labels
+        };
+        self.stats.sort_time = begun.elapsed();
+        (labels, order)
+    }
+
+    fn finish(self, value: Value, text: &str) -> QueryResult {
+        let (mut warnings, infos) = self.planner.annotations.texts(text);
+        if self.is_truncated {
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        let limits = &self.planner.limits;
+        let stats = QueryStats {
+            samples_read: limits.samples_read(),
+            samples_queryable: limits.samples_queryable(),
+            queue_time: limits.queue_time(),
+            ..self.stats
+        };
+        QueryResult {
+            value,
+            warnings,
+            infos,
+            stats,
+        }
+    }
 }

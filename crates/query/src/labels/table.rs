@@ -30,35 +30,31 @@ struct Inner {
 enum Origin {
     /// The series have no label at all.
     Unlabelled,
-    Selection(Arc<dyn Selection>),
+    Selection {
+        selection: Arc<dyn Selection>,
+        metric_name: Option<Text>,
+    },
     /// Some series of another table, in any order.
-    Taken {
-        base: SeriesTable,
-        rows: Vec<u32>,
-    },
+    Taken { base: SeriesTable, rows: Vec<u32> },
     /// Only these labels.
-    Kept {
-        base: SeriesTable,
-        names: Vec<Text>,
-    },
+    Kept { base: SeriesTable, names: Vec<Text> },
     /// All but these labels.
-    Removed {
-        base: SeriesTable,
-        names: Vec<Text>,
-    },
+    Removed { base: SeriesTable, names: Vec<Text> },
     /// One label replaced; its column is in the cache from the start.
-    Set {
-        base: SeriesTable,
-        name: Text,
-    },
+    Set { base: SeriesTable, name: Text },
     /// The series of one table and then those of another.
     Concat(SeriesTable, SeriesTable),
 }
 
 impl SeriesTable {
-    /// The series of a selection, which are distinct.
-    pub(crate) fn of_selection(selection: Arc<dyn Selection>) -> Self {
-        Self::new(selection.n_series(), Origin::Selection(selection), true)
+    /// The series of a selection, which are distinct. `metric_name` is given if they are known to have only one.
+    pub(crate) fn of_selection(selection: Arc<dyn Selection>, metric_name: Option<&str>) -> Self {
+        let n_series = selection.n_series();
+        let origin = Origin::Selection {
+            selection,
+            metric_name: metric_name.map(Text::from),
+        };
+        Self::new(n_series, origin, true)
     }
 
     /// `n_series` series without labels.
@@ -93,25 +89,45 @@ impl SeriesTable {
         Self::new(n_series, origin, distinct)
     }
 
-    /// With these labels only. `distinct` promises that the label sets stay distinct.
-    pub(crate) fn keep(&self, names: &[impl AsRef<str>], distinct: bool) -> Self {
+    /// With these labels only.
+    pub(crate) fn keep(&self, names: &[impl AsRef<str>]) -> Self {
         let origin = Origin::Kept {
             base: self.clone(),
             names: texts(names),
         };
-        Self::new(self.n_series(), origin, distinct)
+        Self::new(self.n_series(), origin, false)
     }
 
     /// Without these labels.
     pub(crate) fn remove(&self, names: &[impl AsRef<str>]) -> Self {
         let names = texts(names);
         // A label with one value for all does not tell series apart.
-        let distinct = self.0.distinct && names.iter().all(|name| self.column(name).is_constant());
+        let distinct = self.0.distinct && names.iter().all(|name| self.is_constant(name));
         let origin = Origin::Removed {
             base: self.clone(),
             names,
         };
         Self::new(self.n_series(), origin, distinct)
+    }
+
+    /// The same with the promise that no two series have the same labels.
+    pub(crate) fn assume_distinct(&self) -> Self {
+        let origin = Origin::Removed {
+            base: self.clone(),
+            names: Vec::new(),
+        };
+        Self::new(self.n_series(), origin, true)
+    }
+
+    /// True when all series have the same value of the label or all lack it.
+    fn is_constant(&self, name: &str) -> bool {
+        match &self.0.origin {
+            Origin::Unlabelled => true,
+            Origin::Selection {
+                metric_name: Some(_), ..
+            } if name == METRIC_NAME => true,
+            _ => self.column(name).is_constant(),
+        }
     }
 
     /// With one label set anew.
@@ -154,7 +170,15 @@ impl SeriesTable {
         let absent = || Arc::new(Column::absent(self.n_series()));
         match &self.0.origin {
             Origin::Unlabelled => absent(),
-            Origin::Selection(selection) => Arc::new(selection.label_column(name).into()),
+            Origin::Selection {
+                selection,
+                metric_name,
+            } => match metric_name {
+                Some(metric_name) if name == METRIC_NAME => {
+                    Arc::new(Column::constant(self.n_series(), metric_name))
+                }
+                _ => Arc::new(selection.label_column(name).into()),
+            },
             Origin::Taken { base, rows } => Arc::new(base.column(name).take(rows)),
             Origin::Kept { base, names } if has(names, name) => base.column(name),
             Origin::Removed { base, names } if !has(names, name) => base.column(name),
@@ -168,7 +192,7 @@ impl SeriesTable {
     pub(crate) fn label_names(&self) -> Vec<Text> {
         match &self.0.origin {
             Origin::Unlabelled => Vec::new(),
-            Origin::Selection(selection) => selection.label_names(),
+            Origin::Selection { selection, .. } => selection.label_names(),
             Origin::Taken { base, .. } => base.label_names(),
             Origin::Kept { base, names } => {
                 let mut kept = base.label_names();

@@ -1,0 +1,221 @@
+//! From the samples of one series to one value per step.
+//!
+//! Series that share their timestamps, as the lanes of a stream do, share the search for windows and, for `rate` and
+//! its kin, the extrapolation: [`LaneEvaluator::prepare`] does that once. A series that lacks samples of its stream, or
+//! has staleness markers, is copied out and treated as a stream of its own.
+
+use std::ops::Range;
+
+use model::{TimeRange, TimestampMs, is_stale_nan};
+use promql::kernel::range::{RangeFunction, RangeFunctionError};
+use promql::kernel::rate::{DenseLane, RateKind, StreamRate};
+use promql::kernel::window::{StepTimes, Window, windows};
+
+use crate::QueryError;
+use crate::rows::ABSENT;
+
+/// What is computed from the samples of a series, and for which steps.
+#[derive(Debug)]
+pub(crate) struct LaneFunction {
+    /// What.
+    pub(crate) kind: LaneFunctionKind,
+    /// How far each step looks back: the lookback of an instant selector or the range of a window.
+    pub(crate) window_ms: i64,
+    /// When the expression is evaluated.
+    pub(crate) evaluation: StepTimes,
+    /// Where each step looks: the same with offset and `@` applied.
+    pub(crate) times: StepTimes,
+}
+
+/// The kinds of function.
+#[derive(Debug)]
+pub(crate) enum LaneFunctionKind {
+    /// The newest sample, if it is no staleness marker.
+    Newest,
+    /// Its time in seconds.
+    NewestTime,
+    /// `rate`, `increase` or `delta`.
+    Rate(RateKind),
+    /// Another function of a window: of each step, or one for all steps. An error only counts where there are samples.
+    Window(Vec<Result<RangeFunction, RangeFunctionError>>),
+}
+
+/// Evaluates one series after the other. Keeps its buffers.
+#[derive(Debug)]
+pub(crate) struct LaneEvaluator {
+    /// The windows of the prepared timestamps.
+    windows: Vec<Range<usize>>,
+    /// The windows of a series of its own.
+    own_windows: Vec<Range<usize>>,
+    own: DenseLane,
+    rates: Option<Rates>,
+    row: Vec<f64>,
+}
+
+#[derive(Debug)]
+struct Rates {
+    shared: StreamRate,
+    own: StreamRate,
+}
+
+impl LaneFunction {
+    /// The samples that all steps together look at.
+    pub(crate) fn range(&self) -> TimeRange {
+        self.times.covered(self.window_ms)
+    }
+
+    /// True for an instant selector.
+    pub(crate) fn is_newest(&self) -> bool {
+        matches!(self.kind, LaneFunctionKind::Newest | LaneFunctionKind::NewestTime)
+    }
+
+    /// True when all steps look at the newest sample of the same window.
+    pub(crate) fn is_single_newest(&self) -> bool {
+        self.is_newest() && (self.times.n_steps == 1 || self.times.step_ms == 0)
+    }
+
+    /// What a newest sample that is no staleness marker comes to.
+    pub(crate) fn of_newest(&self, timestamp_ms: TimestampMs, value: f64) -> f64 {
+        match self.kind {
+            LaneFunctionKind::NewestTime => seconds(timestamp_ms),
+            _ => value,
+        }
+    }
+
+    /// True when a sample is to be left out before windows are looked at. To an instant selector a staleness marker is
+    /// the sample that ends the series; a window skips it.
+    fn skips(&self, value: f64) -> bool {
+        is_stale_nan(value) && !self.is_newest()
+    }
+}
+
+impl LaneEvaluator {
+    /// An evaluator with empty buffers.
+    pub(crate) fn new(function: &LaneFunction) -> Self {
+        let rates = match function.kind {
+            LaneFunctionKind::Rate(kind) => Some(Rates {
+                shared: StreamRate::new(kind),
+                own: StreamRate::new(kind),
+            }),
+            _ => None,
+        };
+        Self {
+            windows: Vec::new(),
+            own_windows: Vec::new(),
+            own: DenseLane::default(),
+            rates,
+            row: vec![ABSENT; function.evaluation.n_steps],
+        }
+    }
+
+    /// Looks at the timestamps that the next series share. Returns the number of samples in all windows.
+    pub(crate) fn prepare(&mut self, function: &LaneFunction, timestamps_ms: &[TimestampMs]) -> usize {
+        let windows = windows(timestamps_ms, function.times, function.window_ms);
+        self.windows.clear();
+        self.windows.extend(windows);
+        if let Some(rates) = &mut self.rates {
+            rates
+                .shared
+                .prepare(timestamps_ms, function.times, function.window_ms);
+        }
+        self.windows.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    /// The row of a series with a sample at every prepared timestamp. Fails where a function of a window does.
+    pub(crate) fn shared(
+        &mut self,
+        function: &LaneFunction,
+        timestamps_ms: &[TimestampMs],
+        values: &[f64],
+    ) -> Result<&[f64], QueryError> {
+        self.row.fill(ABSENT);
+        match &mut self.rates {
+            Some(rates) => rates.shared.lane_into(values, &mut self.row),
+            None => evaluate(function, timestamps_ms, values, &self.windows, &mut self.row)?,
+        }
+        Ok(&self.row)
+    }
+
+    /// The row of a series that has samples at some of the timestamps: where `is_present(row)`, which is asked for each
+    /// row in order. Also gives the number of samples in all windows.
+    pub(crate) fn own(
+        &mut self,
+        function: &LaneFunction,
+        timestamps_ms: &[TimestampMs],
+        values: &[f64],
+        mut is_present: impl FnMut(usize) -> bool,
+    ) -> Result<(&[f64], usize), QueryError> {
+        self.row.fill(ABSENT);
+        let keep = std::cell::RefCell::new(|row, value| is_present(row) && !function.skips(value));
+        self.own.fill(timestamps_ms, values, |row, value| {
+            (keep.borrow_mut())(row, value)
+        });
+        let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);
+        self.own_windows.clear();
+        self.own_windows
+            .extend(windows(timestamps_ms, function.times, function.window_ms));
+        let n_in_windows = self.own_windows.iter().map(ExactSizeIterator::len).sum();
+        match &mut self.rates {
+            Some(rates) => {
+                rates
+                    .own
+                    .prepare(timestamps_ms, function.times, function.window_ms);
+                rates.own.lane_into(values, &mut self.row);
+            }
+            None => evaluate(function, timestamps_ms, values, &self.own_windows, &mut self.row)?,
+        }
+        Ok((&self.row, n_in_windows))
+    }
+}
+
+/// One value per step from the samples of one series; steps without one are left alone.
+fn evaluate(
+    function: &LaneFunction,
+    timestamps_ms: &[TimestampMs],
+    values: &[f64],
+    windows: &[Range<usize>],
+    row: &mut [f64],
+) -> Result<(), QueryError> {
+    let steps = windows.iter().zip(row).enumerate();
+    let steps = steps.filter(|(_, (rows, _))| !rows.is_empty());
+    match &function.kind {
+        LaneFunctionKind::Newest => {
+            for (_, (rows, value)) in steps {
+                // A staleness marker has the bits of an absent value, which is what it means here.
+                *value = values[rows.end - 1];
+            }
+        }
+        LaneFunctionKind::NewestTime => {
+            for (_, (rows, value)) in steps {
+                if !is_stale_nan(values[rows.end - 1]) {
+                    *value = seconds(timestamps_ms[rows.end - 1]);
+                }
+            }
+        }
+        LaneFunctionKind::Window(functions) => {
+            for (step, (rows, value)) in steps {
+                let range = TimeRange::ending_at(function.times.at(step), function.window_ms);
+                let evaluation_ms = function.evaluation.at(step);
+                let window = Window::of_rows(timestamps_ms, values, rows.clone(), range, evaluation_ms);
+                *value = of_step(functions, step)?.evaluate(&window).unwrap_or(ABSENT);
+            }
+        }
+        LaneFunctionKind::Rate(_) => return Err(QueryError::internal("rates are computed per stream")),
+    }
+    Ok(())
+}
+
+fn of_step(
+    functions: &[Result<RangeFunction, RangeFunctionError>],
+    step: usize,
+) -> Result<RangeFunction, QueryError> {
+    let function = match functions {
+        [only] => *only,
+        _ => functions[step],
+    };
+    function.map_err(|error| QueryError::execution(error.to_string()))
+}
+
+fn seconds(timestamp_ms: TimestampMs) -> f64 {
+    timestamp_ms as f64 / 1000.0
+}

@@ -1,0 +1,197 @@
+//! Reading a selector: samples of one stream in, one row of values per series out.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::is_stale_nan;
+use promql::annotation::Annotation;
+use promql::ast::Span;
+use storage::{LaneBuffer, NewestBuffer, Selection, StreamBuffer};
+
+use super::lane::{LaneEvaluator, LaneFunction};
+use crate::QueryError;
+use crate::annotations::Annotations;
+use crate::context::Limits;
+use crate::labels::Column;
+use crate::rows::{ABSENT, is_absent};
+
+/// A selector and what is computed from each of its series.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    /// The series.
+    pub(crate) selection: Arc<dyn Selection>,
+    /// What is computed.
+    pub(crate) function: LaneFunction,
+    /// Told of series that give a value, if somebody wants to know.
+    pub(crate) watch: Option<Watch>,
+    /// Time and samples.
+    pub(crate) limits: Limits,
+}
+
+/// Notes which metric names had a value, for the annotation that a rate of them may be no rate.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// The metric names.
+    names: Arc<Column>,
+    /// By code: true once noted, or if there is nothing to say.
+    noted: Vec<AtomicBool>,
+    annotations: Annotations,
+    span: Span,
+}
+
+/// Reads the streams of a leaf one after the other.
+#[derive(Debug)]
+pub(crate) struct LeafReader {
+    leaf: Arc<Leaf>,
+    buffer: StreamBuffer,
+    newest: NewestBuffer,
+    evaluator: LaneEvaluator,
+    /// A row that is the same at all steps.
+    row: Vec<f64>,
+}
+
+impl LeafReader {
+    /// A reader with empty buffers.
+    pub(crate) fn new(leaf: Arc<Leaf>) -> Self {
+        Self {
+            evaluator: LaneEvaluator::new(&leaf.function),
+            row: vec![ABSENT; leaf.function.evaluation.n_steps],
+            leaf,
+            buffer: StreamBuffer::default(),
+            newest: NewestBuffer::default(),
+        }
+    }
+
+    /// What it reads.
+    pub(crate) fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// Reads one stream and calls `emit(series_idx, row)` for each of its series that has samples; the row may still be
+    /// all absent. Returns roughly how many values were looked at, for deciding when to yield.
+    pub(crate) fn read(
+        &mut self,
+        stream_idx: usize,
+        emit: impl FnMut(u32, &[f64]),
+    ) -> Result<usize, QueryError> {
+        let leaf = Arc::clone(&self.leaf);
+        leaf.limits.check()?;
+        let (n_read, n_queryable) = if leaf.function.is_single_newest() {
+            let range = leaf.function.range();
+            leaf.selection.read_newest(stream_idx, range, &mut self.newest)?;
+            self.newest_rows(&leaf, stream_idx, emit)
+        } else {
+            leaf.selection
+                .read(stream_idx, leaf.function.range(), &mut self.buffer)?;
+            self.stream_rows(&leaf, stream_idx, emit)?
+        };
+        leaf.limits.add_samples(n_read, n_queryable)?;
+        let n_lanes = leaf.selection.streams()[stream_idx].n_lanes as usize;
+        Ok(n_lanes * (self.row.len() + self.buffer.timestamps_ms.len()))
+    }
+
+    fn newest_rows(
+        &mut self,
+        leaf: &Leaf,
+        stream_idx: usize,
+        mut emit: impl FnMut(u32, &[f64]),
+    ) -> (u64, u64) {
+        let first_series = leaf.selection.streams()[stream_idx].first_series;
+        let (mut n_read, mut n_present) = (0, 0);
+        for (series_idx, sample) in (first_series..).zip(&self.newest.samples) {
+            let Some((timestamp_ms, value)) = *sample else {
+                continue;
+            };
+            n_read += 1;
+            if !is_stale_nan(value) {
+                n_present += 1;
+                self.row.fill(leaf.function.of_newest(timestamp_ms, value));
+                emit(series_idx, &self.row);
+            }
+        }
+        (n_read, n_present * self.row.len() as u64)
+    }
+
+    fn stream_rows(
+        &mut self,
+        leaf: &Leaf,
+        stream_idx: usize,
+        mut emit: impl FnMut(u32, &[f64]),
+    ) -> Result<(u64, u64), QueryError> {
+        let timestamps_ms = &self.buffer.timestamps_ms;
+        let n_in_windows = self.evaluator.prepare(&leaf.function, timestamps_ms);
+        let first_series = leaf.selection.streams()[stream_idx].first_series;
+        let (mut n_read, mut n_queryable) = (0, 0);
+        for (series_idx, lane) in (first_series..).zip(self.buffer.lanes()) {
+            let n_samples = timestamps_ms.len() - lane.absent_rows.len();
+            if n_samples == 0 {
+                continue;
+            }
+            n_read += n_samples as u64;
+            let (row, n_seen) = if is_whole(lane, &leaf.function) {
+                let row = self
+                    .evaluator
+                    .shared(&leaf.function, timestamps_ms, &lane.values)?;
+                (row, n_in_windows)
+            } else {
+                let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+                let is_present = |row| absent.next_if_eq(&row).is_none();
+                self.evaluator
+                    .own(&leaf.function, timestamps_ms, &lane.values, is_present)?
+            };
+            n_queryable += n_seen as u64;
+            if let Some(watch) = &leaf.watch {
+                watch.note(series_idx, row);
+            }
+            emit(series_idx, row);
+        }
+        Ok((n_read, n_queryable))
+    }
+}
+
+/// True when the series has a sample in every row of its stream and none of them needs to be left out.
+fn is_whole(lane: &LaneBuffer, function: &LaneFunction) -> bool {
+    let may_have_stale = lane.may_be_nan && !function.is_newest();
+    lane.absent_rows.is_empty() && !(may_have_stale && lane.values.iter().any(|&value| is_stale_nan(value)))
+}
+
+impl Watch {
+    /// Adds an info for every metric name that does not look like a counter's and has a value; `None` if there is no
+    /// such name.
+    pub(crate) fn non_counters(names: Arc<Column>, annotations: &Annotations, span: Span) -> Option<Self> {
+        let is_fine = |name: &str| Annotation::for_rate_of(name).is_none();
+        if names.values.iter().all(|name| is_fine(name)) {
+            return None;
+        }
+        let noted = names.values.iter().map(|name| AtomicBool::new(is_fine(name)));
+        Some(Self {
+            noted: noted.collect(),
+            names,
+            annotations: annotations.clone(),
+            span,
+        })
+    }
+
+    /// Notes the metric name of a series if its row has a value.
+    pub(crate) fn note(&self, series_idx: u32, row: &[f64]) {
+        let noted = &self.noted[self.names.codes[series_idx as usize] as usize];
+        if noted.load(Ordering::Relaxed) || row.iter().all(|&value| is_absent(value)) {
+            return;
+        }
+        noted.store(true, Ordering::Relaxed);
+        if let Some(annotation) = Annotation::for_rate_of(self.names.value(series_idx as usize)) {
+            self.annotations.add(annotation, self.span);
+        }
+    }
+}
+
+/// Splits the streams of a selection into `n_parts` ranges with about as many series each, in order.
+pub(crate) fn split_streams(selection: &dyn Selection, n_parts: usize) -> Vec<Range<usize>> {
+    let streams = selection.streams();
+    let cut = |part: usize| {
+        let first_series = (selection.n_series() * part).div_ceil(n_parts);
+        streams.partition_point(|stream| (stream.first_series as usize) < first_series)
+    };
+    (0..n_parts).map(|part| cut(part)..cut(part + 1)).collect()
+}

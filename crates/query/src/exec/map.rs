@@ -1,0 +1,138 @@
+//! One value in, at most one out, at the same step of the same series: functions of single values, operators between a
+//! vector and a scalar, unary minus, `timestamp()`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_execution::SendableRecordBatchStream;
+use promql::ast::BinaryOp;
+use promql::kernel::instant::InstantFunction;
+use promql::kernel::math::{arithmetic, comparison};
+
+use super::operator::{Operator, OperatorExec, Plan, Run, stream_mapped};
+use crate::QueryError;
+use crate::rows::{ABSENT, Rows, RowsBuilder, is_absent};
+
+/// What becomes of a value. Parameters are of each step, or one for all steps.
+#[derive(Debug)]
+pub(crate) enum Mapping {
+    /// A function of one value.
+    Function(Vec<InstantFunction>),
+    /// `-v`.
+    Negate,
+    /// The number of the step's time instead of the value: `timestamp()`.
+    Replace(Vec<f64>),
+    /// An operator between the value and a scalar.
+    Scalar {
+        /// Arithmetic or comparison.
+        op: BinaryOp,
+        /// The scalar.
+        scalar: Arc<[f64]>,
+        /// The scalar stands on the left.
+        scalar_is_left: bool,
+        /// A comparison gives 0 or 1 instead of filtering.
+        return_bool: bool,
+    },
+}
+
+/// Applies a [`Mapping`] to all values.
+#[derive(Debug)]
+pub(crate) struct Map {
+    mapping: Arc<Mapping>,
+}
+
+impl Map {
+    /// A node that applies `mapping` to `input`.
+    pub(crate) fn plan(input: Plan, mapping: Mapping, schema: &SchemaRef) -> Plan {
+        let node = Self {
+            mapping: Arc::new(mapping),
+        };
+        OperatorExec::like_input(node, vec![input], schema)
+    }
+}
+
+impl Operator for Map {
+    const NAME: &'static str = "MapExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.mapping {
+            Mapping::Scalar { op, .. } => write!(f, "{op} scalar"),
+            Mapping::Negate => f.write_str("negate"),
+            Mapping::Function(functions) => write!(f, "{:?}", functions.first()),
+            Mapping::Replace(_) => f.write_str("replace"),
+        }
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let mapping = Arc::clone(&self.mapping);
+        let schema = Arc::clone(&run.schema);
+        stream_mapped(&run, move |batch| {
+            let rows = Rows::of(batch)?;
+            let mut builder = RowsBuilder::new(rows.n_steps(), rows.series.len());
+            let mut mapped = vec![ABSENT; rows.n_steps()];
+            for (series_idx, row) in rows.iter() {
+                mapping.apply(row, &mut mapped);
+                builder.push(series_idx, &mapped);
+            }
+            builder.finish(&schema)
+        })
+    }
+}
+
+impl Mapping {
+    fn apply(&self, row: &[f64], mapped: &mut [f64]) {
+        match self {
+            Self::Function(functions) => each(row, mapped, |step, value| {
+                of_step(functions, step).evaluate(value).unwrap_or(ABSENT)
+            }),
+            Self::Negate => each(row, mapped, |_, value| -value),
+            Self::Replace(values) => each(row, mapped, |step, _| of_step(values, step)),
+            Self::Scalar {
+                op,
+                scalar,
+                scalar_is_left,
+                return_bool,
+            } => each(row, mapped, |step, value| {
+                let scalar = of_step(scalar, step);
+                let (left, right) = if *scalar_is_left {
+                    (scalar, value)
+                } else {
+                    (value, scalar)
+                };
+                // Whichever side it stands on, a filter keeps the vector's value.
+                binary(*op, left, right, value, *return_bool)
+            }),
+        }
+    }
+}
+
+/// The result of arithmetic or of a comparison; `kept` is what a comparison that holds gives without `bool`.
+#[inline]
+pub(crate) fn binary(op: BinaryOp, left: f64, right: f64, kept: f64, return_bool: bool) -> f64 {
+    match (arithmetic(op, left, right), comparison(op, left, right)) {
+        (Some(result), _) => result,
+        (None, Some(holds)) if return_bool => f64::from(u8::from(holds)),
+        (None, Some(true)) => kept,
+        _ => ABSENT,
+    }
+}
+
+#[inline]
+fn each(row: &[f64], mapped: &mut [f64], change: impl Fn(usize, f64) -> f64) {
+    for (step, (&value, mapped)) in row.iter().zip(mapped).enumerate() {
+        *mapped = if is_absent(value) {
+            ABSENT
+        } else {
+            change(step, value)
+        };
+    }
+}
+
+/// The parameter of a step, of a list that has one per step or one for all.
+pub(crate) fn of_step<T: Copy>(parameters: &[T], step: usize) -> T {
+    match parameters {
+        [only] => *only,
+        _ => parameters[step],
+    }
+}

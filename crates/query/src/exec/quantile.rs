@@ -1,0 +1,97 @@
+//! `quantile` over the series of each group.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_execution::SendableRecordBatchStream;
+use promql::kernel::quantile::quantile;
+
+use super::collect::Dense;
+use super::map::of_step;
+use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use crate::QueryError;
+use crate::labels::Groups;
+use crate::rows::is_absent;
+
+/// The quantile of each group at each step. Group `g` is series `g` of the output.
+#[derive(Debug)]
+pub(crate) struct Quantile {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Of each step, or one for all.
+    phi: Arc<[f64]>,
+    members: Vec<Vec<u32>>,
+    n_series: usize,
+    n_steps: usize,
+}
+
+impl Quantile {
+    /// A node that computes the φ-quantiles of `groups` of `input`.
+    pub(crate) fn plan(
+        input: Plan,
+        phi: Arc<[f64]>,
+        groups: &Groups,
+        n_steps: usize,
+        schema: &SchemaRef,
+    ) -> Plan {
+        let inner = Inner {
+            phi,
+            members: groups.members(),
+            n_series: groups.ids.len(),
+            n_steps,
+        };
+        OperatorExec::single(
+            Self {
+                inner: Arc::new(inner),
+            },
+            vec![input],
+            schema,
+        )
+    }
+}
+
+impl Operator for Quantile {
+    const NAME: &'static str = "QuantileExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} of {} groups",
+            self.inner.phi.first(),
+            self.inner.members.len()
+        )
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let input = Arc::clone(&run.inputs[0]);
+        let inner = Arc::clone(&self.inner);
+        let (schema, task) = (Arc::clone(&run.schema), run.task);
+        let n_steps = inner.n_steps;
+        Ok(stream_after(run.schema, async move {
+            let values = Dense::of_plan(&input, inner.n_series, n_steps, &task).await?;
+            let mut present = Vec::new();
+            Ok(row_batches(
+                inner.members.len(),
+                n_steps,
+                schema,
+                move |group, row| {
+                    for (step, found) in row.iter_mut().enumerate() {
+                        let at_step = inner.members[group]
+                            .iter()
+                            .map(|&idx| values.row(idx as usize)[step]);
+                        present.clear();
+                        present.extend(at_step.filter(|&value| !is_absent(value)));
+                        if !present.is_empty() {
+                            *found = quantile(of_step(&inner.phi, step), &mut present);
+                        }
+                    }
+                    Ok(())
+                },
+            ))
+        }))
+    }
+}

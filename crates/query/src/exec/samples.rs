@@ -1,0 +1,160 @@
+//! The samples of a range selector as they are: `metric[5m]` as a whole query.
+//!
+//! The only operator whose batches are not of the shape of [`crate::rows`]: a row is a sample, with the columns
+//! `series` (UInt32), `timestamp` (Int64, milliseconds) and `value` (Float64), sorted by series and time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use datafusion_execution::SendableRecordBatchStream;
+use model::{TimeRange, is_stale_nan};
+use storage::{Selection, StreamBuffer};
+
+use super::operator::{Operator, OperatorExec, Plan, Run, stream_of};
+use crate::QueryError;
+use crate::context::Limits;
+
+/// Gives the samples of a selection in a range of time, staleness markers left out.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    selection: Arc<dyn Selection>,
+    range: TimeRange,
+    limits: Limits,
+}
+
+/// Samples of several series, parallel columns.
+#[derive(Debug, Default)]
+pub(crate) struct SampleColumns {
+    series: Vec<u32>,
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+}
+
+/// How many samples a batch has at least, unless it is the last.
+const BATCH_SAMPLES: usize = 1 << 14;
+
+impl Samples {
+    /// A node that reads `selection` in `range`.
+    pub(crate) fn plan(selection: Arc<dyn Selection>, range: TimeRange, limits: Limits) -> Plan {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("series", DataType::UInt32, false),
+            Field::new("timestamp", DataType::Int64, false),
+            Field::new("value", DataType::Float64, false),
+        ]));
+        let node = Self {
+            selection,
+            range,
+            limits,
+        };
+        OperatorExec::single(node, Vec::new(), &schema)
+    }
+}
+
+impl Operator for Samples {
+    const NAME: &'static str = "SamplesExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} series in {:?}", self.selection.n_series(), self.range)
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let state = SampleStream {
+            selection: Arc::clone(&self.selection),
+            range: self.range,
+            limits: self.limits.clone(),
+            next_stream: 0,
+            buffer: StreamBuffer::default(),
+            schema: Arc::clone(&run.schema),
+        };
+        let batches = futures::stream::try_unfold(state, |mut state| async move {
+            let batch = state.next()?;
+            tokio::task::coop::consume_budget().await;
+            Ok(batch.map(|batch| (batch, state)))
+        });
+        Ok(stream_of(run.schema, batches))
+    }
+}
+
+struct SampleStream {
+    selection: Arc<dyn Selection>,
+    range: TimeRange,
+    limits: Limits,
+    next_stream: usize,
+    buffer: StreamBuffer,
+    schema: SchemaRef,
+}
+
+impl SampleStream {
+    fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+        let mut samples = SampleColumns::default();
+        while samples.values.len() < BATCH_SAMPLES {
+            let Some(stream) = self.selection.streams().get(self.next_stream) else {
+                break;
+            };
+            self.limits.check()?;
+            self.selection
+                .read(self.next_stream, self.range, &mut self.buffer)?;
+            self.next_stream += 1;
+            let n_before = samples.values.len();
+            samples.push_stream(stream.first_series, &self.buffer);
+            let n_read = (samples.values.len() - n_before) as u64;
+            self.limits.add_samples(n_read, n_read)?;
+        }
+        if samples.values.is_empty() {
+            return Ok(None);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(samples.series)),
+            Arc::new(Int64Array::from(samples.timestamps_ms)),
+            Arc::new(Float64Array::from(samples.values)),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
+        batch
+            .map(Some)
+            .map_err(|error| QueryError::internal(error.to_string()))
+    }
+}
+
+impl SampleColumns {
+    fn push_stream(&mut self, first_series: u32, buffer: &StreamBuffer) {
+        for (series_idx, lane) in (first_series..).zip(buffer.lanes()) {
+            let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+            for (row, (&timestamp_ms, &value)) in buffer.timestamps_ms.iter().zip(&lane.values).enumerate() {
+                if absent.next_if_eq(&row).is_none() && !is_stale_nan(value) {
+                    self.series.push(series_idx);
+                    self.timestamps_ms.push(timestamp_ms);
+                    self.values.push(value);
+                }
+            }
+        }
+    }
+}
+
+/// Calls `each(series, timestamp_ms, value)` for every sample of a batch.
+pub(crate) fn for_each_sample(
+    batch: &RecordBatch,
+    mut each: impl FnMut(u32, i64, f64),
+) -> Result<(), QueryError> {
+    let [series, timestamps_ms, values] = batch.columns() else {
+        return Err(QueryError::internal("a batch of samples has three columns"));
+    };
+    let series = series.as_primitive_opt::<UInt32Type>();
+    let timestamps_ms = timestamps_ms.as_primitive_opt::<Int64Type>();
+    let values = values.as_primitive_opt::<Float64Type>();
+    let (Some(series), Some(timestamps_ms), Some(values)) = (series, timestamps_ms, values) else {
+        return Err(QueryError::internal("a batch of samples has other columns"));
+    };
+    let samples = series
+        .values()
+        .iter()
+        .zip(timestamps_ms.values())
+        .zip(values.values());
+    for ((&series_idx, &timestamp_ms), &value) in samples {
+        each(series_idx, timestamp_ms, value);
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `sort` and `sort_desc` of an instant query. By label, the order is known when the query is planned.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_execution::SendableRecordBatchStream;
+use promql::kernel::aggregate::{Extreme, best_first};
+
+use super::best_k::ordered_batches;
+use super::collect::collect;
+use super::operator::{Operator, OperatorExec, Plan, Run, stream_after};
+use crate::QueryError;
+use crate::rows::Rows;
+
+/// What series are sorted by.
+#[derive(Debug, Clone)]
+pub(crate) enum SortKey {
+    /// Their value; NaN comes last either way.
+    Value(Extreme),
+    /// A rank by position of the series.
+    Rank(Arc<[u32]>),
+}
+
+/// Gives the rows of its input in order. One step only.
+#[derive(Debug)]
+pub(crate) struct Sort {
+    key: SortKey,
+}
+
+impl Sort {
+    /// A node that sorts `input`.
+    pub(crate) fn plan(input: Plan, key: SortKey, schema: &SchemaRef) -> Plan {
+        OperatorExec::single(Self { key }, vec![input], schema)
+    }
+}
+
+impl Operator for Sort {
+    const NAME: &'static str = "SortExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key {
+            SortKey::Value(extreme) => write!(f, "{extreme:?} value first"),
+            SortKey::Rank(_) => f.write_str("by label"),
+        }
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let input = Arc::clone(&run.inputs[0]);
+        let key = self.key.clone();
+        let (schema, task) = (Arc::clone(&run.schema), run.task);
+        Ok(stream_after(run.schema, async move {
+            let collected = collect(&input, &task).await?;
+            let mut values = Vec::new();
+            for batch in &collected.batches {
+                let rows = Rows::of(batch)?;
+                values.extend(
+                    rows.iter()
+                        .filter_map(|(series_idx, row)| Some((series_idx, *row.first()?))),
+                );
+            }
+            match &key {
+                SortKey::Value(extreme) => {
+                    values.sort_by(|left, right| best_first(*extreme, left.1, right.1));
+                }
+                SortKey::Rank(ranks) => values.sort_by_key(|(series_idx, _)| ranks[*series_idx as usize]),
+            }
+            Ok(ordered_batches(&values, &schema)?.into_iter().map(Ok))
+        }))
+    }
+}

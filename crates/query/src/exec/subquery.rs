@@ -1,0 +1,97 @@
+//! A function of a window over the values of another expression: `max_over_time(expr[1h:1m])`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_execution::SendableRecordBatchStream;
+use model::TimestampMs;
+
+use super::lane::{LaneEvaluator, LaneFunction};
+use super::leaf::Watch;
+use super::operator::{Operator, OperatorExec, Plan, Run, stream_mapped};
+use crate::QueryError;
+use crate::context::Limits;
+use crate::rows::{Rows, RowsBuilder, is_absent};
+
+/// Evaluates a function of a window on rows whose steps are the samples.
+#[derive(Debug)]
+pub(crate) struct Subquery {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    function: LaneFunction,
+    /// The times of the input's steps.
+    timestamps_ms: Vec<TimestampMs>,
+    watch: Option<Watch>,
+    limits: Limits,
+}
+
+impl Subquery {
+    /// A node that evaluates `function` on `input`, whose steps are at `timestamps_ms`.
+    pub(crate) fn plan(
+        input: Plan,
+        function: LaneFunction,
+        timestamps_ms: Vec<TimestampMs>,
+        watch: Option<Watch>,
+        limits: Limits,
+        schema: &SchemaRef,
+    ) -> Plan {
+        let inner = Inner {
+            function,
+            timestamps_ms,
+            watch,
+            limits,
+        };
+        OperatorExec::like_input(
+            Self {
+                inner: Arc::new(inner),
+            },
+            vec![input],
+            schema,
+        )
+    }
+}
+
+impl Operator for Subquery {
+    const NAME: &'static str = "SubqueryExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} over {} steps",
+            self.inner.function.kind,
+            self.inner.timestamps_ms.len()
+        )
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let inner = Arc::clone(&self.inner);
+        let schema = Arc::clone(&run.schema);
+        let mut evaluator = LaneEvaluator::new(&inner.function);
+        let n_in_windows = evaluator.prepare(&inner.function, &inner.timestamps_ms);
+        stream_mapped(&run, move |batch| {
+            inner.limits.check()?;
+            let rows = Rows::of(batch)?;
+            let mut builder = RowsBuilder::new(inner.function.evaluation.n_steps, rows.series.len());
+            let mut n_queryable = 0;
+            for (series_idx, values) in rows.iter() {
+                let times = &inner.timestamps_ms;
+                let (row, n_seen) = if values.iter().any(|&value| is_absent(value)) {
+                    evaluator.own(&inner.function, times, values, |step| !is_absent(values[step]))?
+                } else {
+                    (evaluator.shared(&inner.function, times, values)?, n_in_windows)
+                };
+                n_queryable += n_seen as u64;
+                if let Some(watch) = &inner.watch {
+                    watch.note(series_idx, row);
+                }
+                builder.push(series_idx, row);
+            }
+            inner.limits.add_samples(0, n_queryable)?;
+            builder.finish(&schema)
+        })
+    }
+}

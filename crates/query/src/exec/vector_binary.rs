@@ -1,0 +1,233 @@
+//! Arithmetic and comparison between two vectors. Which series meet is planned; what can only be known step by step is
+//! checked here: that not two series of one match group have a value at the same time.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use promql::ast::BinaryOp;
+
+use super::collect::Dense;
+use super::map::binary;
+use super::merge_duplicates::same_labelset;
+use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use crate::QueryError;
+use crate::labels::SeriesTable;
+use crate::rows::is_absent;
+
+/// Which series of the two sides meet. The *many* side is the one `group_left` or `group_right` names, the left one
+/// without; the other is the *one* side.
+#[derive(Debug)]
+pub(crate) struct Pairing {
+    /// The many side is the right one.
+    pub(crate) many_is_right: bool,
+    /// Number of series on the many side.
+    pub(crate) n_many: usize,
+    /// Number of series on the one side.
+    pub(crate) n_one: usize,
+    /// All series that may meet, by series of the many side.
+    pub(crate) pairs: Vec<Pair>,
+    /// Match groups with several series on the one side: never two of them at the same step.
+    pub(crate) rivals: Vec<Vec<u32>>,
+    /// Number of claims that more than one pair may make.
+    pub(crate) n_claims: usize,
+    /// Number of result series.
+    pub(crate) n_results: usize,
+    /// For messages.
+    pub(crate) messages: Messages,
+}
+
+/// Two series that may meet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair {
+    /// On the many side.
+    pub(crate) many: u32,
+    /// On the one side.
+    pub(crate) one: u32,
+    /// The series of the result.
+    pub(crate) result: u32,
+    /// What only one pair may have at a step: a match group if the matching is one-to-one, else a result within it.
+    /// [`Pair::UNCONTESTED`] if no other pair can.
+    pub(crate) claim: u32,
+}
+
+impl Pair {
+    /// No claim.
+    pub(crate) const UNCONTESTED: u32 = u32::MAX;
+}
+
+/// What error messages need to say.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    /// The series of the one side.
+    pub(crate) one: SeriesTable,
+    /// The same with the labels of the match group only.
+    pub(crate) match_groups: SeriesTable,
+    /// One-to-one, without `group_left` or `group_right`.
+    pub(crate) is_one_to_one: bool,
+}
+
+/// An operator between two vectors.
+#[derive(Debug)]
+pub(crate) struct VectorBinary {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    op: BinaryOp,
+    return_bool: bool,
+    pairing: Pairing,
+    n_steps: usize,
+}
+
+impl VectorBinary {
+    /// A node that applies `op` where series of `left` and `right` meet.
+    pub(crate) fn plan(
+        (left, right): (Plan, Plan),
+        (op, return_bool): (BinaryOp, bool),
+        pairing: Pairing,
+        n_steps: usize,
+        schema: &SchemaRef,
+    ) -> Plan {
+        let inner = Inner {
+            op,
+            return_bool,
+            pairing,
+            n_steps,
+        };
+        OperatorExec::single(
+            Self {
+                inner: Arc::new(inner),
+            },
+            vec![left, right],
+            schema,
+        )
+    }
+}
+
+impl Operator for VectorBinary {
+    const NAME: &'static str = "VectorBinaryExec";
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pairing { pairs, n_results, .. } = &self.inner.pairing;
+        write!(
+            f,
+            "{} of {} pairs into {n_results} series",
+            self.inner.op,
+            pairs.len()
+        )
+    }
+
+    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+        let (left, right) = (Arc::clone(&run.inputs[0]), Arc::clone(&run.inputs[1]));
+        let inner = Arc::clone(&self.inner);
+        let (schema, task) = (Arc::clone(&run.schema), run.task);
+        Ok(stream_after(run.schema, async move {
+            let pairing = &inner.pairing;
+            let (many, one) = if pairing.many_is_right {
+                (right, left)
+            } else {
+                (left, right)
+            };
+            let many = Dense::of_plan(&many, pairing.n_many, inner.n_steps, &task).await?;
+            let one = Dense::of_plan(&one, pairing.n_one, inner.n_steps, &task).await?;
+            inner.check_rivals(&many, &one)?;
+            let results = inner.compute(&many, &one, &task)?;
+            Ok(row_batches(
+                pairing.n_results,
+                inner.n_steps,
+                schema,
+                move |series_idx, row| {
+                    row.copy_from_slice(results.row(series_idx));
+                    Ok(())
+                },
+            ))
+        }))
+    }
+}
+
+impl Inner {
+    /// Fails if two series of one match group on the one side have a value at the same step, unless nothing can match
+    /// at that step anyway.
+    fn check_rivals(&self, many: &Dense, one: &Dense) -> Result<(), QueryError> {
+        if self.pairing.rivals.is_empty() {
+            return Ok(());
+        }
+        for step in 0..self.n_steps {
+            if (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx)[step])) {
+                continue;
+            }
+            for rivals in &self.pairing.rivals {
+                let mut present = rivals
+                    .iter()
+                    .filter(|&&series_idx| !is_absent(one.row(series_idx as usize)[step]));
+                if let (Some(&first), Some(&second)) = (present.next(), present.next()) {
+                    return Err(self.duplicate(first, second));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, first: u32, second: u32) -> QueryError {
+        let messages = &self.pairing.messages;
+        let side = if self.pairing.many_is_right {
+            "left"
+        } else {
+            "right"
+        };
+        let mut series = [first, second].map(|series_idx| messages.one.display(series_idx as usize));
+        series.sort_unstable();
+        let [first_text, second_text] = series;
+        let group = messages.match_groups.display(first as usize);
+        QueryError::execution(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
+             [{first_text}, {second_text}];many-to-many matching not allowed: matching labels must be unique on one side"
+        ))
+    }
+
+    fn compute(&self, many: &Dense, one: &Dense, task: &TaskContext) -> Result<Dense, QueryError> {
+        let mut results = Dense::absent(self.pairing.n_results, self.n_steps, task)?;
+        let mut claimed = vec![false; self.pairing.n_claims * self.n_steps];
+        for pair in &self.pairing.pairs {
+            let many_row = many.row(pair.many as usize);
+            let one_row = one.row(pair.one as usize);
+            let result_row = results.row_mut(pair.result as usize);
+            for (step, result) in result_row.iter_mut().enumerate() {
+                let (many, one) = (many_row[step], one_row[step]);
+                if is_absent(many) || is_absent(one) {
+                    continue;
+                }
+                if pair.claim != Pair::UNCONTESTED
+                    && std::mem::replace(&mut claimed[pair.claim as usize * self.n_steps + step], true)
+                {
+                    return Err(self.multiple_matches());
+                }
+                let (left, right) = if self.pairing.many_is_right {
+                    (one, many)
+                } else {
+                    (many, one)
+                };
+                let value = binary(self.op, left, right, left, self.return_bool);
+                if is_absent(value) {
+                    continue;
+                }
+                if !is_absent(*result) {
+                    return Err(same_labelset());
+                }
+                *result = value;
+            }
+        }
+        Ok(results)
+    }
+
+    fn multiple_matches(&self) -> QueryError {
+        QueryError::execution(if self.pairing.messages.is_one_to_one {
+            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+        } else {
+            "multiple matches for labels: grouping labels must ensure unique matches"
+        })
+    }
+}

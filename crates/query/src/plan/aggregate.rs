@@ -1,0 +1,225 @@
+//! Aggregations. Those that fold value by value are fused with a leaf below them.
+
+use hashbrown::HashMap;
+use model::METRIC_NAME;
+use promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Grouping};
+use promql::kernel::aggregate::{Extreme, count_parameter, count_values_label};
+use promql::kernel::labels::is_label_name;
+
+use super::vector::Marked;
+use super::{Frame, Planner, Vector, unsupported};
+use crate::QueryError;
+use crate::exec::aggregate::{Aggregation, GroupIds};
+use crate::exec::best_k::{Choice, KeepSome};
+use crate::exec::collect::collect;
+use crate::exec::constant::Constant;
+use crate::exec::quantile::Quantile;
+use crate::exec::scan_aggregate::ScanAggregate;
+use crate::labels::column::DictionaryBuilder;
+use crate::labels::{Column, Groups, SeriesTable};
+use crate::result::Text;
+use crate::rows::{ABSENT, Rows, is_absent};
+
+impl Planner {
+    /// Plans an aggregation.
+    pub(crate) async fn aggregate(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+        match aggregate.op {
+            AggregateOp::Topk => {
+                self.keep_some(aggregate, Choice::Best(Extreme::Largest), frame)
+                    .await
+            }
+            AggregateOp::Bottomk => {
+                self.keep_some(aggregate, Choice::Best(Extreme::Smallest), frame)
+                    .await
+            }
+            AggregateOp::Limitk => self.keep_some(aggregate, Choice::First, frame).await,
+            AggregateOp::LimitRatio => Err(unsupported("limit_ratio")),
+            AggregateOp::CountValues => self.count_values(aggregate, frame).await,
+            AggregateOp::Quantile => self.quantile(aggregate, frame).await,
+            AggregateOp::Sum
+            | AggregateOp::Avg
+            | AggregateOp::Count
+            | AggregateOp::Min
+            | AggregateOp::Max
+            | AggregateOp::Group
+            | AggregateOp::Stddev
+            | AggregateOp::Stdvar => self.fold(aggregate, frame).await,
+        }
+    }
+
+    async fn fold(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+        // A leaf that does not depend on the step is better read once and repeated.
+        let is_once = frame.steps.n_steps > 1 && super::frame::is_step_invariant(&aggregate.expr);
+        if !is_once && let Some(leaf) = self.leaf(&aggregate.expr, frame).await? {
+            let n_series = leaf.table.n_series();
+            if n_series > 0 && leaf.table.duplicates().is_none() {
+                let grouped = Grouped::of(&leaf.table, &leaf.marked, &aggregate.grouping);
+                let n_tasks = self.n_tasks(n_series, frame);
+                return Ok(grouped.into_vector(|groups| {
+                    ScanAggregate::plan(leaf.leaf, aggregate.op, groups, &frame.schema, n_tasks)
+                }));
+            }
+            let vector = self.scan(leaf, frame);
+            return Ok(Self::fold_vector(aggregate, vector, frame));
+        }
+        let vector = self.vector(&aggregate.expr, frame).await?;
+        Ok(Self::fold_vector(aggregate, vector, frame))
+    }
+
+    fn fold_vector(aggregate: &Aggregate, vector: Vector, frame: &Frame) -> Vector {
+        let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
+        let n_steps = frame.steps.n_steps;
+        grouped.into_vector(|groups| {
+            Aggregation::plan(vector.plan, aggregate.op, groups, n_steps, &frame.schema)
+        })
+    }
+
+    async fn quantile(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+        let parameter = parameter(aggregate)?;
+        let phi = self.scalar(parameter, frame).await?;
+        self.note_invalid_quantiles(&phi, Some(parameter));
+        let vector = self.vector(&aggregate.expr, frame).await?;
+        let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
+        Ok(Vector {
+            plan: Quantile::plan(
+                vector.plan,
+                phi,
+                &grouped.groups,
+                frame.steps.n_steps,
+                &frame.schema,
+            ),
+            table: grouped.table,
+            marked: grouped.marked,
+        })
+    }
+
+    async fn keep_some(
+        &self,
+        aggregate: &Aggregate,
+        choice: Choice,
+        frame: &Frame,
+    ) -> Result<Vector, QueryError> {
+        let parameters = self.scalar(parameter(aggregate)?, frame).await?;
+        let vector = self.vector(&aggregate.expr, frame).await?;
+        let largest = parameters.iter().copied().fold(f64::NAN, f64::max);
+        if largest < 1.0 {
+            return Ok(Vector::empty(frame));
+        }
+        let k: Result<Vec<usize>, _> = parameters
+            .iter()
+            .map(|&parameter| count_parameter(parameter))
+            .collect();
+        let k = k.map_err(|error| QueryError::execution(error.to_string()))?;
+        let groups = vector
+            .table
+            .group(&aggregate.grouping.labels, aggregate.grouping.without);
+        let n_steps = frame.steps.n_steps;
+        Ok(vector.map_plan(|plan| KeepSome::plan(plan, choice, k, &groups, n_steps, &frame.schema)))
+    }
+
+    /// The labels of the result are values of the input, so it is evaluated now.
+    async fn count_values(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+        let ExprKind::String(label) = &parameter(aggregate)?.unparenthesized().kind else {
+            return Err(QueryError::internal("the parameter of count_values is a text"));
+        };
+        if !is_label_name(label) {
+            return Err(QueryError::execution(format!("invalid label name {label:?}")));
+        }
+        let vector = self.vector(&aggregate.expr, frame).await?;
+        let counts = self.counts_by_value(&vector, frame).await?;
+        let labelled = vector.table.take(counts.series, false).set(label, counts.values);
+        let mut grouping = aggregate.grouping.clone();
+        if !grouping.without {
+            grouping.labels.push(label.clone());
+        }
+        let grouped = Grouped::of(&labelled, &Marked::Nothing, &grouping);
+        let n_steps = frame.steps.n_steps;
+        let mut values = vec![ABSENT; grouped.groups.n_groups() * n_steps];
+        for (&group, &step) in grouped.groups.ids.iter().zip(&counts.steps) {
+            let count = &mut values[group as usize * n_steps + step];
+            *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
+        }
+        let series = (0..).take(grouped.groups.n_groups()).collect();
+        Ok(Vector {
+            plan: Constant::rows(series, values.into(), &frame.schema),
+            table: grouped.table,
+            marked: Marked::Nothing,
+        })
+    }
+
+    async fn counts_by_value(&self, vector: &Vector, frame: &Frame) -> Result<Occurrences, QueryError> {
+        let mut dictionary = DictionaryBuilder::new();
+        let mut known: HashMap<u64, u32> = HashMap::new();
+        let (mut series, mut steps, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in &collect(&vector.plan, &self.shared.task).await?.batches {
+            for (series_idx, row) in Rows::of(batch)?.iter() {
+                let present = row.iter().enumerate().filter(|(_, value)| !is_absent(**value));
+                for (step, value) in present {
+                    let code = known.entry(value.to_bits()).or_insert_with(|| {
+                        let text: Text = count_values_label(*value).into();
+                        dictionary.code(&text)
+                    });
+                    series.push(series_idx);
+                    steps.push(step);
+                    codes.push(*code);
+                }
+            }
+            self.limits.check()?;
+        }
+        debug_assert!(steps.iter().all(|&step| step < frame.steps.n_steps));
+        Ok(Occurrences {
+            series,
+            steps,
+            values: Column {
+                codes,
+                values: dictionary.finish(),
+            },
+        })
+    }
+}
+
+/// Values as labels, one entry per value of the input.
+struct Occurrences {
+    series: Vec<u32>,
+    steps: Vec<usize>,
+    values: Column,
+}
+
+/// The groups of an aggregation, and the series they become.
+struct Grouped {
+    groups: Groups,
+    table: SeriesTable,
+    marked: Marked,
+}
+
+impl Grouped {
+    fn of(table: &SeriesTable, marked: &Marked, grouping: &Grouping) -> Self {
+        let groups = table.group(&grouping.labels, grouping.without);
+        let first = table.take(groups.first.clone(), false);
+        let result = if grouping.without {
+            let mut removed = grouping.labels.clone();
+            removed.push(METRIC_NAME.to_owned());
+            first.remove(&removed)
+        } else {
+            first.keep(&grouping.labels)
+        };
+        Self {
+            table: result.assume_distinct(),
+            marked: marked.of_groups(&groups.ids, groups.n_groups()),
+            groups,
+        }
+    }
+
+    fn into_vector(self, plan: impl FnOnce(GroupIds) -> crate::exec::operator::Plan) -> Vector {
+        Vector {
+            plan: plan(self.groups.into()),
+            table: self.table,
+            marked: self.marked,
+        }
+    }
+}
+
+fn parameter(aggregate: &Aggregate) -> Result<&Expr, QueryError> {
+    let missing = || QueryError::internal(format!("{} lacks its parameter", aggregate.op));
+    aggregate.parameter.as_deref().ok_or_else(missing)
+}

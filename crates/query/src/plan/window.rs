@@ -1,0 +1,162 @@
+//! Functions of a range: their parameters, and subqueries.
+
+use model::METRIC_NAME;
+use promql::annotation::Annotation;
+use promql::ast::{Call, Expr, ExprKind, Span, Subquery, ValueType};
+use promql::function::FunctionId;
+use promql::kernel::quantile::is_invalid_quantile;
+use promql::kernel::range::{RangeFunction, RangeFunctionError};
+use promql::kernel::rate::RateKind;
+
+use super::frame::{duration_error, steps_between};
+use super::selector::keeps_names;
+use super::{Frame, Planner, Vector, unsupported};
+use crate::QueryError;
+use crate::exec::lane::{LaneFunction, LaneFunctionKind};
+use crate::exec::leaf::Watch;
+use crate::exec::map::of_step;
+use crate::exec::merge_duplicates::Overlap;
+use crate::exec::subquery::Subquery as SubqueryOperator;
+
+impl Planner {
+    /// What a call does with the samples of a window, its scalar parameters evaluated.
+    pub(crate) async fn window_function(
+        &self,
+        call: &Call,
+        frame: &Frame,
+    ) -> Result<LaneFunctionKind, QueryError> {
+        let rate = match call.function.id {
+            FunctionId::Rate => Some(RateKind::Rate),
+            FunctionId::Increase => Some(RateKind::Increase),
+            FunctionId::Delta => Some(RateKind::Delta),
+            _ => None,
+        };
+        if let Some(kind) = rate {
+            return Ok(LaneFunctionKind::Rate(kind));
+        }
+        let mut parameters = Vec::new();
+        for argument in &call.arguments {
+            if argument.value_type() == ValueType::Scalar {
+                parameters.push(self.scalar(argument, frame).await?);
+            }
+        }
+        let n_functions = parameters.iter().map(|values| values.len()).max().unwrap_or(1);
+        let function = |step: usize| {
+            let of_this_step: Vec<f64> = parameters.iter().map(|values| of_step(values, step)).collect();
+            RangeFunction::new(call.function.id, &of_this_step)
+        };
+        let functions: Vec<_> = (0..n_functions).map(function).collect();
+        if functions
+            .iter()
+            .any(|function| matches!(function, Err(RangeFunctionError::NotOfRange(_))))
+        {
+            return Err(unsupported(call.function.name));
+        }
+        if call.function.id == FunctionId::QuantileOverTime {
+            let phi = parameters.first().map_or(&[] as &[f64], |values| values);
+            self.note_invalid_quantiles(phi, call.arguments.first());
+        }
+        Ok(LaneFunctionKind::Window(functions))
+    }
+
+    /// Warns of every φ that is none.
+    pub(crate) fn note_invalid_quantiles(&self, phi: &[f64], argument: Option<&Expr>) {
+        let span = argument.map_or_else(Span::default, |argument| argument.span);
+        for &phi in phi.iter().filter(|&&phi| is_invalid_quantile(phi)) {
+            self.annotations.add(Annotation::InvalidQuantile(phi), span);
+        }
+    }
+
+    /// A function of a range whose argument is a subquery.
+    pub(crate) async fn subquery_call(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        let subquery = call
+            .arguments
+            .iter()
+            .find_map(|argument| match &argument.unparenthesized().kind {
+                ExprKind::Subquery(subquery) => Some((subquery, argument.span)),
+                _ => None,
+            });
+        let Some((subquery, span)) = subquery else {
+            return Err(QueryError::internal("a function of a range without one"));
+        };
+        let kind = self.window_function(call, frame).await?;
+        let window_ms = subquery
+            .range
+            .evaluate_positive_ms(self.timing)
+            .map_err(duration_error)?;
+        let function = LaneFunction {
+            kind,
+            window_ms,
+            evaluation: frame.steps,
+            times: self.shifted(frame.steps, &subquery.shift)?,
+        };
+        let inner_frame = self.subquery_frame(subquery, &function)?;
+        let inner = self.vector(&subquery.expr, &inner_frame).await?;
+        if inner.table.n_series() == 0 {
+            return Ok(Vector::empty(frame));
+        }
+        let watch = match call.function.id {
+            FunctionId::Rate | FunctionId::Increase => {
+                Watch::non_counters(inner.table.column(METRIC_NAME), &self.annotations, span)
+            }
+            _ => None,
+        };
+        let timestamps_ms = inner_frame.steps.iter().collect();
+        let limits = self.limits.clone();
+        let vector = inner.map_plan(|plan| {
+            SubqueryOperator::plan(plan, function, timestamps_ms, watch, limits, &frame.schema)
+        });
+        if keeps_names(call.function.id) {
+            let table = vector.table.clone();
+            return Ok(vector.with_table(table, Overlap::Nothing, frame));
+        }
+        Ok(self.drop_names(vector, Overlap::Nothing, frame))
+    }
+
+    /// The steps of a subquery that is a whole query.
+    pub(crate) fn whole_subquery_frame(
+        &self,
+        subquery: &Subquery,
+        frame: &Frame,
+    ) -> Result<Frame, QueryError> {
+        let function = LaneFunction {
+            kind: LaneFunctionKind::Newest,
+            window_ms: subquery
+                .range
+                .evaluate_positive_ms(self.timing)
+                .map_err(duration_error)?,
+            evaluation: frame.steps,
+            times: self.shifted(frame.steps, &subquery.shift)?,
+        };
+        self.subquery_frame(subquery, &function)
+    }
+
+    /// The steps of a subquery: the multiples of its step, counted from the epoch, in what its windows cover.
+    pub(crate) fn subquery_frame(
+        &self,
+        subquery: &Subquery,
+        function: &LaneFunction,
+    ) -> Result<Frame, QueryError> {
+        let step_ms = match &subquery.step {
+            Some(step) => step
+                .evaluate_positive_ms(self.timing)
+                .map_err(duration_error)?
+                .max(1),
+            None => self.shared.options.default_subquery_step_ms,
+        };
+        let covered = function.range();
+        // The range is open on the left. Dividing towards minus infinity gives the last multiple not in it.
+        let start_ms = covered
+            .start_ms
+            .div_euclid(step_ms)
+            .saturating_add(1)
+            .saturating_mul(step_ms);
+        let steps = steps_between(start_ms, covered.end_ms, step_ms);
+        if i32::try_from(steps.n_steps).is_err() {
+            return Err(QueryError::TooManySamples {
+                limit: self.shared.options.max_samples,
+            });
+        }
+        Ok(Frame::new(steps))
+    }
+}

@@ -1,0 +1,77 @@
+//! Prometheus' own test scripts, when they lie beside the checkout: `../shared/conformance/promqltest`, or where
+//! `PROMQLTEST_DIR` says. With `VERBOSE` set, every query that fails is printed.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use query::EngineOptions;
+
+/// How many queries of each script pass. What is missing needs native histograms, `anchored`, `smoothed`, `fill`,
+/// `info()` or start timestamps. Raise a number when it grows; it must never fall.
+const PASSED: [(&str, usize); 21] = [
+    ("aggregators.test", 124),
+    ("at_modifier.test", 78),
+    ("collision.test", 2),
+    ("duration_expression.test", 59),
+    ("extended_vectors.test", 30),
+    ("fill-modifier.test", 1),
+    ("functions.test", 367),
+    ("histograms.test", 82),
+    ("info.test", 2),
+    ("limit.test", 7),
+    ("literals.test", 25),
+    ("name_label_dropping.test", 30),
+    ("native_histograms.test", 1),
+    ("operators.test", 144),
+    ("range_queries.test", 15),
+    ("selectors.test", 31),
+    ("staleness.test", 17),
+    ("start_timestamps.test", 1),
+    ("subquery.test", 32),
+    ("trig_functions.test", 19),
+    ("type_and_unit.test", 58),
+];
+
+/// The engine that Prometheus runs its scripts with.
+fn options() -> EngineOptions {
+    EngineOptions {
+        experimental: true,
+        delayed_name_removal: true,
+        threads: 2,
+        ..EngineOptions::default()
+    }
+}
+
+fn scripts() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("PROMQLTEST_DIR") {
+        return Some(folder.into());
+    }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promqltest");
+    beside.is_dir().then_some(beside)
+}
+
+#[test]
+fn prometheus_scripts_pass_as_far_as_they_ever_did() {
+    let Some(folder) = scripts() else {
+        return;
+    };
+    for (name, n_expected) in PASSED {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let report = support::runner::run(&text, &options());
+        let (n_passed, n_failed) = (report.n_passed, report.failures.len());
+        println!(
+            "{name}: {n_passed} passed, {n_failed} failed, {} unsupported",
+            report.n_unsupported
+        );
+        if std::env::var_os("VERBOSE").is_some() {
+            for (line, reason) in &report.failures {
+                println!("    line {line}: {reason}");
+            }
+        }
+        assert!(
+            n_passed >= n_expected,
+            "{name}: {n_passed} passed, there were {n_expected}"
+        );
+    }
+}

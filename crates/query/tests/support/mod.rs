@@ -1,0 +1,6 @@
+//! What tests and benches share.
+#![allow(dead_code, reason = "each of them takes what it needs")]
+
+pub(crate) mod memory;
+pub(crate) mod runner;
+pub(crate) mod script;
