@@ -95,8 +95,8 @@ pub enum ExprKind {
 /// An instant vector selector, or the inner part of a range selector.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct VectorSelector {
-    /// The metric name when it was written before the braces (or as a quoted name inside them); also present in
-    /// `matchers`.
+    /// The metric name when it was written before the braces; also the first of `matchers`. A quoted name inside the
+    /// braces, `{"name"}`, is only a matcher.
     pub name: Option<String>,
     /// All matchers, that on `__name__` included, in order of writing.
     pub matchers: Vec<Matcher>,

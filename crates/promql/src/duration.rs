@@ -40,11 +40,8 @@ impl DurationExpr {
     /// Milliseconds, either sign: the value of an `offset`.
     ///
     /// # Errors
-    /// All of [`DurationError`] but `NotPositive`. A plain literal never fails: the parser has checked it.
+    /// All of [`DurationError`] but `NotPositive`. Of plain literals only NaN fails: the parser has checked them.
     pub fn evaluate_ms(&self, timing: QueryTiming) -> Result<i64, DurationError> {
-        if let DurationKind::Literal(seconds) = self.kind {
-            return Ok(literal_ms(seconds));
-        }
         let seconds = self.seconds(timing)?;
         if !seconds.is_finite() {
             return Err(DurationError::NotFinite(self.span));
@@ -52,7 +49,10 @@ impl DurationExpr {
         if seconds.abs() > DURATION_SECONDS_MAX {
             return Err(DurationError::OutOfRange(self.span));
         }
-        Ok(truncate(seconds * 1000.0))
+        Ok(match self.kind {
+            DurationKind::Literal(seconds) => literal_ms(seconds),
+            _ => truncate(seconds * 1000.0),
+        })
     }
 
     /// Milliseconds of a range or of a subquery's step. Can be 0 for a positive duration below a millisecond.
@@ -132,7 +132,7 @@ pub(crate) fn parse_literal_seconds(text: &str) -> Result<f64, String> {
     while !rest.is_empty() {
         let (digits, behind_digits) = split_where(rest, |c| !c.is_ascii_digit());
         let count: u64 = digits.parse().map_err(|_| bad())?;
-        let (unit, behind_unit) = split_where(behind_digits, |c| c.is_ascii_digit() || c == '.');
+        let (unit, behind_unit) = split_where(behind_digits, |c| c.is_ascii_digit());
         if unit.is_empty() {
             return Err(bad());
         }
@@ -198,7 +198,7 @@ mod tests {
         let check = |text: &str, message: &str| {
             assert_eq!(parse_literal_seconds(text), Err(message.to_owned()));
         };
-        check("1.5h", "not a valid duration string: \"1.5h\"");
+        check("1.5h", "unknown unit \".\" in duration \"1.5h\"");
         check("1s1m", "not a valid duration string: \"1s1m\"");
         check("0x5m", "unknown unit \"x\" in duration \"0x5m\"");
         check("5ys", "unknown unit \"ys\" in duration \"5ys\"");

@@ -26,7 +26,7 @@ use model::Matcher;
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// How deep parentheses, calls, aggregations, signs and powers may be nested.
-pub const NESTING_MAX: usize = 200;
+pub const NESTING_MAX: usize = 150;
 
 /// Nodes from the root of the highest tree to its farthest leaf. A chain `a or b or c …` is a tree as high as it has
 /// operators.
@@ -154,16 +154,19 @@ impl<'a> Parser<'a> {
         self.expect(TokenKind::End, None).map(|_| ())
     }
 
-    /// Runs `parse` one level deeper.
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Begins a construct that can hold another one of its kind; ends with [`Self::ascend`]. After an error nobody
+    /// asks for the depth any more.
+    fn descend(&mut self) -> Result<()> {
         if self.nesting == NESTING_MAX {
             let here = self.peek()?.span;
             return Err(self.error(here, format!("query is nested deeper than {NESTING_MAX} levels")));
         }
         self.nesting += 1;
-        let parsed = parse(self);
+        Ok(())
+    }
+
+    fn ascend(&mut self) {
         self.nesting -= 1;
-        parsed
     }
 
     /// Notes that a node over trees of at most `height` has been made.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use model::{METRIC_NAME, MatchOp, Matcher};
+use model::{MatchOp, Matcher};
 
 use crate::ast::{
-    Aggregate, At, Binary, Call, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Grouping,
+    Aggregate, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Grouping,
     MatrixSelector, Shift, Subquery, VectorMatching, VectorSelector,
 };
 use crate::duration::{DURATION_SECONDS_MAX, ms_to_seconds};
@@ -64,10 +64,25 @@ impl fmt::Display for Shift {
             write!(f, " @ {at}")?;
         }
         if let Some(offset) = &self.offset {
-            write!(f, " offset {offset}")?;
+            // Two signs make the parser read operators too, and mean nothing.
+            let signs = if reads_short(offset) { "+ +" } else { "" };
+            write!(f, " offset {signs}{offset}")?;
         }
         Ok(())
     }
+}
+
+/// True when the parser would stop reading this behind its first operand: an operation behind `offset` that does not
+/// begin with a parenthesis.
+fn reads_short(offset: &DurationExpr) -> bool {
+    let mut first = offset;
+    if let DurationKind::Negate(inner) = &offset.kind {
+        return matches!(inner.kind, DurationKind::Binary(..));
+    }
+    while let DurationKind::Binary(_, left, _) = &first.kind {
+        first = left;
+    }
+    matches!(offset.kind, DurationKind::Binary(..)) && !matches!(first.kind, DurationKind::Paren(_))
 }
 
 impl fmt::Display for At {
@@ -93,7 +108,16 @@ impl fmt::Display for DurationExpr {
             DurationKind::MaxOf(left, right) => write!(f, "max_of({left}, {right})"),
             DurationKind::Negate(inner) => write!(f, "-{inner}"),
             DurationKind::Paren(inner) => write!(f, "({inner})"),
-            DurationKind::Binary(op, left, right) => write!(f, "{left} {op} {right}"),
+            DurationKind::Binary(op, left, right) => {
+                write!(f, "{left} {op} ")?;
+                match right.kind {
+                    // `1h / 2` reads better than `1h / 2s`.
+                    DurationKind::Literal(factor) if !matches!(op, BinaryOp::Add | BinaryOp::Sub) => {
+                        number(factor, f)
+                    }
+                    _ => write!(f, "{right}"),
+                }
+            }
         }
     }
 }
@@ -173,44 +197,21 @@ fn fill(word: &str, value: f64, f: &mut Formatter<'_>) -> fmt::Result {
     f.write_str(")")
 }
 
-/// A selector without range and modifiers. The name stands in front where it can.
+/// A selector without range and modifiers.
 fn bare_selector(selector: &VectorSelector, f: &mut Formatter<'_>) -> fmt::Result {
-    let mut matchers = selector.matchers.as_slice();
-    let mut name = selector.name.as_deref();
-    if let ([first, rest @ ..], Some(written)) = (matchers, name)
-        && is_name_matcher(first, written)
-        && is_plain_metric_name(written)
-        && !rest.iter().any(|matcher| matcher.name() == METRIC_NAME)
-    {
-        f.write_str(written)?;
-        (matchers, name) = (rest, None);
-        if matchers.is_empty() {
-            return Ok(());
-        }
+    let name = selector.name.as_deref();
+    f.write_str(name.unwrap_or_default())?;
+    let n_printed = usize::from(name.is_some());
+    let in_braces = selector.matchers.get(n_printed..).unwrap_or_default();
+    if name.is_some() && in_braces.is_empty() {
+        return Ok(());
     }
     f.write_str("{")?;
-    for (position, matcher) in matchers.iter().enumerate() {
+    for (position, matcher) in in_braces.iter().enumerate() {
         f.write_str(if position == 0 { "" } else { "," })?;
-        match name.take_if(|name| is_name_matcher(matcher, name)) {
-            Some(name) => f.write_str(&quote(name))?,
-            None => write_matcher(matcher, f)?,
-        }
+        write_matcher(matcher, f)?;
     }
     f.write_str("}")
-}
-
-fn is_name_matcher(matcher: &Matcher, name: &str) -> bool {
-    matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && matcher.value() == name
-}
-
-/// True when `name` needs no quotes at the start of a selector.
-fn is_plain_metric_name(name: &str) -> bool {
-    let is_word = !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
-    is_word && TokenKind::of_word(name).is_metric_name()
 }
 
 /// True when `name` needs no quotes as a label.

@@ -6,23 +6,31 @@ use std::fmt::Write;
 /// themselves. Bytes written as `\xff` or `\377` that are no UTF-8 become U+FFFD, one each: that is also what
 /// Prometheus' JSON shows for them.
 pub(crate) fn unquote(literal: &str) -> String {
+    String::from_utf8(unquote_bytes(literal)).unwrap_or_else(|error| from_utf8_bytewise(error.as_bytes()))
+}
+
+/// As [`unquote`], but `None` when the text is no UTF-8.
+pub(crate) fn unquote_utf8(literal: &str) -> Option<String> {
+    String::from_utf8(unquote_bytes(literal)).ok()
+}
+
+fn unquote_bytes(literal: &str) -> Vec<u8> {
     let mut chars = literal.chars();
     let (Some(quote), Some(_)) = (chars.next(), chars.next_back()) else {
-        return String::new();
+        return Vec::new();
     };
-    let body = chars.as_str();
-    if quote == '`' || !body.contains('\\') {
-        return body.to_owned();
+    let mut rest = chars.as_str();
+    if quote == '`' {
+        return rest.into();
     }
-    let mut bytes = Vec::with_capacity(body.len());
-    let mut rest = body;
+    let mut bytes = Vec::with_capacity(rest.len());
     while let Some(backslash) = rest.find('\\') {
         let (plain, escape) = rest.split_at(backslash);
         bytes.extend_from_slice(plain.as_bytes());
         rest = unescape(escape.strip_prefix('\\').unwrap_or_default(), &mut bytes);
     }
     bytes.extend_from_slice(rest.as_bytes());
-    from_utf8_bytewise(bytes)
+    bytes
 }
 
 /// Appends what the escape at the start of `escape` (behind its backslash) stands for; gives back the rest.
@@ -64,11 +72,7 @@ fn push_char(c: char, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-fn from_utf8_bytewise(bytes: Vec<u8>) -> String {
-    let bytes = match String::from_utf8(bytes) {
-        Ok(text) => return text,
-        Err(error) => error.into_bytes(),
-    };
+fn from_utf8_bytewise(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

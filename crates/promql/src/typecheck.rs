@@ -11,7 +11,7 @@ use crate::ast::{
     VectorMatching, VectorSelector,
 };
 use crate::error::ParseError;
-use crate::function::FunctionId;
+use crate::function::{Function, FunctionId};
 use crate::string_literal::quote;
 
 type Result<T> = std::result::Result<T, ParseError>;
@@ -29,6 +29,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    /// The only recursion: what it calls for a node is over before the node's parts are checked, or comes after.
     fn expr(&self, expr: &mut Expr) -> Result<ValueType> {
         let span = expr.span;
         match &mut expr.kind {
@@ -41,35 +42,44 @@ impl Checker<'_> {
             }
             ExprKind::Subquery(subquery) => {
                 let found = self.expr(&mut subquery.expr)?;
-                if found != ValueType::Vector {
-                    let found = bare_name(found);
-                    let message = format!("subquery is only allowed on instant vector, got {found} instead");
-                    return self.fail(span, message);
-                }
-                Ok(ValueType::Matrix)
+                self.subquery(found, span)
             }
             ExprKind::Call(call) => self.call(call, span),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
-            ExprKind::Binary(binary) => self.binary(binary, span),
-            ExprKind::Negate(inner) | ExprKind::Plus(inner) => match self.expr(inner)? {
-                found @ (ValueType::Scalar | ValueType::Vector) => Ok(found),
-                found => {
-                    let message = format!(
-                        "unary expression only allowed on expressions of type scalar or instant vector, got \"{found}\""
-                    );
-                    self.fail(span, message)
-                }
-            },
+            ExprKind::Binary(binary) => {
+                let left = self.expr(&mut binary.left)?;
+                let right = self.expr(&mut binary.right)?;
+                self.binary(binary, left, right, span)
+            }
+            ExprKind::Negate(inner) | ExprKind::Plus(inner) => {
+                let found = self.expr(inner)?;
+                self.sign(found, span)
+            }
             ExprKind::Paren(inner) => self.expr(inner),
         }
     }
 
+    fn subquery(&self, found: ValueType, span: Span) -> Result<ValueType> {
+        if found == ValueType::Vector {
+            return Ok(ValueType::Matrix);
+        }
+        let found = bare_name(found);
+        self.fail(
+            span,
+            format!("subquery is only allowed on instant vector, got {found} instead"),
+        )
+    }
+
+    fn sign(&self, found: ValueType, span: Span) -> Result<ValueType> {
+        if matches!(found, ValueType::Scalar | ValueType::Vector) {
+            return Ok(found);
+        }
+        let message = "unary expression only allowed on expressions of type scalar or instant vector";
+        self.fail(span, format!("{message}, got \"{found}\""))
+    }
+
     fn selector(&self, selector: &VectorSelector, span: Span) -> Result<ValueType> {
-        let outside = selector
-            .name
-            .as_ref()
-            .filter(|_| !span.of(self.text).starts_with('{'));
-        let Some(name) = outside else {
+        let Some(name) = &selector.name else {
             if selector.matchers.iter().all(model::Matcher::matches_empty) {
                 return self.fail(
                     span,
@@ -90,13 +100,20 @@ impl Checker<'_> {
     }
 
     fn aggregate(&self, aggregate: &mut Aggregate) -> Result<ValueType> {
-        self.expect(&mut aggregate.expr, ValueType::Vector, "aggregation expression")?;
+        let found = self.expr(&mut aggregate.expr)?;
+        self.expect(
+            ValueType::Vector,
+            found,
+            aggregate.expr.span,
+            "aggregation expression",
+        )?;
         let wanted = match aggregate.op {
             AggregateOp::CountValues => ValueType::String,
             _ => ValueType::Scalar,
         };
         if let Some(parameter) = &mut aggregate.parameter {
-            self.expect(parameter, wanted, "aggregation parameter")?;
+            let found = self.expr(parameter)?;
+            self.expect(wanted, found, parameter.span, "aggregation parameter")?;
         }
         Ok(ValueType::Vector)
     }
@@ -104,24 +121,31 @@ impl Checker<'_> {
     fn call(&self, call: &mut Call, span: Span) -> Result<ValueType> {
         let function = call.function;
         self.argument_count(call, span)?;
-        let is_info = function.id == FunctionId::Info;
-        if is_info && let Some(filter) = call.arguments.get(1) {
+        let mut filter_position = usize::MAX;
+        if function.id == FunctionId::Info
+            && let Some(filter) = call.arguments.get(1)
+        {
             self.info_filter(filter, span)?;
+            filter_position = 1;
         }
-        let filter_position = if is_info { 1 } else { usize::MAX };
         for (position, argument) in call.arguments.iter_mut().enumerate() {
-            if position == filter_position {
-                continue;
-            }
-            let found = self.expr(argument)?;
-            let wanted = function.arguments.get(position).or(function.arguments.last());
-            if let Some(wanted) = wanted.filter(|wanted| **wanted != found) {
-                let name = function.name;
-                let message = format!("expected type {wanted} in call to function \"{name}\", got {found}");
-                return self.fail(argument.span, message);
+            if position != filter_position {
+                let found = self.expr(argument)?;
+                self.argument(function, position, found, argument.span)?;
             }
         }
         Ok(function.returns)
+    }
+
+    fn argument(&self, function: &Function, position: usize, found: ValueType, span: Span) -> Result<()> {
+        match function.arguments.get(position).or(function.arguments.last()) {
+            Some(wanted) if *wanted != found => {
+                let name = function.name;
+                let message = format!("expected type {wanted} in call to function \"{name}\", got {found}");
+                self.fail(span, message)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn argument_count(&self, call: &Call, span: Span) -> Result<()> {
@@ -159,7 +183,7 @@ impl Checker<'_> {
             return self.fail(call_span, message);
         }
         match &filter.kind {
-            ExprKind::Selector(_) if filter.span.of(self.text).starts_with('{') => Ok(()),
+            ExprKind::Selector(selector) if selector.name.is_none() => Ok(()),
             ExprKind::Selector(_) => self.fail(
                 filter.span,
                 "expected label selectors only, got vector selector instead",
@@ -168,9 +192,13 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&self, binary: &mut Binary, span: Span) -> Result<ValueType> {
-        let left = self.expr(&mut binary.left)?;
-        let right = self.expr(&mut binary.right)?;
+    fn binary(
+        &self,
+        binary: &mut Binary,
+        left: ValueType,
+        right: ValueType,
+        span: Span,
+    ) -> Result<ValueType> {
         let op = binary.op;
         let both_scalars = left == ValueType::Scalar && right == ValueType::Scalar;
         if binary.return_bool && !op.is_comparison() {
@@ -215,24 +243,17 @@ impl Checker<'_> {
         })
     }
 
-    fn expect(&self, expr: &mut Expr, wanted: ValueType, context: &str) -> Result<()> {
-        let found = self.expr(expr)?;
+    fn expect(&self, wanted: ValueType, found: ValueType, span: Span, context: &str) -> Result<()> {
         if found == wanted {
             return Ok(());
         }
-        self.fail(
-            expr.span,
-            format!("expected type {wanted} in {context}, got {found}"),
-        )
+        self.fail(span, format!("expected type {wanted} in {context}, got {found}"))
     }
 
     /// The operator behind a left operand.
     fn behind(&self, left: Span) -> Span {
-        let rest = Span {
-            start: left.end,
-            end: u32::MAX,
-        }
-        .of(self.text);
+        let start = usize::try_from(left.end).unwrap_or(usize::MAX);
+        let rest = self.text.get(start..).unwrap_or_default();
         let n_blanks = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
         let start = left
             .end

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use promql::{ParseOptions, parse};
 
+use crate::common::assert_prints_back;
+
+mod common;
+
 #[test]
 fn every_query_of_the_prometheus_test_scripts_parses_unless_it_is_meant_to_fail() {
     let Some(folder) = shared("promqltest") else {
@@ -52,31 +56,6 @@ fn every_query_of_kiali_and_the_istio_dashboards_parses_without_experimental_fea
         }
     }
     assert!(n_queries > 500, "only {n_queries} queries found");
-}
-
-fn assert_prints_back(query: &str, expr: &promql::ast::Expr) {
-    let printed = expr.to_string();
-    let again = match parse(&printed, &ParseOptions::ALL) {
-        Ok(again) => again,
-        Err(error) => panic!("{query}\nprints as {printed}\n{error}"),
-    };
-    assert_eq!(
-        without_positions(expr),
-        without_positions(&again),
-        "{query}\nprints as {printed}"
-    );
-}
-
-/// The tree as text without its spans. Unlike the tree itself, NaN equals NaN in it.
-fn without_positions(expr: &promql::ast::Expr) -> String {
-    let mut rest = format!("{expr:?}");
-    let mut kept = String::new();
-    while let Some(start) = rest.find("Span {") {
-        kept.push_str(&rest[..start]);
-        let end = rest[start..].find('}').unwrap();
-        rest = rest.split_off(start + end + 1);
-    }
-    kept + &rest
 }
 
 /// The queries of a script: line, text, and whether the script expects failure.

@@ -30,13 +30,13 @@ impl Parser<'_> {
                 self.take()?;
                 if sign_of(self.peek_kind()?).is_some() {
                     let signed = self.duration_operation(SIGN_POWER, context)?;
-                    let left = self.with_sign(token, sign, signed)?;
+                    let left = self.duration_with_sign(token, sign, signed)?;
                     return self.duration_operators(left, 0, context);
                 }
-                let operand = self.duration_operand(context)?;
-                self.with_sign(token, sign, operand)
+                let operand = self.duration_operand(context, token)?;
+                self.duration_with_sign(token, sign, operand)
             }
-            _ => self.duration_operand(context),
+            _ => self.duration_operand(context, token),
         }
     }
 
@@ -45,8 +45,11 @@ impl Parser<'_> {
     }
 
     fn duration_operation(&mut self, power_min: u8, context: Context) -> Result<DurationExpr> {
-        let left = self.nested(|parser| parser.signed_duration(context))?;
-        self.duration_operators(left, power_min, context)
+        self.descend()?;
+        let left = self.signed_duration(context)?;
+        let duration = self.duration_operators(left, power_min, context)?;
+        self.ascend();
+        Ok(duration)
     }
 
     /// The operators behind `left` that bind at least as tightly as `power_min`, with their right sides.
@@ -63,7 +66,7 @@ impl Parser<'_> {
             let operator = self.take()?;
             let left_height = self.height;
             let right_power_min = if op == BinaryOp::Pow { power } else { power + 1 };
-            let right = self.nested(|parser| parser.duration_operation(right_power_min, context))?;
+            let right = self.duration_operation(right_power_min, context)?;
             self.experimental_duration(left.span)?;
             self.check_divisor(op, operator, &right)?;
             let span = left.span.to(right.span);
@@ -79,14 +82,19 @@ impl Parser<'_> {
     fn signed_duration(&mut self, context: Context) -> Result<DurationExpr> {
         let token = self.peek()?;
         let Some(sign) = sign_of(token.kind) else {
-            return self.duration_operand(context);
+            return self.duration_operand(context, token);
         };
         self.take()?;
-        let operand = self.nested(|parser| parser.duration_operation(SIGN_POWER, context))?;
-        self.with_sign(token, sign, operand)
+        let operand = self.duration_operation(SIGN_POWER, context)?;
+        self.duration_with_sign(token, sign, operand)
     }
 
-    fn with_sign(&mut self, token: Token, sign: BinaryOp, operand: DurationExpr) -> Result<DurationExpr> {
+    fn duration_with_sign(
+        &mut self,
+        token: Token,
+        sign: BinaryOp,
+        operand: DurationExpr,
+    ) -> Result<DurationExpr> {
         let span = token.span.to(operand.span);
         let kind = match (operand.kind, sign) {
             (DurationKind::Literal(seconds), BinaryOp::Sub) => DurationKind::Literal(-seconds),
@@ -101,14 +109,15 @@ impl Parser<'_> {
         Ok(DurationExpr { kind, span })
     }
 
-    fn duration_operand(&mut self, context: Context) -> Result<DurationExpr> {
+    /// A number, a function or a parenthesis. A number too large is reported at `start`.
+    fn duration_operand(&mut self, context: Context, start: Token) -> Result<DurationExpr> {
         let token = self.peek()?;
         self.height = 1;
         match token.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let seconds = self.number()?;
-                if seconds.is_nan() || seconds.abs() > DURATION_SECONDS_MAX {
-                    return Err(self.error(token.span, "duration out of range"));
+                if seconds.abs() > DURATION_SECONDS_MAX {
+                    return Err(self.error(start.span.to(token.span), "duration out of range"));
                 }
                 Ok(DurationExpr {
                     kind: DurationKind::Literal(seconds),

@@ -1,5 +1,6 @@
 //! Expressions: operators, signs, literals, calls, parentheses.
 
+use super::matching::BinaryModifiers;
 use super::{Parser, Result};
 use crate::ast::{Binary, BinaryOp, Call, Expr, ExprKind};
 use crate::duration::parse_literal_seconds;
@@ -18,9 +19,10 @@ impl Parser<'_> {
         self.operation(0)
     }
 
-    /// An expression of operators that bind at least as tightly as `power_min`.
+    /// An expression of operators that bind at least as tightly as `power_min`. Every recursion comes by here.
     fn operation(&mut self, power_min: u8) -> Result<Expr> {
-        let mut left = self.nested(Self::signed)?;
+        self.descend()?;
+        let mut left = self.signed()?;
         while let TokenKind::Operator(op) = self.peek_kind()? {
             let power = power(op);
             if power < power_min {
@@ -29,79 +31,89 @@ impl Parser<'_> {
             self.take()?;
             let left_height = self.height;
             let modifiers = self.binary_modifiers()?;
-            let right_power_min = if op == BinaryOp::Pow { power } else { power + 1 };
-            let right = self.nested(|parser| parser.operation(right_power_min))?;
-            let span = left.span.to(right.span);
-            self.grow(left_height.max(self.height), span)?;
-            if modifiers.fills() && !self.options.fill_modifiers {
-                return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
-            }
-            let binary = Binary {
-                op,
-                left,
-                right,
-                return_bool: modifiers.return_bool,
-                matching: modifiers.matching,
-            };
-            left = Expr {
-                kind: ExprKind::Binary(Box::new(binary)),
-                span,
-            };
+            let right = self.operation(if op == BinaryOp::Pow { power } else { power + 1 })?;
+            self.height = self.height.max(left_height);
+            left = self.binary(op, left, modifiers, right)?;
         }
+        self.ascend();
         Ok(left)
     }
 
-    /// An operand with the signs before it. A sign before a number becomes part of the number.
+    fn binary(&mut self, op: BinaryOp, left: Expr, modifiers: BinaryModifiers, right: Expr) -> Result<Expr> {
+        let span = left.span.to(right.span);
+        self.grow(self.height, span)?;
+        if modifiers.fills() && !self.options.fill_modifiers {
+            return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
+        }
+        let binary = Binary {
+            op,
+            left,
+            right,
+            return_bool: modifiers.return_bool,
+            matching: modifiers.matching,
+        };
+        Ok(Expr {
+            kind: ExprKind::Binary(Box::new(binary)),
+            span,
+        })
+    }
+
+    /// An operand with the signs before it.
     fn signed(&mut self) -> Result<Expr> {
         let token = self.peek()?;
-        let TokenKind::Operator(sign @ (BinaryOp::Add | BinaryOp::Sub)) = token.kind else {
-            let operand = self.operand()?;
+        if !matches!(token.kind, TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub)) {
+            let operand = self.operand(token)?;
             return self.modified(operand);
-        };
+        }
         self.take()?;
-        let operand = self.nested(|parser| parser.operation(SIGN_POWER))?;
-        let span = token.span.to(operand.span);
-        let negative = sign == BinaryOp::Sub;
+        let operand = self.operation(SIGN_POWER)?;
+        self.signed_expr(token, operand)
+    }
+
+    /// A sign before a number becomes part of the number.
+    fn signed_expr(&mut self, sign: Token, operand: Expr) -> Result<Expr> {
+        let span = sign.span.to(operand.span);
+        let negative = sign.kind == TokenKind::Operator(BinaryOp::Sub);
         let kind = match operand.kind {
             ExprKind::Number(value) => ExprKind::Number(if negative { -value } else { value }),
             _ => {
                 self.grow(self.height, span)?;
+                let operand = Box::new(operand);
                 if negative {
-                    ExprKind::Negate(Box::new(operand))
+                    ExprKind::Negate(operand)
                 } else {
-                    ExprKind::Plus(Box::new(operand))
+                    ExprKind::Plus(operand)
                 }
             }
         };
         Ok(Expr { kind, span })
     }
 
-    /// A literal, selector, call, aggregation or parenthesis, without what may follow it.
-    fn operand(&mut self) -> Result<Expr> {
-        let token = self.peek()?;
+    /// A literal, selector, call, aggregation or parenthesis, without what may follow it; `token` comes next.
+    fn operand(&mut self, token: Token) -> Result<Expr> {
         self.height = 1;
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let value = self.number()?;
-                Ok(Expr {
-                    kind: ExprKind::Number(value),
-                    span: token.span,
-                })
-            }
-            TokenKind::String => {
-                self.take()?;
-                Ok(Expr {
-                    kind: ExprKind::String(unquote(token.span.of(self.text))),
-                    span: token.span,
-                })
-            }
+            TokenKind::Number | TokenKind::Duration | TokenKind::String => self.literal(),
             TokenKind::LeftParen => self.parenthesized(),
-            TokenKind::LeftBrace => self.selector(),
             TokenKind::Identifier | TokenKind::Timing(_) => self.call_or_selector(),
             TokenKind::Aggregate(op) => self.aggregate_or_selector(op),
-            kind if kind.is_metric_name() => self.selector(),
+            kind if kind == TokenKind::LeftBrace || kind.is_metric_name() => self.selector(),
             _ => Err(self.unexpected(token, None)),
         }
+    }
+
+    fn literal(&mut self) -> Result<Expr> {
+        let token = self.peek()?;
+        let kind = if token.kind == TokenKind::String {
+            self.take()?;
+            ExprKind::String(unquote(token.span.of(self.text)))
+        } else {
+            ExprKind::Number(self.number()?)
+        };
+        Ok(Expr {
+            kind,
+            span: token.span,
+        })
     }
 
     fn parenthesized(&mut self) -> Result<Expr> {
@@ -118,9 +130,14 @@ impl Parser<'_> {
 
     fn call_or_selector(&mut self) -> Result<Expr> {
         let name = self.take()?;
-        if self.peek_kind()? != TokenKind::LeftParen {
-            return self.selector_named(name);
+        if self.peek_kind()? == TokenKind::LeftParen {
+            self.call(name)
+        } else {
+            self.selector_named(name)
         }
+    }
+
+    fn call(&mut self, name: Token) -> Result<Expr> {
         let arguments = self.arguments()?;
         let span = name.span.to(self.last);
         self.grow(self.height, span)?;

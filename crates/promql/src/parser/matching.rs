@@ -2,10 +2,8 @@
 
 use super::{Context, Parser, Result};
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
-use crate::string_literal::{quote, unquote};
+use crate::string_literal::unquote_utf8;
 use crate::token::{Keyword, TokenKind};
-
-const GROUPING: &str = "grouping opts";
 
 /// `bool on (a) group_left (b) fill (0)`.
 #[derive(Debug)]
@@ -47,8 +45,11 @@ impl Parser<'_> {
         } else {
             return Ok(());
         };
-        if self.peek_kind()? == TokenKind::LeftParen {
+        let token = self.peek()?;
+        if token.kind == TokenKind::LeftParen {
             matching.include = self.label_names()?;
+        } else if !token.kind.starts_expression() {
+            return Err(self.unexpected(token, expecting("\"(\"")));
         }
         Ok(())
     }
@@ -91,27 +92,21 @@ impl Parser<'_> {
 
     /// `(a, "b", c)`; may be empty and may end with a comma.
     pub(super) fn label_names(&mut self) -> Result<Vec<String>> {
-        let expecting = |expected| {
-            Some(Context {
-                place: GROUPING,
-                expected,
-            })
-        };
         self.expect(TokenKind::LeftParen, expecting("\"(\""))?;
         let mut labels = Vec::new();
         while self.accept(TokenKind::RightParen)?.is_none() {
             let token = self.peek()?;
             let written = token.span.of(self.text);
             let label = match token.kind {
-                TokenKind::String => unquote(written),
-                kind if kind.is_label_name() => written.to_owned(),
+                TokenKind::String => unquote_utf8(written),
+                kind if kind.is_label_name() => Some(written.to_owned()),
                 _ => return Err(self.unexpected(token, expecting("label"))),
             };
             self.take()?;
-            if label.is_empty() {
-                let message = format!("invalid label name for grouping: {}", quote(&label));
+            let Some(label) = label.filter(|label| !label.is_empty()) else {
+                let message = format!("invalid label name for grouping: {written}");
                 return Err(self.error(token.span, message));
-            }
+            };
             labels.push(label);
             let token = self.peek()?;
             match token.kind {
@@ -124,4 +119,12 @@ impl Parser<'_> {
         }
         Ok(labels)
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what the callers hand on")]
+fn expecting(expected: &'static str) -> Option<Context> {
+    Some(Context {
+        place: "grouping opts",
+        expected,
+    })
 }

@@ -81,10 +81,7 @@ impl Parser<'_> {
             TokenKind::MatchRegex => MatchOp::Regex,
             TokenKind::MatchNotRegex => MatchOp::NotRegex,
             _ if name.kind == TokenKind::String => {
-                selector
-                    .matchers
-                    .push(Matcher::equal(METRIC_NAME, label.as_str()));
-                selector.name.get_or_insert(label);
+                selector.matchers.push(Matcher::equal(METRIC_NAME, label));
                 return Ok(());
             }
             _ => return Err(self.unexpected(operator, expecting("label matching operator"))),
