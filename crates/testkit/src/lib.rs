@@ -4,12 +4,15 @@
 //! - [`Chance`] gives the same numbers for the same seed.
 //! - [`FaultyFiles`] is a file system in memory that can fail at any operation, run full, lose what was not synced
 //!   in a crash, and flip bits.
+//! - [`mutate`] damages bytes.
 #![forbid(unsafe_code)]
 
 mod chance;
 mod clock;
 mod faulty_files;
+mod mutation;
 
 pub use chance::Chance;
 pub use clock::MockClock;
 pub use faulty_files::{Fault, FaultyFiles};
+pub use mutation::mutate;

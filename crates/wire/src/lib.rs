@@ -23,6 +23,7 @@
     clippy::string_slice
 )]
 
+pub mod checks;
 mod error;
 pub mod exposition;
 pub mod limits;

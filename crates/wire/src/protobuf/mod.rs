@@ -3,6 +3,8 @@
 //! Source: the protobuf encoding reference. Groups (wire types 3 and 4) are refused: no schema here has them,
 //! and skipping them would need a stack.
 
+#[cfg(test)]
+pub(crate) mod raw;
 mod reader;
 mod schema;
 pub(crate) mod writer;

@@ -22,11 +22,13 @@ use crate::protobuf::{Reader, WireType, validate};
 
 mod encoder;
 mod keys;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
 pub use encoder::{Encoder, MetadataRefs};
 pub use keys::{SeriesKeys, SymbolHashes};
+pub use symbols::Symbols;
 
 /// A request whose top level and symbols have been read.
 #[derive(Debug, Clone)]
@@ -34,13 +36,6 @@ pub struct Request<'a> {
     body: Reader<'a>,
     symbols: Symbols<'a>,
     n_series: usize,
-}
-
-/// The symbol table of one request.
-#[derive(Debug, Clone, Default)]
-pub struct Symbols<'a> {
-    /// `Err` holds the bytes of a symbol that is not UTF-8; it harms only the series that use it.
-    texts: Vec<Result<&'a str, &'a [u8]>>,
 }
 
 /// One series: slices of the body, not parsed yet.
@@ -90,50 +85,6 @@ pub struct Metadata<'a> {
     pub unit: &'a str,
 }
 
-impl<'a> Symbols<'a> {
-    /// Number of symbols.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.texts.len()
-    }
-
-    /// True when there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// The bytes of each symbol, in order.
-    pub fn iter_bytes(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
-        self.texts.iter().map(|symbol| match symbol {
-            Ok(text) => text.as_bytes(),
-            Err(bytes) => bytes,
-        })
-    }
-
-    fn bytes(&self, reference: u32) -> Option<&'a [u8]> {
-        self.texts.get(reference as usize).map(|symbol| match symbol {
-            Ok(text) => text.as_bytes(),
-            Err(bytes) => bytes,
-        })
-    }
-
-    fn text(&self, reference: u32) -> Result<&'a str, LabelsError> {
-        match self.texts.get(reference as usize) {
-            Some(Ok(text)) => Ok(text),
-            Some(Err(bytes)) => super::labels::text(bytes),
-            None => Err(self.out_of_range(reference)),
-        }
-    }
-
-    fn out_of_range(&self, reference: u32) -> LabelsError {
-        LabelsError::ReferenceOutOfRange {
-            reference,
-            n_symbols: self.len(),
-        }
-    }
-}
-
 impl<'a> Request<'a> {
     /// Reads the top level and the symbols of the decompressed `body`.
     ///
@@ -142,7 +93,7 @@ impl<'a> Request<'a> {
     pub fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let body = Reader::new(body, 0);
         let mut reader = body;
-        let mut texts = Vec::new();
+        let mut symbols = Symbols::default();
         let mut n_series = 0;
         while let Some((number, wire_type)) = reader.field()? {
             match number {
@@ -152,11 +103,10 @@ impl<'a> Request<'a> {
                         WireType::Bytes,
                         "Request.symbols with the wrong wire type",
                     )?;
-                    if texts.len() == limits.symbols_per_request {
+                    if symbols.len() == limits.symbols_per_request {
                         return Err(reader.error("more symbols than one request may have"));
                     }
-                    let bytes = reader.bytes()?;
-                    texts.push(std::str::from_utf8(bytes).map_err(|_| bytes));
+                    symbols.push(reader.bytes()?);
                 }
                 5 => {
                     reader.expect(
@@ -175,7 +125,7 @@ impl<'a> Request<'a> {
         }
         Ok(Self {
             body,
-            symbols: Symbols { texts },
+            symbols,
             n_series,
         })
     }
