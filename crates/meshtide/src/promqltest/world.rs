@@ -52,7 +52,14 @@ impl World {
 
     /// Adds the float samples of a load; native histograms cannot be stored yet and are left out.
     pub(super) fn load(&self, load: &Load) -> Result<()> {
-        for series in &load.series {
+        for (position, series) in load.series.iter().enumerate() {
+            // Of two lines with equal labels the later one holds.
+            if load.series[position + 1..]
+                .iter()
+                .any(|later| later.labels == series.labels)
+            {
+                continue;
+            }
             let key = self.store.resolver().key(series.labels.to_string().as_bytes());
             let mut batch = SampleBatch::default();
             let reference = self
