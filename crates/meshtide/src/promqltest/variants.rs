@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use promql::ParseOptions;
-use promql::ast::{At, Expr, ExprKind, Shift, VectorSelector};
+use promql::ast::{At, DurationExpr, DurationKind, Expr, ExprKind, Shift, VectorSelector};
 use promql::function::FunctionId;
 use promql::script::{Eval, Expected, Times};
 use query::{QueryRequest, Value};
@@ -103,8 +103,13 @@ impl About {
         match &mut expr.kind {
             ExprKind::Number(_) | ExprKind::String(_) => {}
             ExprKind::Selector(selector) => self.fix_selector(selector, time_ms),
-            ExprKind::Range(range) => self.fix_selector(&mut range.selector, time_ms),
+            ExprKind::Range(range) => {
+                self.note_duration(&range.range);
+                self.fix_selector(&mut range.selector, time_ms);
+            }
             ExprKind::Subquery(subquery) => {
+                self.note_duration(&subquery.range);
+                subquery.step.iter().for_each(|step| self.note_duration(step));
                 self.fix_shift(&mut subquery.shift, time_ms);
                 self.look_only(&subquery.expr);
             }
@@ -135,10 +140,29 @@ impl About {
     }
 
     fn fix_shift(&mut self, shift: &mut Shift, time_ms: i64) {
+        shift.offset.iter().for_each(|offset| self.note_duration(offset));
         if matches!(shift.at, Some(At::Start | At::End)) {
             self.asks_for_range = true;
         }
         shift.at.get_or_insert(At::Timestamp(time_ms));
+    }
+
+    /// `step()` and `range()` stand in durations too.
+    fn note_duration(&mut self, duration: &DurationExpr) {
+        match &duration.kind {
+            DurationKind::Literal(_) => {}
+            DurationKind::Step | DurationKind::Range => {
+                self.asks_for_range = true;
+                self.depends_on_time = true;
+            }
+            DurationKind::Negate(inner) | DurationKind::Paren(inner) => self.note_duration(inner),
+            DurationKind::MinOf(left, right)
+            | DurationKind::MaxOf(left, right)
+            | DurationKind::Binary(_, left, right) => {
+                self.note_duration(left);
+                self.note_duration(right);
+            }
+        }
     }
 
     /// Notes the calls inside a fixed subquery. A copy is changed, so the expression stays as it is.
