@@ -1,7 +1,7 @@
 //! Prometheus remote write, both protocols, both directions.
 
-pub mod labels;
-pub mod negotiate;
+mod labels;
+mod negotiate;
 pub mod v1;
 pub mod v2;
 
