@@ -76,6 +76,16 @@ impl Engine {
         &self.shared.options
     }
 
+    /// The threads queries run on, for writing out what they gave.
+    ///
+    /// # Panics
+    /// Never: the threads live as long as the engine.
+    #[must_use]
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        let runtime = self.runtime.as_ref().expect("present until drop");
+        runtime.handle().clone()
+    }
+
     /// Answers a query. Dropping the future stops it.
     ///
     /// # Errors

@@ -59,7 +59,6 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    #[expect(dead_code, reason = "`meshtide demo` needs the server, which lands next")]
     /// The bookinfo sample, live, sent to `remote_write`: what `meshtide demo` runs.
     #[must_use]
     pub(crate) fn demo(remote_write: String) -> Self {

@@ -1,0 +1,170 @@
+//! From settings to what the crates are built with.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use catalog::CatalogLimits;
+use model::Labels;
+use query::EngineOptions;
+use server::listener;
+use storage::{StoreConfig, WalSync as StoreSync};
+
+use super::{Settings, Span, WalSync};
+
+/// Threads for a setting in which 0 stands for one per processor.
+fn threads(setting: usize) -> usize {
+    match setting {
+        0 => n_cpus(),
+        n_threads => n_threads,
+    }
+}
+
+/// Processors this process may use.
+pub(crate) fn n_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+impl Settings {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |name: &str, span: Span| {
+            ensure!(span.ms > 0, "{name} has to be longer than 0s");
+            Ok(())
+        };
+        positive("http.idle_timeout", self.http.idle_timeout)?;
+        positive("storage.retention", self.storage.retention)?;
+        positive("storage.wal_sync_interval", self.storage.wal_sync_interval)?;
+        positive("query.lookback", self.query.lookback)?;
+        positive("query.timeout", self.query.timeout)?;
+        positive("query.subquery_step", self.query.subquery_step)?;
+        positive("scrape_interval", self.scrape_interval)?;
+        self.external_labels()?;
+        Ok(())
+    }
+
+    fn external_labels(&self) -> Result<Labels> {
+        let pairs = self.external_labels.iter();
+        match Labels::from_pairs(pairs.map(|(name, value)| (name.as_str(), value.as_str()))) {
+            Ok(labels) => Ok(labels),
+            Err(error) => bail!("external_labels: {error}"),
+        }
+    }
+
+    pub(crate) fn listener(&self) -> listener::Config {
+        listener::Config {
+            listen: self.http.listen,
+            connections_max: self.http.connections_max,
+            head_timeout: self.http.idle_timeout.duration(),
+            drain_timeout: self.http.drain_timeout.duration(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> StoreConfig {
+        StoreConfig {
+            wal_sync: match self.storage.wal_sync {
+                WalSync::Always => StoreSync::Always,
+                WalSync::Interval => StoreSync::Interval(self.storage.wal_sync_interval.ms.unsigned_abs()),
+            },
+            out_of_order_window_ms: self.storage.out_of_order_window.ms,
+            queue_samples_max: self.storage.queue_samples_max,
+            segment_bytes: self.storage.wal_segment.0,
+            limits: CatalogLimits {
+                labels_per_series_max: self.ingest.labels_per_series_max,
+                label_name_bytes_max: self.ingest.label_name_bytes_max,
+                label_value_bytes_max: self.ingest.label_value_bytes_max,
+                ..CatalogLimits::default()
+            },
+        }
+    }
+
+    pub(crate) fn engine(&self) -> EngineOptions {
+        EngineOptions {
+            lookback_ms: self.query.lookback.ms,
+            timeout: self.query.timeout.duration(),
+            max_samples: self.query.samples_max,
+            max_concurrent: self.query.concurrent_max,
+            memory_bytes: self.query.memory_max.as_usize(),
+            default_subquery_step_ms: self.query.subquery_step.ms,
+            threads: threads(self.query.threads),
+            ..EngineOptions::default()
+        }
+    }
+
+    fn ingest(&self) -> server::ingest::Config {
+        server::ingest::Config {
+            threads: threads(self.ingest.threads),
+            requests_max: self.ingest.requests_max,
+            bodies_bytes_max: self.ingest.bodies_max.as_usize(),
+            future_max_ms: self.ingest.future_max.ms,
+            retention_ms: Some(self.storage.retention.ms),
+            limits: wire::Limits {
+                compressed_bytes: self.ingest.body_max.as_usize(),
+                decompressed_bytes: self.ingest.decompressed_body_max.as_usize(),
+                labels_per_series: self.ingest.labels_per_series_max,
+                label_name_bytes: self.ingest.label_name_bytes_max,
+                label_value_bytes: self.ingest.label_value_bytes_max,
+                ..wire::Limits::default()
+            },
+        }
+    }
+
+    /// The HTTP interface, without what only the process knows.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn server(&self, data_dir: &Path, process: server::ProcessInfo) -> Result<server::Config> {
+        Ok(server::Config {
+            external_labels: self.external_labels()?,
+            config_yaml: self.prometheus_yaml(),
+            flags: self.prometheus_flags(data_dir),
+            build: server::BuildInfo {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                revision: option_env!("MESHTIDE_REVISION").unwrap_or("unknown").to_owned(),
+            },
+            process: server::ProcessInfo {
+                n_cpus: n_cpus(),
+                retention: self.storage.retention.to_string(),
+                ..process
+            },
+            ingest: self.ingest(),
+        })
+    }
+
+    /// The part of this configuration that a Prometheus would have, in its words.
+    fn prometheus_yaml(&self) -> String {
+        let mut yaml = format!(
+            "global:\n  scrape_interval: {}\n  evaluation_interval: {}\n",
+            self.scrape_interval, self.query.subquery_step
+        );
+        if !self.external_labels.is_empty() {
+            yaml.push_str("  external_labels:\n");
+            for (name, value) in &self.external_labels {
+                yaml.push_str(&format!("    {name:?}: {value:?}\n"));
+            }
+        }
+        yaml
+    }
+
+    /// Settings that a Prometheus has as well, by the names of its flags.
+    fn prometheus_flags(&self, data_dir: &Path) -> BTreeMap<String, String> {
+        let flags = [
+            ("query.lookback-delta", self.query.lookback.to_string()),
+            ("query.max-concurrency", self.query.concurrent_max.to_string()),
+            ("query.max-samples", self.query.samples_max.to_string()),
+            ("query.timeout", self.query.timeout.to_string()),
+            ("storage.tsdb.path", data_dir.display().to_string()),
+            ("storage.tsdb.retention.time", self.storage.retention.to_string()),
+            ("web.enable-remote-write-receiver", "true".to_owned()),
+            ("web.listen-address", self.http.listen.to_string()),
+            ("web.max-connections", self.http.connections_max.to_string()),
+        ];
+        flags
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! The configuration: a YAML file, over which command-line flags go.
+//!
+//! Every field stands once, here, with its documentation and default; `config/meshtide.yaml` is generated from it
+//! (`MESHTIDE_BLESS=1 cargo test -p meshtide config` writes it) and a test compares.
+
+mod apply;
+#[cfg(test)]
+mod described;
+mod section;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use section::section;
+
+pub(crate) use value::{Bytes, Span, WalSync};
+
+section! {
+    /// Everything that can be set.
+    Settings {
+        /// The HTTP interface: remote write, queries, /federate, probes, own metrics.
+        http: Http = Http::default(),
+        /// What is kept, and how safely.
+        storage: Storage = Storage::default(),
+        /// Taking samples in. What is beyond a limit here is turned away with 503 and Retry-After, or 400.
+        ingest: Ingest = Ingest::default(),
+        /// Answering queries.
+        query: Query = Query::default(),
+        /// Labels that /federate adds to series that lack them, such as the name of the cluster:
+        ///   external_labels: {cluster: "east"}
+        external_labels: BTreeMap<String, String> = BTreeMap::new(),
+        /// The scrape interval of the Prometheus that writes here. It is only passed on, by
+        /// /api/v1/status/config: Kiali chooses its rate windows by it.
+        scrape_interval: Span = Span::seconds(15),
+    }
+}
+
+section! {
+    /// The HTTP interface.
+    Http {
+        /// Where to listen. Also: --http-listen.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9090)),
+        /// Connections at once; more have to wait.
+        connections_max: usize = 512,
+        /// How long a connection may be idle, or take for the head of a request.
+        idle_timeout: Span = Span::minutes(5),
+        /// How long requests under way may take to end when the server stops.
+        drain_timeout: Span = Span::seconds(10),
+    }
+}
+
+section! {
+    /// What is kept.
+    Storage {
+        /// Samples older than this are refused. Also: --retention. Nothing is deleted yet: until blocks exist
+        /// the head keeps everything, in memory.
+        retention: Span = Span::days(15),
+        /// How far behind the newest sample of its stream a sample may come.
+        out_of_order_window: Span = Span::minutes(60),
+        /// When the write-ahead log is synced to disk. Also: --wal-sync.
+        ///   always    before every acknowledgement: what was acknowledged survives a power cut
+        ///   interval  now and then: what was acknowledged since may be lost in a power cut
+        wal_sync: WalSync = WalSync::Always,
+        /// How often, with wal_sync: interval.
+        wal_sync_interval: Span = Span::seconds(1),
+        /// Size at which the log begins its next file.
+        wal_segment: Bytes = Bytes(64 << 20),
+        /// Samples that may wait to be written to the log; some 24 bytes each.
+        queue_samples_max: usize = 1_000_000,
+    }
+}
+
+section! {
+    /// Taking samples in.
+    Ingest {
+        /// Threads that decode requests; 0 is one per processor.
+        threads: usize = 0,
+        /// Write requests under way at once.
+        requests_max: usize = 256,
+        /// Bytes of their bodies together, as sent.
+        bodies_max: Bytes = Bytes(64 << 20),
+        /// Size of one body, as sent.
+        body_max: Bytes = Bytes(32 << 20),
+        /// Size of one body once it is decompressed.
+        decompressed_body_max: Bytes = Bytes(32 << 20),
+        /// How far in the future a sample may be.
+        future_max: Span = Span::minutes(10),
+        /// Labels of one series, the metric name included.
+        labels_per_series_max: usize = 128,
+        /// Bytes of a label name.
+        label_name_bytes_max: usize = 1_024,
+        /// Bytes of a label value, or of a metric name.
+        label_value_bytes_max: usize = 8_192,
+    }
+}
+
+section! {
+    /// Answering queries.
+    Query {
+        /// How far an instant selector looks back for a sample.
+        lookback: Span = Span::minutes(5),
+        /// Longest time of a query, waiting included.
+        timeout: Span = Span::minutes(2),
+        /// Most samples that one query may load.
+        samples_max: u64 = 50_000_000,
+        /// Queries that run at once; more have to wait.
+        concurrent_max: usize = 20,
+        /// Memory of all queries together.
+        memory_max: Bytes = Bytes(1 << 30),
+        /// The step of a subquery that names none, as in expr[1h:].
+        subquery_step: Span = Span::minutes(1),
+        /// Threads that compute; 0 is one per processor.
+        threads: usize = 0,
+    }
+}
+
+impl Settings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or something in it is unknown or wrong; the error says what and where.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let yaml = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        Self::parse(&yaml).with_context(|| format!("the configuration {} is wrong", path.display()))
+    }
+
+    fn parse(yaml: &str) -> Result<Self> {
+        // A file of nothing but comments is null, not an empty map.
+        let settings: Option<Self> = serde_yaml_ng::from_str(yaml)?;
+        let settings = settings.unwrap_or_default();
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

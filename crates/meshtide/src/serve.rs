@@ -1,0 +1,105 @@
+//! `meshtide serve`: one data directory behind one port, until a signal comes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use crate::config::{Settings, Span, WalSync};
+use crate::failure::usage;
+use crate::service::Service;
+use crate::signals;
+
+/// Threads of the sockets. They only wait and copy; what computes has threads of its own.
+const SOCKET_THREADS: usize = 2;
+
+/// The arguments of `meshtide serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    /// Where the data lies; made if it is missing. One server per directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// Where to listen for HTTP: remote write, queries, /federate, probes [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http_listen: Option<SocketAddr>,
+
+    /// A YAML file of settings; config/meshtide.yaml explains every one. Flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Refuse samples older than this. Nothing is deleted yet: the head keeps everything [default: 15d]
+    #[arg(long, value_name = "DURATION")]
+    retention: Option<Span>,
+
+    /// When the write-ahead log is synced to disk [default: always]
+    #[arg(long, value_enum)]
+    wal_sync: Option<WalSync>,
+}
+
+impl ServeArguments {
+    /// The file's settings with the flags over them.
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path)?,
+            None => Settings::default(),
+        };
+        if let Some(listen) = self.http_listen {
+            settings.http.listen = listen;
+        }
+        if let Some(retention) = self.retention {
+            settings.storage.retention = retention;
+        }
+        if let Some(wal_sync) = self.wal_sync {
+            settings.storage.wal_sync = wal_sync;
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+}
+
+/// Serves until a signal comes.
+///
+/// # Errors
+/// The settings are wrong, the port is taken, or the data directory cannot be opened.
+pub(crate) fn run(arguments: &ServeArguments) -> Result<()> {
+    let settings = arguments.settings().map_err(|error| usage(&error))?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let service = tokio::select! {
+            service = Service::start(&settings, &arguments.data_dir) => service?,
+            stopped = signals::stop() => return stopped,
+        };
+        signals::stop().await?;
+        stop(service).await
+    });
+    // A replay that was interrupted would be waited for otherwise.
+    runtime.shutdown_background();
+    result
+}
+
+/// Stops in order; a second signal stops at once.
+///
+/// # Errors
+/// The last sync of the log failed, or a second signal came.
+pub(crate) async fn stop(service: Service) -> Result<()> {
+    tokio::select! {
+        stopped = service.stop() => stopped,
+        _ = signals::stop() => bail!("stopped by a second signal, with requests under way"),
+    }
+}
+
+/// The runtime of the sockets.
+///
+/// # Errors
+/// The system gives no threads.
+pub(crate) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SOCKET_THREADS)
+        .thread_name("sockets")
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+}

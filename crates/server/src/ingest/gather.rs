@@ -1,0 +1,118 @@
+//! Walks a request once: every series becomes a key and a count, every sample a row of the columns.
+//!
+//! Nothing is looked up and nothing is kept of the labels, so that the walk does not depend on what is known.
+//! Positions count the series of the request in order; the second walk of [`super::resolve`] counts the same.
+
+use catalog::{Resolver, SeriesKey};
+use model::{MetricMetadata, TimestampMs};
+use wire::remote_write::{v1, v2};
+use wire::{DecodeError, LabelsError, Limits};
+
+/// What one request holds. Reused from request to request; [`Columns::clear`] keeps the memory.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// One per series. Meaningless where `broken` says so.
+    pub(super) keys: Vec<SeriesKey>,
+    /// Samples of each series.
+    pub(super) n_samples: Vec<u32>,
+    /// One per sample, series by series.
+    pub(super) timestamps_ms: Vec<TimestampMs>,
+    /// One per sample.
+    pub(super) values: Vec<f64>,
+    /// Series whose references give no key, by position, ascending. Only in remote write 2.0.
+    pub(super) broken: Vec<(usize, LabelsError)>,
+    /// Series without any content, by position. Only in remote write 2.0, which forbids them.
+    pub(super) empty: Vec<usize>,
+    /// Metadata messages of remote write 1.0.
+    pub(super) metadata: Vec<MetricMetadata>,
+    pub(super) n_exemplars: usize,
+    pub(super) n_histograms: usize,
+    /// Label bytes that lie apart in a body.
+    scattered: Vec<u8>,
+}
+
+impl Columns {
+    /// Empties them, with room for as many samples as the last request had: those columns go away with each batch.
+    pub(super) fn clear(&mut self) {
+        let n_before: usize = self.n_samples.iter().map(|n_samples| *n_samples as usize).sum();
+        self.timestamps_ms = Vec::with_capacity(n_before);
+        self.values = Vec::with_capacity(n_before);
+        self.keys.clear();
+        self.n_samples.clear();
+        self.broken.clear();
+        self.empty.clear();
+        self.metadata.clear();
+        (self.n_exemplars, self.n_histograms) = (0, 0);
+    }
+
+    /// Rows there is memory for, samples of the last request included.
+    pub(super) fn capacity(&self) -> usize {
+        let n_samples: usize = self.n_samples.iter().map(|n_samples| *n_samples as usize).sum();
+        self.keys.capacity().max(n_samples)
+    }
+
+    /// Walks a remote-write 1.0 request.
+    pub(super) fn gather_v1(
+        &mut self,
+        body: &[u8],
+        limits: &Limits,
+        resolver: &Resolver,
+    ) -> Result<(), DecodeError> {
+        for entry in v1::Request::new(body, limits) {
+            let series = match entry? {
+                v1::Entry::Series(series) => series,
+                v1::Entry::Metadata(metadata) => {
+                    self.metadata.push(metadata);
+                    continue;
+                }
+            };
+            self.keys
+                .push(resolver.key(series.label_bytes(&mut self.scattered)));
+            let n_before = self.values.len();
+            for sample in series.samples() {
+                let sample = sample?;
+                self.timestamps_ms.push(sample.timestamp_ms);
+                self.values.push(sample.value);
+            }
+            self.end_series(n_before, series.n_exemplars, series.n_histograms);
+        }
+        Ok(())
+    }
+
+    /// Walks the series of a remote-write 2.0 request.
+    pub(super) fn gather_v2<H: Fn(&[u8]) -> u128>(
+        &mut self,
+        request: &v2::Request<'_>,
+        keys: &v2::SeriesKeys<H>,
+        hashes: &v2::SymbolHashes,
+    ) -> Result<(), DecodeError> {
+        for series in request.series() {
+            let series = series?;
+            let position = self.keys.len();
+            let key = keys.key(&series, hashes).unwrap_or_else(|reason| {
+                self.broken.push((position, reason));
+                0
+            });
+            self.keys.push(SeriesKey(key));
+            let n_before = self.values.len();
+            for sample in series.samples() {
+                let sample = sample?;
+                self.timestamps_ms.push(sample.timestamp_ms);
+                self.values.push(sample.value);
+            }
+            let has_content = series.n_samples + series.n_histograms + series.n_exemplars > 0;
+            if !has_content && matches!(series.metadata(request.symbols()), Ok(None)) {
+                self.empty.push(position);
+            }
+            self.end_series(n_before, series.n_exemplars, series.n_histograms);
+        }
+        Ok(())
+    }
+
+    fn end_series(&mut self, n_before: usize, n_exemplars: usize, n_histograms: usize) {
+        // A body is smaller than 4 GiB, so its samples are fewer.
+        self.n_samples.push((self.values.len() - n_before) as u32);
+        self.n_exemplars += n_exemplars;
+        self.n_histograms += n_histograms;
+    }
+}

@@ -1,0 +1,149 @@
+//! Taking samples in: from the compressed body of a remote-write request to the store's queue.
+//!
+//! The way of a request, split by duty: `write_api` reads headers and body; [`admission`](self::admission) says
+//! whether there is room; a thread of its own ([`worker`](self::worker)) opens the body, [`gather`](self::gather)s
+//! its samples into columns, [`resolve`](self::resolve)s label bytes to series, and hands one batch to the store;
+//! the store's answer goes straight back to the waiting handler. [`refusal`](self::refusal) collects what is not
+//! taken and why.
+//!
+//! Invariants:
+//! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its
+//!   answer; the rest is stored.
+//! - Nothing is allocated per sample, and per series only when it is new. Working memory belongs to the threads
+//!   and is capped, so that resident memory does not follow the load.
+//! - Every queue has a bound; beyond it the answer is [`Failure::Unavailable`].
+
+mod admission;
+mod buffers;
+mod config;
+mod gather;
+mod metadata;
+mod refusal;
+mod resolve;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Sender, TrySendError};
+use model::{Clock, SeriesRef, TimestampMs};
+use storage::{AppendOutcome, Store};
+use tokio::sync::oneshot;
+use wire::remote_write::Protocol;
+
+pub use config::Config;
+
+pub(crate) use admission::{Admission, Slot};
+pub(crate) use buffers::{Body, Buffers};
+pub(crate) use refusal::{RefusalKind, Refusals};
+pub(crate) use resolve::name_sample;
+
+use metadata::KnownMetadata;
+use worker::Worker;
+
+/// The threads that take requests in.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    /// `None` only while it is dropped.
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One request on its way to a thread.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) body: Body,
+    pub(crate) protocol: Protocol,
+    pub(crate) reply: oneshot::Sender<Result<Taken, Failure>>,
+}
+
+/// A request that was decoded, and whose samples the store has answered for.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// What the store said; `None` when there was no sample for it.
+    pub(crate) stored: Option<Stored>,
+    /// Durability of its metadata; `None` when there was none, or nothing new.
+    pub(crate) metadata: Option<MetadataDurable>,
+    /// What was refused before the store saw it.
+    pub(crate) refusals: Refusals,
+    /// Native histograms, which are not stored.
+    pub(crate) n_histograms: usize,
+    /// Exemplars, which are not stored.
+    pub(crate) n_exemplars: usize,
+}
+
+/// Tells when metadata is durable.
+pub(crate) type MetadataDurable = oneshot::Receiver<Result<(), storage::Error>>;
+
+/// The store's answer, with the columns by which refused samples are named.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) outcome: AppendOutcome,
+    pub(crate) series: Vec<SeriesRef>,
+    pub(crate) timestamps_ms: Vec<TimestampMs>,
+}
+
+/// A request of which nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It cannot be read: sending it again would not help.
+    #[error("{0}")]
+    Malformed(String),
+    /// There is no room, or the log cannot be written: sending it again will help.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Ingest {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(config: &Config, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> io::Result<Self> {
+        let (jobs, queue) = crossbeam_channel::bounded(config.requests_max.max(1));
+        let known_metadata = Arc::new(KnownMetadata::default());
+        let mut threads = Vec::new();
+        for number in 0..config.threads.max(1) {
+            let worker = Worker::new(
+                config,
+                Arc::clone(store),
+                Arc::clone(clock),
+                Arc::clone(&known_metadata),
+            );
+            let queue = queue.clone();
+            let thread = std::thread::Builder::new().name(format!("ingest-{number}"));
+            threads.push(thread.spawn(move || worker.run(&queue))?);
+        }
+        Ok(Self {
+            jobs: Some(jobs),
+            threads,
+        })
+    }
+
+    /// Hands a request to the threads. Its answer comes through `job.reply`.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when the queue is full.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Failure> {
+        let Some(jobs) = &self.jobs else {
+            return Err(Failure::Unavailable("the server is stopping".into()));
+        };
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Failure::Unavailable("too many requests wait to be decoded".into()),
+            TrySendError::Disconnected(_) => Failure::Unavailable("the server is stopping".into()),
+        })
+    }
+}
+
+/// Ends the threads once their queue is empty.
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an ingest thread had panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From keys to series: one batched lookup, and a second walk of the request for the series that are new.
+
+use std::iter::repeat_n;
+
+use model::{Labels, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
+use storage::Store;
+use wire::remote_write::{SeriesLabels, v1, v2};
+use wire::{Limits, RefusedSeries};
+
+use super::gather::Columns;
+use super::metadata::family_metadata;
+use super::{Failure, RefusalKind, Refusals};
+
+/// Which timestamps are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) oldest_ms: TimestampMs,
+    pub(super) newest_ms: TimestampMs,
+}
+
+/// Turns the columns of one request into a batch.
+#[derive(Debug)]
+pub(super) struct Resolving<'a> {
+    pub(super) store: &'a Store,
+    pub(super) limits: &'a Limits,
+    pub(super) columns: &'a mut Columns,
+    /// One per series of the request; `None` when it is unknown or refused.
+    pub(super) found: &'a mut Vec<Option<SeriesRef>>,
+    pub(super) refusals: &'a mut Refusals,
+}
+
+impl Resolving<'_> {
+    /// Looks all series up; true when some are unknown, and a walk for them is needed.
+    pub(super) fn look_up(&mut self) -> bool {
+        let n_unknown = self.store.resolver().get_batch(&self.columns.keys, self.found);
+        n_unknown > 0
+    }
+
+    /// Registers the series of a remote-write 1.0 request that are unknown.
+    pub(super) fn register_v1(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let mut scattered = Vec::new();
+        let entries = v1::Request::new(body, self.limits).filter_map(Result::ok);
+        let all_series = entries.filter_map(|entry| match entry {
+            v1::Entry::Series(series) => Some(series),
+            v1::Entry::Metadata(_) => None,
+        });
+        for (position, series) in all_series.enumerate() {
+            if self.found[position].is_none() {
+                let labels = v1::parse_labels(series.label_bytes(&mut scattered), self.limits);
+                self.register(position, labels)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Registers the series of a remote-write 2.0 request that are unknown, and takes the metadata of those.
+    pub(super) fn register_v2(&mut self, request: &v2::Request<'_>) -> Result<Vec<MetricMetadata>, Failure> {
+        let symbols = request.symbols();
+        let broken = std::mem::take(&mut self.columns.broken);
+        let mut broken = broken.into_iter().peekable();
+        let mut all_metadata = Vec::new();
+        for (position, series) in request.series().filter_map(Result::ok).enumerate() {
+            if self.found[position].is_some() {
+                continue;
+            }
+            if let Some((_, reason)) = broken.next_if(|(at, _)| *at == position) {
+                self.refuse_series(position, &series.refused(symbols, reason));
+                continue;
+            }
+            let labels = series.labels(symbols, self.limits);
+            if let Ok(labels) = &labels
+                && let Ok(Some(metadata)) = series.metadata(symbols)
+            {
+                all_metadata.push(family_metadata(labels.metric_name(), metadata));
+            }
+            self.register(position, labels)?;
+        }
+        Ok(all_metadata)
+    }
+
+    /// A series that carries no sample is only checked: it would be a series of nothing.
+    fn register(
+        &mut self,
+        position: usize,
+        labels: Result<SeriesLabels<'_>, RefusedSeries>,
+    ) -> Result<(), Failure> {
+        let labels = match labels {
+            Ok(labels) => labels,
+            Err(refused) => {
+                self.refuse_series(position, &refused);
+                return Ok(());
+            }
+        };
+        if self.columns.n_samples[position] == 0 {
+            return Ok(());
+        }
+        let key = self.columns.keys[position];
+        let owned = match Labels::from_pairs(labels.as_slice().iter().copied()) {
+            Ok(owned) => owned,
+            Err(reason) => {
+                self.refuse_labels(position, || format!("series {labels}: {reason}"));
+                return Ok(());
+            }
+        };
+        match self.store.register(key, &owned) {
+            Ok(series) => self.found[position] = Some(series),
+            Err(storage::Error::Series(reason)) => {
+                self.refuse_labels(position, || format!("series {labels}: {reason}"));
+            }
+            Err(error) => return Err(Failure::Unavailable(crate::error::chain(&error))),
+        }
+        Ok(())
+    }
+
+    fn refuse_series(&mut self, position: usize, refused: &RefusedSeries) {
+        self.refuse_labels(position, || refused.to_string());
+    }
+
+    fn refuse_labels(&mut self, position: usize, reason: impl FnOnce() -> String) {
+        let n_samples = self.columns.n_samples[position] as usize;
+        self.refusals.push(RefusalKind::Labels, n_samples, reason);
+    }
+
+    /// The batch of all samples whose series is known and whose time is within `bounds`. Takes the columns.
+    pub(super) fn batch(&mut self, bounds: Bounds) -> SampleBatch {
+        let timestamps_ms = std::mem::take(&mut self.columns.timestamps_ms);
+        let values = std::mem::take(&mut self.columns.values);
+        let counts = self.columns.n_samples.iter().map(|n_samples| *n_samples as usize);
+        let mut series = Vec::with_capacity(values.len());
+        let mut is_whole = timestamps_ms
+            .iter()
+            .all(|time| (bounds.oldest_ms..=bounds.newest_ms).contains(time));
+        for (found, n_samples) in self.found.iter().zip(counts.clone()) {
+            match found {
+                Some(found) => series.extend(repeat_n(*found, n_samples)),
+                None => is_whole &= n_samples == 0,
+            }
+        }
+        if is_whole {
+            return SampleBatch {
+                series,
+                timestamps_ms,
+                values,
+            };
+        }
+        let mut batch = SampleBatch::with_capacity(values.len());
+        let mut samples = timestamps_ms.into_iter().zip(values);
+        for (found, n_samples) in self.found.iter().zip(counts) {
+            for (timestamp_ms, value) in samples.by_ref().take(n_samples) {
+                let Some(series) = *found else {
+                    continue;
+                };
+                match refusal(timestamp_ms, bounds) {
+                    None => batch.push(series, timestamp_ms, value),
+                    Some((kind, reason)) => self
+                        .refusals
+                        .push(kind, 1, || name_sample(self.store, series, timestamp_ms, &reason)),
+                }
+            }
+        }
+        batch
+    }
+}
+
+/// Why a sample of this time is not taken, if it is not.
+fn refusal(timestamp_ms: TimestampMs, bounds: Bounds) -> Option<(RefusalKind, String)> {
+    if timestamp_ms > bounds.newest_ms {
+        let reason = format!(
+            "too far in the future: the newest time taken is {} ms",
+            bounds.newest_ms
+        );
+        Some((RefusalKind::Future, reason))
+    } else if timestamp_ms < bounds.oldest_ms {
+        let reason = format!(
+            "older than the retention: the oldest time taken is {} ms",
+            bounds.oldest_ms
+        );
+        Some((RefusalKind::TooOld, reason))
+    } else {
+        None
+    }
+}
+
+/// One refused sample, for a person.
+pub(crate) fn name_sample(
+    store: &Store,
+    series: SeriesRef,
+    timestamp_ms: TimestampMs,
+    reason: &dyn std::fmt::Display,
+) -> String {
+    let labels = store.series_labels(series).unwrap_or_default();
+    format!("series {labels}: sample at {timestamp_ms} ms: {reason}")
+}

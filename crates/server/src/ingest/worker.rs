@@ -1,0 +1,259 @@
+//! A thread that decodes requests, with the working memory it keeps.
+
+use std::fmt;
+use std::sync::Arc;
+
+use catalog::SeriesKey;
+use crossbeam_channel::Receiver;
+use model::{Clock, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
+use storage::{AppendOutcome, Store};
+use tokio::sync::oneshot;
+use wire::remote_write::{Protocol, v2};
+use wire::snappy;
+
+use crate::error::chain;
+
+use super::gather::Columns;
+use super::metadata::KnownMetadata;
+use super::resolve::{Bounds, Resolving};
+use super::{Config, Failure, Job, MetadataDurable, Refusals, Stored, Taken};
+
+/// Decodes requests until there are no more.
+pub(super) struct Worker {
+    config: Config,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    known_metadata: Arc<KnownMetadata>,
+    v2_keys: v2::SeriesKeys<SymbolHash>,
+    scratch: Scratch,
+}
+
+/// The resolver's keyed hash.
+type SymbolHash = Box<dyn Fn(&[u8]) -> u128 + Send>;
+
+/// Working memory, kept from request to request.
+#[derive(Debug, Default)]
+struct Scratch {
+    decompressed: Vec<u8>,
+    columns: Columns,
+    found: Vec<Option<SeriesRef>>,
+    symbol_hashes: v2::SymbolHashes,
+    /// Symbols of the last request, of which `symbol_hashes` has the hashes.
+    n_symbols: usize,
+}
+
+/// A larger decompressed body gives its memory back. A request of two thousand mesh samples has 2.4 MB.
+const DECOMPRESSED_BYTES_KEPT_MAX: usize = 4 << 20;
+
+/// A request with more series or samples gives the memory of its columns back.
+const ROWS_KEPT_MAX: usize = 64 << 10;
+
+impl Worker {
+    pub(super) fn new(
+        config: &Config,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        known_metadata: Arc<KnownMetadata>,
+    ) -> Self {
+        let hash_store = Arc::clone(&store);
+        let hash: SymbolHash = Box::new(move |bytes| {
+            let SeriesKey(key) = hash_store.resolver().key(bytes);
+            key
+        });
+        Self {
+            v2_keys: v2::SeriesKeys::new(hash, config.limits.labels_per_series),
+            config: config.clone(),
+            store,
+            clock,
+            known_metadata,
+            scratch: Scratch::default(),
+        }
+    }
+
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        for job in queue {
+            self.take_in(job);
+        }
+    }
+
+    /// Decodes one request and hands it to the store, which then answers. When nobody waits for the answer any
+    /// more the samples are stored all the same.
+    fn take_in(&mut self, job: Job) {
+        let Job {
+            body,
+            protocol,
+            reply,
+        } = job;
+        let decoded = self.decode(&body, protocol);
+        drop(body);
+        self.scratch.give_back();
+        match decoded {
+            Err(failure) => drop(reply.send(Err(failure))),
+            Ok(decoded) => self.hand_over(decoded, reply),
+        }
+    }
+
+    fn decode(&mut self, body: &[u8], protocol: Protocol) -> Result<Decoded, Failure> {
+        let Scratch {
+            decompressed,
+            columns,
+            found,
+            symbol_hashes,
+            n_symbols,
+        } = &mut self.scratch;
+        let limits = &self.config.limits;
+        let body = snappy::decompress(body, limits.decompressed_bytes, decompressed).map_err(malformed)?;
+        columns.clear();
+        let request = match protocol {
+            Protocol::V1 => {
+                let gathered = columns.gather_v1(body, limits, self.store.resolver());
+                gathered.map(|()| Walked::V1(body))
+            }
+            Protocol::V2 => v2::Request::parse(body, limits).and_then(|request| {
+                *n_symbols = request.symbols().len();
+                self.v2_keys.hash_symbols(request.symbols(), symbol_hashes);
+                columns.gather_v2(&request, &self.v2_keys, symbol_hashes)?;
+                Ok(Walked::V2(request))
+            }),
+        };
+        let request = request.map_err(malformed)?;
+        let mut refusals = Refusals::default();
+        let mut metadata = std::mem::take(&mut columns.metadata);
+        let counts = (columns.n_histograms, columns.n_exemplars);
+        let mut resolving = Resolving {
+            store: &self.store,
+            limits,
+            columns,
+            found,
+            refusals: &mut refusals,
+        };
+        if resolving.look_up() {
+            match request {
+                Walked::V1(body) => resolving.register_v1(body)?,
+                Walked::V2(request) => metadata = resolving.register_v2(&request)?,
+            }
+        }
+        let batch = resolving.batch(bounds(&self.config, self.clock.now_ms()));
+        Ok(Decoded {
+            batch,
+            metadata,
+            refusals,
+            n_histograms: counts.0,
+            n_exemplars: counts.1,
+        })
+    }
+
+    fn hand_over(&self, decoded: Decoded, reply: oneshot::Sender<Result<Taken, Failure>>) {
+        let mut taken = Taken {
+            stored: None,
+            metadata: None,
+            refusals: decoded.refusals,
+            n_histograms: decoded.n_histograms,
+            n_exemplars: decoded.n_exemplars,
+        };
+        match self.put_metadata(decoded.metadata) {
+            Ok(durable) => taken.metadata = durable,
+            Err(failure) => return drop(reply.send(Err(failure))),
+        }
+        if decoded.batch.is_empty() {
+            return drop(reply.send(Ok(taken)));
+        }
+        let series = decoded.batch.series.clone();
+        let timestamps_ms = decoded.batch.timestamps_ms.clone();
+        let answer = move |result: Result<AppendOutcome, storage::Error>| {
+            let result = result.map_err(unavailable).map(|outcome| {
+                taken.stored = Some(Stored {
+                    outcome,
+                    series,
+                    timestamps_ms,
+                });
+                taken
+            });
+            drop(reply.send(result));
+        };
+        if let Err(error) = self.store.append(decoded.batch, Box::new(answer)) {
+            // `answer` was dropped and the reply with it, which the handler takes for what it is.
+            tracing::debug!(%error, "the store does not take samples");
+        }
+    }
+
+    /// Hands new metadata to the store; gives back where its durability will be told.
+    fn put_metadata(&self, mut metadata: Vec<MetricMetadata>) -> Result<Option<MetadataDurable>, Failure> {
+        self.known_metadata.retain_new(&mut metadata);
+        if metadata.is_empty() {
+            return Ok(None);
+        }
+        let names: Vec<String> = metadata.iter().map(|one| one.metric_name.clone()).collect();
+        let (sender, durable) = oneshot::channel();
+        let known = Arc::clone(&self.known_metadata);
+        let failed = names.clone();
+        let done = Box::new(move |result: Result<(), storage::Error>| {
+            if result.is_err() {
+                known.forget(&failed);
+            }
+            drop(sender.send(result));
+        });
+        self.store.put_metadata(metadata, done).map_err(|error| {
+            self.known_metadata.forget(&names);
+            unavailable(error)
+        })?;
+        Ok(Some(durable))
+    }
+}
+
+/// A request whose series have been counted.
+enum Walked<'a> {
+    V1(&'a [u8]),
+    V2(v2::Request<'a>),
+}
+
+/// What is left of a request once its labels are resolved.
+struct Decoded {
+    batch: SampleBatch,
+    metadata: Vec<MetricMetadata>,
+    refusals: Refusals,
+    n_histograms: usize,
+    n_exemplars: usize,
+}
+
+fn bounds(config: &Config, now_ms: TimestampMs) -> Bounds {
+    Bounds {
+        oldest_ms: config.retention_ms.map_or(TimestampMs::MIN, |retention_ms| {
+            now_ms.saturating_sub(retention_ms)
+        }),
+        newest_ms: now_ms.saturating_add(config.future_max_ms),
+    }
+}
+
+fn malformed(error: impl std::error::Error) -> Failure {
+    Failure::Malformed(chain(&error))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used where errors are handed over")]
+fn unavailable(error: storage::Error) -> Failure {
+    Failure::Unavailable(chain(&error))
+}
+
+impl Scratch {
+    /// Keeps the memory of ordinary requests, not that of the largest one ever.
+    fn give_back(&mut self) {
+        if self.decompressed.capacity() > DECOMPRESSED_BYTES_KEPT_MAX {
+            self.decompressed = Vec::new();
+        }
+        if self.found.capacity() > ROWS_KEPT_MAX || self.columns.capacity() > ROWS_KEPT_MAX {
+            self.found = Vec::new();
+            self.columns = Columns::default();
+        }
+        if self.n_symbols > ROWS_KEPT_MAX {
+            self.symbol_hashes = v2::SymbolHashes::default();
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! Accepting connections: a bound on how many, a time limit on heads, an orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::front::Front;
+
+/// How connections are taken.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Connections at once; more wait in the system's queue. Prometheus' limit.
+    pub connections_max: usize,
+    /// How long a connection may take for a request's head, idle time before it included.
+    pub head_timeout: Duration,
+    /// How long requests under way may take to end once the server stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            connections_max: 512,
+            head_timeout: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bytes hyper reads at once, which also bounds a head.
+const READ_BYTES_MAX: usize = 256 << 10;
+
+/// After a failed accept (usually: out of file descriptors), so that it is not tried in a tight loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener {
+    config: Config,
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Binds the socket.
+    ///
+    /// # Errors
+    /// The address is taken or not ours.
+    pub async fn bind(config: Config) -> io::Result<Self> {
+        let socket = TcpListener::bind(config.listen).await?;
+        Ok(Self { config, socket })
+    }
+
+    /// Where it listens; tells the port when 0 was asked for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `stop` becomes true or its sender is gone. Then no connection is taken any more, idle ones are
+    /// closed, and requests under way have the drain timeout to end.
+    pub async fn serve(self, router: Router, stop: watch::Receiver<bool>) {
+        let slots = Arc::new(Semaphore::new(self.config.connections_max.max(1)));
+        let mut connections = JoinSet::new();
+        let mut stopping = pin!(stopped(stop.clone()));
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stopping => break,
+                accepted = accept(&self.socket, &slots) => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            let (slot, stream) = accepted;
+            let connection = connection(stream, router.clone(), self.config.head_timeout, stop.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop(slot);
+            });
+        }
+        drop(self.socket);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.config.drain_timeout, drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests were still under way after the drain timeout and are cut off");
+        }
+    }
+}
+
+/// Waits for a slot, then for a connection to put into it.
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (tokio::sync::OwnedSemaphorePermit, TcpStream) {
+    let slot = Arc::clone(slots).acquire_owned().await;
+    let slot = slot.expect("the semaphore is never closed");
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => return (slot, stream),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Serves one connection to its end.
+async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, stop: watch::Receiver<bool>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(READ_BYTES_MAX);
+    builder.http2().timer(TokioTimer::new());
+    let io = TokioIo::new(Front::new(stream));
+    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stopped(stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(error, "connection ended with an error");
+    }
+}

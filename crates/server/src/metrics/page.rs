@@ -1,0 +1,180 @@
+//! `/metrics`: everything that is counted, on one page.
+
+use axum::extract::State;
+use axum::response::Response;
+use storage::StoreStats;
+
+use super::text::Page;
+use crate::app::App;
+use crate::process::Usage;
+use crate::reply::Reply;
+
+/// The content type of the text format.
+pub(crate) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers with the page. Before the store is open its part is missing.
+pub(crate) async fn metrics_page(State(app): State<App>, reply: Reply) -> Response {
+    let mut page = Page::default();
+    write_build(&mut page, &app);
+    write_process(&mut page, &app);
+    app.metrics.http.write(&mut page);
+    app.metrics.write.write(&mut page);
+    page.one_gauge(
+        "meshtide_write_requests_active",
+        "Remote-write requests under way.",
+        app.admission.n_requests() as f64,
+    );
+    page.one_gauge(
+        "meshtide_write_active_body_bytes",
+        "Bytes of the bodies of remote-write requests under way.",
+        app.admission.n_bytes() as f64,
+    );
+    let is_ready = app.ready().is_some();
+    page.one_gauge(
+        "meshtide_ready",
+        "1 once the log has been replayed.",
+        f64::from(u8::from(is_ready)),
+    );
+    // Adding up the head takes milliseconds when it is large: not on a thread of the sockets.
+    let stats = app.clone();
+    let stats = app
+        .work()
+        .spawn(async move { stats.ready().map(|ready| ready.opened.store.stats()) })
+        .await;
+    if let Ok(Some(stats)) = stats {
+        write_store(&mut page, &stats);
+    }
+    reply.text(TEXT_FORMAT, page.0)
+}
+
+fn write_build(page: &mut Page, app: &App) {
+    let build = &app.config.build;
+    let name = "meshtide_build_info";
+    page.gauge(name, "Version and revision of the program; always 1.");
+    let labels = [
+        ("version", build.version.as_str()),
+        ("revision", build.revision.as_str()),
+    ];
+    page.sample(name, &labels, 1.0);
+}
+
+fn write_process(page: &mut Page, app: &App) {
+    let usage = Usage::read();
+    page.counter("process_cpu_seconds_total", "User and system CPU time.");
+    page.sample("process_cpu_seconds_total", &[], usage.cpu_seconds);
+    page.one_gauge(
+        "process_resident_memory_bytes",
+        "Resident memory.",
+        usage.resident_bytes as f64,
+    );
+    page.one_gauge("process_threads", "Threads.", usage.n_threads as f64);
+    page.one_gauge(
+        "process_start_time_seconds",
+        "When the process was started, since the epoch.",
+        app.config.process.started_ms as f64 / 1000.0,
+    );
+}
+
+fn write_store(page: &mut Page, stats: &StoreStats) {
+    for (name, help, value) in [
+        (
+            "meshtide_store_appended_samples_total",
+            "Samples stored, exact duplicates included.",
+            stats.appended_samples,
+        ),
+        (
+            "meshtide_store_failed_requests_total",
+            "Requests that failed because the log could not be written.",
+            stats.failed_requests,
+        ),
+        (
+            "meshtide_store_overloaded_requests_total",
+            "Requests refused because the write queue was full.",
+            stats.overloaded_requests,
+        ),
+        (
+            "meshtide_wal_written_bytes_total",
+            "Bytes written to the log.",
+            stats.wal.written_bytes,
+        ),
+        (
+            "meshtide_wal_groups_total",
+            "Groups of requests written to the log.",
+            stats.wal.groups,
+        ),
+        ("meshtide_wal_syncs_total", "Syncs of the log.", stats.wal.syncs),
+        (
+            "meshtide_wal_errors_total",
+            "Writes and syncs of the log that failed.",
+            stats.wal.errors,
+        ),
+        (
+            "meshtide_wal_segments_total",
+            "Segments of the log begun.",
+            stats.wal.segments,
+        ),
+    ] {
+        page.one_counter(name, help, value);
+    }
+    page.counter(
+        "meshtide_wal_sync_seconds_total",
+        "Time spent in syncs of the log.",
+    );
+    page.sample(
+        "meshtide_wal_sync_seconds_total",
+        &[],
+        stats.wal.sync_ns as f64 / 1e9,
+    );
+    write_sizes(page, stats);
+}
+
+fn write_sizes(page: &mut Page, stats: &StoreStats) {
+    let times = [
+        ("meshtide_head_oldest_timestamp_seconds", stats.head.oldest_ms),
+        ("meshtide_head_newest_timestamp_seconds", stats.head.newest_ms),
+    ];
+    for (name, time_ms) in times {
+        if let Some(time_ms) = time_ms {
+            page.one_gauge(name, "Time of a sample in the head.", time_ms as f64 / 1000.0);
+        }
+    }
+    for (name, help, value) in [
+        (
+            "meshtide_store_queued_samples",
+            "Samples that wait to be written.",
+            stats.queued_samples as f64,
+        ),
+        (
+            "meshtide_wal_failing",
+            "1 while the log cannot be written.",
+            f64::from(u8::from(stats.wal.is_failing)),
+        ),
+        (
+            "meshtide_head_series",
+            "Series with a sample in the head.",
+            stats.head.n_series as f64,
+        ),
+        (
+            "meshtide_head_streams",
+            "Streams with a sample in the head.",
+            stats.head.n_streams as f64,
+        ),
+        (
+            "meshtide_head_samples",
+            "Samples in the head.",
+            stats.head.n_samples as f64,
+        ),
+        (
+            "meshtide_head_bytes",
+            "Heap memory of the head.",
+            stats.head.bytes.total() as f64,
+        ),
+        (
+            "meshtide_resolver_bytes",
+            "Heap memory of the map from label bytes to series.",
+            stats.resolver_bytes as f64,
+        ),
+    ] {
+        page.one_gauge(name, help, value);
+    }
+}

@@ -1,0 +1,115 @@
+//! Remote-write requests and what became of their samples.
+
+use super::Counter;
+use super::text::Page;
+use crate::ingest::{RefusalKind, Refusals};
+
+/// How a write request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteOutcome {
+    /// Everything is stored.
+    Stored,
+    /// Something was refused, the rest is stored.
+    Partial,
+    /// The body could not be read.
+    Malformed,
+    /// The headers ask for something that is not supported.
+    Unsupported,
+    /// Turned away, to come again.
+    Unavailable,
+}
+
+const OUTCOMES: [(WriteOutcome, &str); 5] = [
+    (WriteOutcome::Stored, "stored"),
+    (WriteOutcome::Partial, "partial"),
+    (WriteOutcome::Malformed, "malformed"),
+    (WriteOutcome::Unsupported, "unsupported"),
+    (WriteOutcome::Unavailable, "unavailable"),
+];
+
+/// Counters of `/api/v1/write`.
+#[derive(Debug, Default)]
+pub(crate) struct WriteMetrics {
+    requests: [Counter; OUTCOMES.len()],
+    /// Bytes of bodies, as sent.
+    pub(crate) body_bytes: Counter,
+    samples: Counter,
+    refused: [Counter; RefusalKind::ALL.len()],
+    histograms: Counter,
+    exemplars: Counter,
+}
+
+impl WriteMetrics {
+    pub(crate) fn count(&self, outcome: WriteOutcome) {
+        self.requests[outcome as usize].add(1);
+    }
+
+    /// Counts what became of the content of one request.
+    pub(crate) fn note_taken(
+        &self,
+        n_written: usize,
+        refusals: &Refusals,
+        n_histograms: usize,
+        n_exemplars: usize,
+    ) {
+        self.samples.add(n_written);
+        for (kind, n_samples) in refusals.n_samples() {
+            self.refused[kind as usize].add(n_samples);
+        }
+        self.histograms.add(n_histograms);
+        self.exemplars.add(n_exemplars);
+    }
+
+    pub(super) fn write(&self, page: &mut Page) {
+        let name = "meshtide_write_requests_total";
+        page.counter(name, "Remote-write requests, by how they ended.");
+        for (outcome, outcome_name) in OUTCOMES {
+            let value = self.requests[outcome as usize].get() as f64;
+            page.sample(name, &[("outcome", outcome_name)], value);
+        }
+        let name = "meshtide_write_body_bytes_total";
+        page.one_counter(
+            name,
+            "Bytes of remote-write bodies, as sent.",
+            self.body_bytes.get(),
+        );
+        let name = "meshtide_write_samples_total";
+        page.one_counter(
+            name,
+            "Samples acknowledged, exact duplicates included.",
+            self.samples.get(),
+        );
+        let name = "meshtide_write_refused_samples_total";
+        page.counter(name, "Samples refused, by reason.");
+        for kind in RefusalKind::ALL {
+            let value = self.refused[kind as usize].get() as f64;
+            page.sample(name, &[("reason", kind.as_str())], value);
+        }
+        for (name, what, counter) in [
+            (
+                "meshtide_write_dropped_histograms_total",
+                "Native histograms received; they are not stored yet.",
+                &self.histograms,
+            ),
+            (
+                "meshtide_write_dropped_exemplars_total",
+                "Exemplars received; they are not stored yet.",
+                &self.exemplars,
+            ),
+        ] {
+            page.one_counter(name, what, counter.get());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_agree_with_the_list() {
+        for (position, (outcome, _)) in OUTCOMES.into_iter().enumerate() {
+            assert_eq!(outcome as usize, position);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Parameters of a request: the URL's and a posted form's, merged, and how Prometheus reads them.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use http_body_util::{BodyExt, Limited};
+use model::duration::parse_duration_ms;
+use model::{Clock, TimeRange, TimestampMs};
+
+use crate::error::ApiError;
+
+/// Bytes of a form. Go's limit, and enough for a query of a hundred dashboards' variables.
+const FORM_BYTES_MAX: usize = 10 << 20;
+
+/// Times beyond this (a quarter of a million years) are moved to it, so that sums of times and ranges stay in
+/// range. Grafana asks for the year 56,000 when it probes for exemplars.
+const TIME_MS_MAX: TimestampMs = i64::MAX / 1000;
+
+/// Names and values in order: a form's first, then the URL's.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let mut pairs = Vec::new();
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        let is_form = content_type.is_some_and(|value| is_form(value.as_bytes()));
+        if parts.method == Method::POST && is_form {
+            push_pairs(&mut pairs, &read_form(body).await?);
+        }
+        push_pairs(&mut pairs, parts.uri.query().unwrap_or_default().as_bytes());
+        Ok(Self(pairs))
+    }
+}
+
+fn is_form(content_type: &[u8]) -> bool {
+    let media_type = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+async fn read_form(body: Body) -> Result<Vec<u8>, ApiError> {
+    match Limited::new(body, FORM_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes().into()),
+        Err(error) => Err(ApiError::bad_data(format!(
+            "error parsing form values: {error} (a form may have {FORM_BYTES_MAX} bytes)"
+        ))),
+    }
+}
+
+fn push_pairs(pairs: &mut Vec<(String, String)>, encoded: &[u8]) {
+    let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| (name.into_owned(), value.into_owned());
+    pairs.extend(form_urlencoded::parse(encoded).map(owned));
+}
+
+impl Params {
+    #[cfg(test)]
+    pub(crate) fn of(query: &str) -> Self {
+        let mut pairs = Vec::new();
+        push_pairs(&mut pairs, query.as_bytes());
+        Self(pairs)
+    }
+
+    /// The first value of `name`; empty when there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// Every value of `name`.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |(other, _)| other == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
+    /// A time that has to be there.
+    pub(crate) fn time(&self, name: &str) -> Result<TimestampMs, ApiError> {
+        parse_time(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+    }
+
+    /// A time that may be left out.
+    pub(crate) fn time_or(&self, name: &str, default: TimestampMs) -> Result<TimestampMs, ApiError> {
+        let text = self.get(name);
+        if text.is_empty() {
+            return Ok(default);
+        }
+        parse_time(text)
+            .map_err(|reason| ApiError::parameter(name, format!("invalid time value for '{name}': {reason}")))
+    }
+
+    /// The instant of a query; now when it is left out.
+    pub(crate) fn instant(&self, clock: &dyn Clock) -> Result<TimestampMs, ApiError> {
+        self.time_or("time", clock.now_ms())
+    }
+
+    /// From `start` to `end`, both included and both all of time by default.
+    pub(crate) fn range(&self) -> Result<TimeRange, ApiError> {
+        let start_ms = self.time_or("start", TimestampMs::MIN)?;
+        let end_ms = self.time_or("end", TimestampMs::MAX)?;
+        Ok(TimeRange {
+            start_ms: start_ms.saturating_sub(1),
+            end_ms,
+        })
+    }
+
+    /// A duration in milliseconds that has to be there.
+    pub(crate) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
+        parse_duration(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
+    }
+
+    /// `timeout`, when given.
+    pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
+        if self.get("timeout").is_empty() {
+            return Ok(None);
+        }
+        let ms = self.duration_ms("timeout")?;
+        Ok(Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
+    }
+
+    /// `lookback_delta`, when given and positive.
+    pub(crate) fn lookback_ms(&self) -> Result<Option<i64>, ApiError> {
+        let text = self.get("lookback_delta");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let ms = parse_duration(text).map_err(|reason| {
+            ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"))
+        })?;
+        Ok((ms > 0).then_some(ms))
+    }
+
+    /// `limit`; zero means none.
+    pub(crate) fn limit(&self) -> Result<Option<usize>, ApiError> {
+        let text = self.get("limit");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let bad = |reason: String| ApiError::parameter("limit", reason);
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        match digits.parse::<i64>() {
+            Err(error) => Err(bad(atoi_reason(text, &error))),
+            Ok(limit) if limit < 0 => Err(bad("limit must be non-negative".into())),
+            Ok(limit) => Ok(usize::try_from(limit).ok().filter(|limit| *limit > 0)),
+        }
+    }
+}
+
+/// What Go says about a number it cannot read.
+fn atoi_reason(text: &str, error: &std::num::ParseIntError) -> String {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let what = match error.kind() {
+        PosOverflow | NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.Atoi: parsing {text:?}: {what}")
+}
+
+/// Float seconds, rounded to milliseconds, or RFC 3339.
+fn parse_time(text: &str) -> Result<TimestampMs, String> {
+    if let Some(seconds) = parse_float(text) {
+        return Ok(clamp_ms(seconds * 1000.0));
+    }
+    match text.parse::<jiff::Timestamp>() {
+        Ok(time) => Ok(time.as_millisecond()),
+        Err(_) => Err(format!("cannot parse {text:?} to a valid timestamp")),
+    }
+}
+
+/// Float seconds or a duration such as `5m`, in milliseconds.
+fn parse_duration(text: &str) -> Result<i64, String> {
+    if let Some(seconds) = parse_float(text) {
+        // Durations are nanoseconds in Go.
+        if seconds.abs() * 1e9 > i64::MAX as f64 {
+            return Err(format!(
+                "cannot parse {text:?} to a valid duration. It overflows int64"
+            ));
+        }
+        return Ok((seconds * 1000.0).round() as i64);
+    }
+    parse_duration_ms(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
+}
+
+/// A finite float. Rust reads "infinity" and "nan" as well, which are no times.
+fn parse_float(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+fn clamp_ms(ms: f64) -> TimestampMs {
+    (ms.round() as TimestampMs).clamp(-TIME_MS_MAX, TIME_MS_MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! `/api/v1/query` and `/api/v1/query_range`.
+
+use std::fmt::Write;
+
+use axum::extract::State;
+use query::{QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
+
+use crate::app::{App, IfReady};
+use crate::error::ApiError;
+use crate::json;
+use crate::params::Params;
+use crate::reply::{ApiResult, Pieces, Reply};
+
+/// Most points per series of a range query.
+const POINTS_MAX: i64 = 11_000;
+
+/// The value of an expression at one time.
+pub(crate) async fn instant(
+    State(app): State<App>,
+    ready: IfReady,
+    reply: Reply,
+    params: Params,
+) -> ApiResult {
+    let limit = params.limit()?;
+    let times = QueryTimes::Instant {
+        time_ms: params.instant(&*app.clock)?,
+    };
+    answer(&ready, &reply, &params, times, limit).await
+}
+
+/// The values of an expression at many times.
+pub(crate) async fn range(ready: IfReady, reply: Reply, params: Params) -> ApiResult {
+    let limit = params.limit()?;
+    let times = range_times(&params)?;
+    answer(&ready, &reply, &params, times, limit).await
+}
+
+fn range_times(params: &Params) -> Result<QueryTimes, ApiError> {
+    let start_ms = params.time("start")?;
+    let end_ms = params.time("end")?;
+    if end_ms < start_ms {
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
+    }
+    let step_ms = params.duration_ms("step")?;
+    if step_ms <= 0 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if (end_ms - start_ms) / step_ms > POINTS_MAX {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. \
+             Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    Ok(QueryTimes::Range {
+        start_ms,
+        end_ms,
+        step_ms,
+    })
+}
+
+async fn answer(
+    ready: &IfReady,
+    reply: &Reply,
+    params: &Params,
+    times: QueryTimes,
+    limit: Option<usize>,
+) -> ApiResult {
+    let request = QueryRequest {
+        text: params.get("query").to_owned(),
+        times,
+        lookback_ms: params.lookback_ms()?,
+        timeout: params.timeout()?,
+        limit,
+    };
+    let result = ready.opened.engine.query(request).await?;
+    let n_steps = match times {
+        QueryTimes::Instant { .. } => 1,
+        QueryTimes::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => (end_ms - start_ms) / step_ms + 1,
+    };
+    Ok(reply.pieces(
+        json::CONTENT_TYPE,
+        Answer::new(result, n_steps, wants_stats(params)),
+    ))
+}
+
+/// `stats=all` and, once, any other value.
+fn wants_stats(params: &Params) -> bool {
+    !matches!(params.get("stats"), "" | "false")
+}
+
+/// A result that writes itself, series by series.
+struct Answer {
+    result: QueryResult,
+    /// Series written so far.
+    n_written: usize,
+    /// Points per series, at most, unless the result is a list of raw samples.
+    n_steps: i64,
+    stats: bool,
+}
+
+/// Results of fewer points than this are written on the spot: some 100 µs.
+const SMALL_RESULT_POINTS: i64 = 1_000;
+
+impl Answer {
+    fn new(result: QueryResult, n_steps: i64, stats: bool) -> Self {
+        Self {
+            result,
+            n_written: 0,
+            n_steps,
+            stats,
+        }
+    }
+
+    fn write_head(&self, json: &mut String) {
+        json.push_str(r#"{"status":"success","data":{"resultType":""#);
+        json.push_str(match &self.result.value {
+            Value::Scalar { .. } => "scalar",
+            Value::String { .. } => "string",
+            Value::Vector(_) => "vector",
+            Value::Matrix(_) => "matrix",
+        });
+        json.push_str(r#"","result":["#);
+        match &self.result.value {
+            Value::Scalar { timestamp_ms, value } => {
+                json.pop();
+                json::push_point(json, *timestamp_ms, *value);
+                json.pop();
+            }
+            Value::String { timestamp_ms, text } => {
+                json::push_timestamp(json, *timestamp_ms);
+                json.push(',');
+                json::push_string(json, text);
+            }
+            Value::Vector(_) | Value::Matrix(_) => {}
+        }
+    }
+
+    fn write_tail(&self, json: &mut String) {
+        json.push(']');
+        if self.stats {
+            push_stats(json, &self.result.stats);
+        }
+        json.push('}');
+        for (name, texts) in [("warnings", &self.result.warnings), ("infos", &self.result.infos)] {
+            if !texts.is_empty() {
+                json.push_str(",\"");
+                json.push_str(name);
+                json.push_str("\":");
+                json::push_strings(json, texts);
+            }
+        }
+        json.push('}');
+    }
+
+    fn series(&self) -> Option<(&SeriesSet, bool)> {
+        match &self.result.value {
+            Value::Vector(series) => Some((series, false)),
+            Value::Matrix(series) => Some((series, true)),
+            Value::Scalar { .. } | Value::String { .. } => None,
+        }
+    }
+}
+
+impl Pieces for Answer {
+    fn write(&mut self, json: &mut String) -> bool {
+        if self.n_written == 0 {
+            self.write_head(json);
+        }
+        let n_series = match self.series() {
+            Some((series, is_matrix)) if self.n_written < series.n_series() => {
+                if self.n_written > 0 {
+                    json.push(',');
+                }
+                push_series(json, series, self.n_written, is_matrix);
+                series.n_series()
+            }
+            _ => 0,
+        };
+        self.n_written += 1;
+        let more = self.n_written < n_series;
+        if !more {
+            self.write_tail(json);
+        }
+        more
+    }
+
+    fn is_small(&self) -> bool {
+        match &self.result.value {
+            Value::Scalar { .. } | Value::String { .. } => true,
+            Value::Vector(series) => series.n_series() as i64 <= SMALL_RESULT_POINTS / 4,
+            // The one step of an instant query says nothing about the samples of `m[5m]`.
+            Value::Matrix(series) => {
+                self.n_steps > 1 && series.n_series() as i64 * self.n_steps <= SMALL_RESULT_POINTS
+            }
+        }
+    }
+}
+
+fn push_series(json: &mut String, series: &SeriesSet, series_idx: usize, is_matrix: bool) {
+    json.push_str(r#"{"metric":"#);
+    json::push_labels(json, series.labels(series_idx));
+    json.push_str(if is_matrix {
+        r#","values":["#
+    } else {
+        r#","value":"#
+    });
+    for (position, (timestamp_ms, value)) in series.points(series_idx).enumerate() {
+        if position > 0 {
+            json.push(',');
+        }
+        json::push_point(json, timestamp_ms, value);
+    }
+    json.push_str(if is_matrix { "]}" } else { "}" });
+}
+
+fn push_stats(json: &mut String, stats: &QueryStats) {
+    let total = stats.prepare_time + stats.eval_time + stats.sort_time;
+    write!(
+        json,
+        r#","stats":{{"timings":{{"evalTotalTime":{},"resultSortTime":{},"queryPreparationTime":{},"innerEvalTime":{},"execQueueTime":{},"execTotalTime":{}}},"samples":{{"totalQueryableSamples":{},"samplesRead":{},"peakSamples":{}}}}}"#,
+        total.as_secs_f64(),
+        stats.sort_time.as_secs_f64(),
+        stats.prepare_time.as_secs_f64(),
+        stats.eval_time.as_secs_f64(),
+        stats.queue_time.as_secs_f64(),
+        (total + stats.queue_time).as_secs_f64(),
+        stats.samples_queryable,
+        stats.samples_read,
+        // What is held is counted in bytes here; a sample has sixteen.
+        stats.peak_bytes / 16,
+    )
+    .expect("writing to a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_ranges_are_refused_with_the_texts_of_prometheus() {
+        let check = |query: &str, expected: &str| {
+            let error = range_times(&Params::of(query)).unwrap_err();
+            assert_eq!(error, ApiError::bad_data(expected), "{query}");
+        };
+        check(
+            "",
+            r#"invalid parameter "start": cannot parse "" to a valid timestamp"#,
+        );
+        check(
+            "start=1&end=x",
+            r#"invalid parameter "end": cannot parse "x" to a valid timestamp"#,
+        );
+        check(
+            "start=1&end=0",
+            r#"invalid parameter "end": end timestamp must not be before start time"#,
+        );
+        check(
+            "start=1&end=2",
+            r#"invalid parameter "step": cannot parse "" to a valid duration"#,
+        );
+        check(
+            "start=1&end=2&step=0",
+            r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+        );
+        check(
+            "start=1&end=11002&step=1",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        );
+        assert!(range_times(&Params::of("start=1&end=11001&step=1")).is_ok());
+        assert!(range_times(&Params::of("start=-1e300&end=1e300&step=1e10")).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! Which path leads where, and what is done around every request.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+
+use crate::app::App;
+use crate::metrics::{Handler, metrics_page};
+use crate::{cors, federate, health, later, query_api, series_api, status_api, write_api};
+
+/// All routes.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .nest("/api/v1", api())
+        .route("/federate", get(federate::federate).head(method_not_allowed))
+        .route("/metrics", get(metrics_page))
+        .merge(probes(""))
+        // Kiali puts this path behind a URL that may end in a slash.
+        .merge(probes("/"))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), counted))
+        .with_state(app)
+}
+
+fn probes(prefix: &str) -> Router<App> {
+    Router::new()
+        .route(&format!("{prefix}/-/healthy"), get(health::healthy))
+        .route(&format!("{prefix}/-/ready"), get(health::ready))
+}
+
+fn api() -> Router<App> {
+    let mut api = Router::new()
+        .route("/write", post(write_api::write))
+        .route("/query", get(query_api::instant).post(query_api::instant))
+        .route("/query_range", get(query_api::range).post(query_api::range))
+        .route(
+            "/query_exemplars",
+            get(series_api::exemplars).post(series_api::exemplars),
+        )
+        .route("/series", get(series_api::series).post(series_api::series))
+        .route(
+            "/labels",
+            get(series_api::label_names).post(series_api::label_names),
+        )
+        .route("/label/{name}/values", get(series_api::label_values))
+        .route("/metadata", get(status_api::metadata))
+        .route("/rules", get(later::rules))
+        .route("/alerts", get(later::alerts))
+        .route("/status/buildinfo", get(status_api::build_info))
+        .route("/status/runtimeinfo", get(status_api::runtime_info))
+        .route("/status/config", get(status_api::config))
+        .route("/status/flags", get(status_api::flags));
+    for path in later::PATHS {
+        api = api.route(path, any(later::not_implemented));
+    }
+    api.layer(from_fn(cors::allow_every_origin))
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
+}
+
+/// Counts the request and its time.
+async fn counted(State(app): State<App>, request: Request, next: Next) -> Response {
+    let handler = Handler::of_path(request.uri().path());
+    let start = Instant::now();
+    let response = next.run(request).await;
+    app.metrics
+        .http
+        .count(handler, response.status(), start.elapsed());
+    response
+}

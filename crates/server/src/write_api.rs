@@ -1,0 +1,222 @@
+//! `POST /api/v1/write`: headers and body in, status and reasons out.
+//!
+//! | answer | when |
+//! |---|---|
+//! | 204 | everything is stored and durable, or there was nothing to store |
+//! | 400 | the body cannot be read (nothing is stored), or something of it was refused (the rest is stored) |
+//! | 413 | the body is larger than allowed |
+//! | 415 | another encoding or message than remote write |
+//! | 503 | not now: no room, or the log cannot be written; with `Retry-After`, nothing is stored |
+//!
+//! 429 is never sent: Prometheus drops what it is answered with 429. Every answer to a 2.0 request says how much
+//! was written, also 400.
+
+use axum::body::Body as HttpBody;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use storage::RefusalReason;
+use tokio::sync::oneshot;
+use wire::remote_write::{Protocol, Unsupported, negotiate};
+
+use crate::app::{App, IfReady};
+use crate::error::chain;
+use crate::ingest::{Body, Failure, Job, RefusalKind, Slot, Taken, name_sample};
+use crate::metrics::WriteOutcome;
+
+/// A body that takes longer than this to arrive holds its room for nothing.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Seconds after which a sender that was turned away may come again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Takes one request.
+pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Request) -> Response {
+    let protocol = match protocol(request.headers()) {
+        Ok(protocol) => protocol,
+        Err(unsupported) => {
+            app.metrics.write.count(WriteOutcome::Unsupported);
+            let text = format!("{unsupported}\n");
+            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
+        }
+    };
+    let answer = match take(&app, &ready, protocol, request.into_body()).await {
+        Ok(taken) => stored(&app, &ready, taken),
+        Err(rejection) => rejected(&app, rejection),
+    };
+    answer.into_response(protocol)
+}
+
+/// Why nothing of a request was stored.
+enum Rejection {
+    TooLarge { limit: usize },
+    Failure(Failure),
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+fn protocol(headers: &HeaderMap) -> Result<Protocol, Unsupported> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    negotiate(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING))
+}
+
+/// Reads the body, has it decoded and waits until it is durable.
+async fn take(app: &App, ready: &IfReady, protocol: Protocol, body: HttpBody) -> Result<Taken, Rejection> {
+    let mut slot = app.admission.enter()?;
+    let body = match tokio::time::timeout(BODY_TIMEOUT, read(app, &mut slot, body)).await {
+        Ok(body) => body?,
+        Err(_) => return Err(Failure::Unavailable("the body took too long to arrive".into()).into()),
+    };
+    app.metrics.write.body_bytes.add(body.len());
+    let (reply, answer) = oneshot::channel();
+    ready.ingest.submit(Job {
+        body,
+        protocol,
+        reply,
+    })?;
+    let not_taken = || Failure::Unavailable("the write queue is full, or the store is closing".into());
+    let mut taken = answer.await.map_err(|_| not_taken())??;
+    if let Some(durable) = taken.metadata.take() {
+        let result = durable.await.map_err(|_| not_taken())?;
+        result.map_err(|error| Failure::Unavailable(chain(&error)))?;
+    }
+    Ok(taken)
+}
+
+async fn read(app: &App, slot: &mut Slot, mut body: HttpBody) -> Result<Body, Rejection> {
+    let limit = app.config.ingest.limits.compressed_bytes;
+    let too_large = Rejection::TooLarge { limit };
+    let announced = body.size_hint().lower();
+    let Ok(announced) = usize::try_from(announced).map(|bytes| bytes.min(limit + 1)) else {
+        return Err(too_large);
+    };
+    if announced > limit {
+        return Err(too_large);
+    }
+    slot.grow(announced)?;
+    let mut bytes = app.buffers.body(announced);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Malformed(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let n_bytes = bytes.len() + data.len();
+        if n_bytes > limit {
+            return Err(too_large);
+        }
+        if n_bytes > announced {
+            slot.grow(n_bytes - bytes.len().max(announced))?;
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// An answer before it has its headers.
+struct Answer {
+    status: StatusCode,
+    text: String,
+    n_written: usize,
+}
+
+/// What the store made of the samples, together with what was refused before.
+fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
+    let mut refusals = taken.refusals;
+    let mut n_written = 0;
+    if let Some(stored) = taken.stored {
+        n_written = stored.outcome.written;
+        for refusal in &stored.outcome.refused {
+            let kind = match refusal.reason {
+                RefusalReason::DuplicateTimestamp { .. } => RefusalKind::DuplicateTimestamp,
+                _ => RefusalKind::TooOld,
+            };
+            let idx = refusal.sample_idx;
+            refusals.push(kind, 1, || {
+                name_sample(
+                    &ready.opened.store,
+                    stored.series[idx],
+                    stored.timestamps_ms[idx],
+                    &refusal.reason,
+                )
+            });
+        }
+    }
+    let mut text = refusals.text();
+    if taken.n_histograms > 0 {
+        let separator = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!(
+            "{separator}native histograms are not stored by this version: {} left out",
+            taken.n_histograms
+        ));
+    }
+    app.metrics
+        .write
+        .note_taken(n_written, &refusals, taken.n_histograms, taken.n_exemplars);
+    let (status, outcome) = if text.is_empty() {
+        (StatusCode::NO_CONTENT, WriteOutcome::Stored)
+    } else {
+        text.push('\n');
+        (StatusCode::BAD_REQUEST, WriteOutcome::Partial)
+    };
+    app.metrics.write.count(outcome);
+    Answer {
+        status,
+        text,
+        n_written,
+    }
+}
+
+fn rejected(app: &App, rejection: Rejection) -> Answer {
+    let (status, text, outcome) = match rejection {
+        Rejection::TooLarge { limit } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is larger than {limit} bytes\n"),
+            WriteOutcome::Malformed,
+        ),
+        Rejection::Failure(Failure::Malformed(reason)) => (
+            StatusCode::BAD_REQUEST,
+            format!("{reason}\n"),
+            WriteOutcome::Malformed,
+        ),
+        Rejection::Failure(Failure::Unavailable(reason)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{reason}\n"),
+            WriteOutcome::Unavailable,
+        ),
+    };
+    app.metrics.write.count(outcome);
+    Answer {
+        status,
+        text,
+        n_written: 0,
+    }
+}
+
+impl Answer {
+    fn into_response(self, protocol: Protocol) -> Response {
+        let mut response = (self.status, self.text).into_response();
+        let headers = response.headers_mut();
+        if self.status == StatusCode::NO_CONTENT {
+            headers.remove(header::CONTENT_TYPE);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if protocol == Protocol::V2 {
+            for (name, n_written) in [
+                ("x-prometheus-remote-write-samples-written", self.n_written),
+                ("x-prometheus-remote-write-histograms-written", 0),
+                ("x-prometheus-remote-write-exemplars-written", 0),
+            ] {
+                headers.insert(name, HeaderValue::from(n_written));
+            }
+        }
+        response
+    }
+}
