@@ -7,6 +7,9 @@ use axum::response::{IntoResponse, Response};
 
 /// Adds the headers to every answer of the API, and answers what browsers ask beforehand.
 pub(crate) async fn allow_every_origin(request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with("/api/v1/") {
+        return next.run(request).await;
+    }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()

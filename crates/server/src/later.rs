@@ -8,19 +8,19 @@ use crate::json;
 use crate::params::Params;
 use crate::reply::{ApiResult, Reply, success};
 
-/// Paths below `/api/v1` that answer [`not_implemented`].
+/// Paths that answer [`not_implemented`].
 pub(crate) const PATHS: &[&str] = &[
-    "/admin/tsdb/{action}",
-    "/alertmanagers",
-    "/format_query",
-    "/otlp/v1/metrics",
-    "/parse_query",
-    "/read",
-    "/scrape_pools",
-    "/status/tsdb",
-    "/status/walreplay",
-    "/targets",
-    "/targets/metadata",
+    "/api/v1/admin/tsdb/{action}",
+    "/api/v1/alertmanagers",
+    "/api/v1/format_query",
+    "/api/v1/otlp/v1/metrics",
+    "/api/v1/parse_query",
+    "/api/v1/read",
+    "/api/v1/scrape_pools",
+    "/api/v1/status/tsdb",
+    "/api/v1/status/walreplay",
+    "/api/v1/targets",
+    "/api/v1/targets/metadata",
 ];
 
 /// 501 and which endpoint it was.

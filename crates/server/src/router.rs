@@ -16,7 +16,7 @@ use crate::{cors, federate, health, later, query_api, series_api, status_api, wr
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
-        .nest("/api/v1", api())
+        .merge(api())
         .route("/federate", get(federate::federate).head(method_not_allowed))
         .route("/metrics", get(metrics_page))
         .merge(probes(""))
@@ -24,6 +24,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(probes("/"))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(cors::allow_every_origin))
         .layer(from_fn_with_state(app.clone(), counted))
         .with_state(app)
 }
@@ -36,30 +37,33 @@ fn probes(prefix: &str) -> Router<App> {
 
 fn api() -> Router<App> {
     let mut api = Router::new()
-        .route("/write", post(write_api::write))
-        .route("/query", get(query_api::instant).post(query_api::instant))
-        .route("/query_range", get(query_api::range).post(query_api::range))
+        .route("/api/v1/write", post(write_api::write))
+        .route("/api/v1/query", get(query_api::instant).post(query_api::instant))
         .route(
-            "/query_exemplars",
+            "/api/v1/query_range",
+            get(query_api::range).post(query_api::range),
+        )
+        .route(
+            "/api/v1/query_exemplars",
             get(series_api::exemplars).post(series_api::exemplars),
         )
-        .route("/series", get(series_api::series).post(series_api::series))
+        .route("/api/v1/series", get(series_api::series).post(series_api::series))
         .route(
-            "/labels",
+            "/api/v1/labels",
             get(series_api::label_names).post(series_api::label_names),
         )
-        .route("/label/{name}/values", get(series_api::label_values))
-        .route("/metadata", get(status_api::metadata))
-        .route("/rules", get(later::rules))
-        .route("/alerts", get(later::alerts))
-        .route("/status/buildinfo", get(status_api::build_info))
-        .route("/status/runtimeinfo", get(status_api::runtime_info))
-        .route("/status/config", get(status_api::config))
-        .route("/status/flags", get(status_api::flags));
+        .route("/api/v1/label/{name}/values", get(series_api::label_values))
+        .route("/api/v1/metadata", get(status_api::metadata))
+        .route("/api/v1/rules", get(later::rules))
+        .route("/api/v1/alerts", get(later::alerts))
+        .route("/api/v1/status/buildinfo", get(status_api::build_info))
+        .route("/api/v1/status/runtimeinfo", get(status_api::runtime_info))
+        .route("/api/v1/status/config", get(status_api::config))
+        .route("/api/v1/status/flags", get(status_api::flags));
     for path in later::PATHS {
         api = api.route(path, any(later::not_implemented));
     }
-    api.layer(from_fn(cors::allow_every_origin))
+    api
 }
 
 async fn not_found() -> Response {
