@@ -1,7 +1,7 @@
 //! The words every crate shares: labels, series identity, matchers, samples, time.
 //!
 //! Nothing here does IO, reads a clock or is async. Read in this order: [`label`] and [`series`] say what a
-//! series is and how it becomes a (stream, lane); [`matcher`] how it is picked; [`sample`] what it holds;
+//! series is and how it becomes a (stream, lane); [`matcher`] and [`regexp`] how it is picked; [`sample`] what it holds;
 //! [`column`] how the labels of many series are carried; [`time`], [`duration`] and [`number`] the text forms;
 //! [`files`] the file operations that are handed in.
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod label;
 pub mod matcher;
 pub mod metadata;
 pub mod number;
+pub mod regexp;
 pub mod sample;
 pub mod series;
 pub mod time;

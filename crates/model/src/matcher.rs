@@ -5,6 +5,8 @@ use std::fmt;
 use regex::Regex;
 use regex_syntax::hir::{Hir, HirKind};
 
+use crate::regexp::{self, RegexpError};
+
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MatchOp {
@@ -32,13 +34,8 @@ pub struct Matcher {
 #[non_exhaustive]
 pub enum MatcherError {
     /// The regular expression does not compile, or is too large.
-    #[error("invalid regular expression {pattern:?}: {reason}")]
-    BadRegex {
-        /// As given.
-        pattern: String,
-        /// What the regex library says, on one line.
-        reason: String,
-    },
+    #[error(transparent)]
+    BadRegex(#[from] RegexpError),
 }
 
 /// What the value compares with.
@@ -56,11 +53,8 @@ enum Pattern {
     Regex(Box<Regex>),
 }
 
-/// Largest alternation that is turned into a set. Dashboards send hundreds of names.
+/// Largest set that combinations like `(a|b)(c|d)` are turned into. Plain lists may be longer.
 const SET_VALUES_MAX: usize = 10_000;
-
-/// Bytes a compiled regex may take. The library's own default is 10 MB.
-const REGEX_BYTES_MAX: usize = 10 << 20;
 
 impl Matcher {
     /// A matcher on `name`.
@@ -160,34 +154,34 @@ impl Matcher {
 }
 
 impl Pattern {
-    fn compile(text: &str) -> Result<Self, MatcherError> {
-        let bad = |reason: String| MatcherError::BadRegex {
-            pattern: text.to_owned(),
-            reason: reason.lines().last().unwrap_or_default().trim().to_owned(),
-        };
+    fn compile(text: &str) -> Result<Self, RegexpError> {
         match text {
             ".*" => return Ok(Self::Any),
             ".+" => return Ok(Self::NonEmpty),
             _ => {}
         }
-        let hir = regex_syntax::ParserBuilder::new()
-            .dot_matches_new_line(true)
-            .nest_limit(200)
-            .build()
-            .parse(text)
-            .map_err(|error| bad(error.to_string()))?;
-        if let Some(mut values) = literals(&hir) {
+        let values = match regexp::plain_alternatives(text) {
+            Some(values) => Some(values),
+            None => literals_of(text)?,
+        };
+        if let Some(mut values) = values {
             values.sort_unstable();
             values.dedup();
             return Ok(Self::Set(values));
         }
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{text})$"))
-            .size_limit(REGEX_BYTES_MAX)
-            .nest_limit(200)
-            .build()
-            .map_err(|error| bad(error.to_string()))?;
-        Ok(Self::Regex(Box::new(regex)))
+        Ok(Self::Regex(Box::new(regexp::compile(text)?)))
     }
+}
+
+/// The strings a pattern matches, when there are few.
+fn literals_of(pattern: &str) -> Result<Option<Vec<String>>, RegexpError> {
+    let hir = regex_syntax::ParserBuilder::new()
+        .dot_matches_new_line(true)
+        .nest_limit(regexp::SYNTAX_NESTING_MAX)
+        .build()
+        .parse(&regexp::to_rust_syntax(pattern)?);
+    // What does not parse is compiled next, which tells why.
+    Ok(hir.ok().as_ref().and_then(literals))
 }
 
 /// The strings this expression matches when there are few and each is a literal; `None` otherwise. Matchers are
@@ -341,6 +335,6 @@ mod tests {
     #[test]
     fn a_bad_regex_says_what_is_wrong() {
         let error = Matcher::new(MatchOp::Regex, "l", "a(").unwrap_err();
-        assert!(error.to_string().contains("unclosed group"), "{error}");
+        assert_eq!(error.to_string(), "error parsing regexp: missing closing ): `a(`");
     }
 }
