@@ -3,9 +3,6 @@
 
 use regex::{Captures, Regex};
 
-/// A compiled regex may take this much memory; a pattern that needs more is refused.
-const REGEX_BYTES_MAX: usize = 1 << 20;
-
 /// Why a label function cannot be applied; fails the query. The texts are Prometheus'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,10 +53,8 @@ impl LabelReplace {
         source: &str,
         regex: &str,
     ) -> Result<Self, LabelFunctionError> {
-        let compiled = regex::RegexBuilder::new(&format!("^(?s:{regex})$"))
-            .size_limit(REGEX_BYTES_MAX)
-            .build()
-            .map_err(|_| LabelFunctionError::BadRegex(regex.to_owned()))?;
+        let compiled =
+            model::regexp::compile(regex).map_err(|_| LabelFunctionError::BadRegex(regex.to_owned()))?;
         check_destination("label_replace", destination)?;
         Ok(Self {
             destination: destination.to_owned(),
