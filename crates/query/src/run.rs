@@ -29,6 +29,7 @@ pub(crate) async fn query(
 ) -> Result<QueryResult, QueryError> {
     let begun = Instant::now();
     let expr = parse(&request.text, &shared.options)?;
+    check_type(&expr, request.times)?;
     let steps = steps_of(request.times)?;
     let planner = Planner {
         annotations: Annotations::default(),
@@ -64,6 +65,21 @@ fn parse(text: &str, options: &EngineOptions) -> Result<Expr, QueryError> {
     };
     promql::parse(text, &parse_options).map_err(|error| QueryError::Parse {
         message: error.to_string(),
+    })
+}
+
+/// A range query gives a number or a vector at each step, nothing else.
+fn check_type(expr: &Expr, times: QueryTimes) -> Result<(), QueryError> {
+    let value_type = expr.value_type();
+    let fits = matches!(value_type, ValueType::Scalar | ValueType::Vector);
+    if fits || matches!(times, QueryTimes::Instant { .. }) {
+        return Ok(());
+    }
+    Err(QueryError::Parse {
+        message: format!(
+            "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+            value_type.as_str()
+        ),
     })
 }
 

@@ -136,10 +136,19 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, s
         .header_read_timeout(head_timeout)
         .max_buf_size(READ_BYTES_MAX);
     builder.http2().timer(TokioTimer::new());
-    let io = TokioIo::new(Front::new(stream));
-    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(router)));
+    let front = Front::new(stream);
+    let undecided = front.undecided();
+    let service = TowerToHyperService::new(router);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(front), service));
+    let silent = async {
+        tokio::time::sleep(head_timeout).await;
+        if !undecided.is_so() {
+            std::future::pending::<()>().await;
+        }
+    };
     let served = tokio::select! {
         served = &mut serving => served,
+        () = silent => return,
         () = stopped(stop) => {
             serving.as_mut().graceful_shutdown();
             serving.await

@@ -132,18 +132,17 @@ fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
     if let Some(stored) = taken.stored {
         n_written = stored.outcome.written;
         for refusal in &stored.outcome.refused {
-            let kind = match refusal.reason {
-                RefusalReason::DuplicateTimestamp { .. } => RefusalKind::DuplicateTimestamp,
-                _ => RefusalKind::TooOld,
+            // Grafana looks for the first phrase: it means that a retry has been stored before.
+            let (kind, phrase) = match refusal.reason {
+                RefusalReason::DuplicateTimestamp { .. } => {
+                    (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
+                }
+                _ => (RefusalKind::TooOld, "too old sample"),
             };
-            let idx = refusal.sample_idx;
+            let (series, timestamp_ms) = stored.sample(refusal.sample_idx);
             refusals.push(kind, 1, || {
-                name_sample(
-                    &ready.opened.store,
-                    stored.series[idx],
-                    stored.timestamps_ms[idx],
-                    &refusal.reason,
-                )
+                let reason = format!("{phrase}: {}", refusal.reason);
+                name_sample(&ready.opened.store, series, timestamp_ms, &reason)
             });
         }
     }

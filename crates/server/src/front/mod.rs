@@ -16,6 +16,7 @@
 //! wait to be taken. The lengths of lines and heads are bounded by hyper. HTTP/2 passes untouched: its requests
 //! have no request line.
 
+mod preface;
 mod scanner;
 
 use std::io;
@@ -24,12 +25,16 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use preface::Preface;
 use scanner::Scanner;
+
+pub(crate) use preface::Undecided;
 
 /// A connection whose request targets are percent-encoded as they are read.
 #[derive(Debug)]
 pub struct Front<S> {
     inner: S,
+    preface: Preface,
     scanner: Scanner,
     /// Rewritten bytes that did not fit into the caller's buffer.
     pending: Vec<u8>,
@@ -46,10 +51,16 @@ impl<S> Front<S> {
     pub fn new(inner: S) -> Self {
         Self {
             inner,
+            preface: Preface::default(),
             scanner: Scanner::default(),
             pending: Vec::new(),
             n_taken: 0,
         }
+    }
+
+    /// Tells whether so far nothing has come but a part of the HTTP/2 preface, or nothing at all.
+    pub(crate) fn undecided(&self) -> Undecided {
+        self.preface.undecided()
     }
 
     /// Moves pending bytes to the caller; true when there were any.
@@ -73,6 +84,7 @@ impl<S> Front<S> {
     /// through `pending`, because it grows.
     fn rewrite(&mut self, buf: &mut ReadBuf<'_>, n_before: usize) {
         let fresh = buf.filled().get(n_before..).unwrap_or_default();
+        self.preface.note(fresh);
         let Some(first) = self.scanner.next_refused(fresh) else {
             return;
         };

@@ -84,6 +84,13 @@ pub(crate) struct Stored {
     pub(crate) timestamps_ms: Vec<TimestampMs>,
 }
 
+impl Stored {
+    /// Which sample of the batch this is.
+    pub(crate) fn sample(&self, sample_idx: usize) -> (SeriesRef, TimestampMs) {
+        (self.series[sample_idx], self.timestamps_ms[sample_idx])
+    }
+}
+
 /// A request of which nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {

@@ -30,10 +30,10 @@ pub(super) struct Resolving<'a> {
 }
 
 impl Resolving<'_> {
-    /// Looks all series up; true when some are unknown, and a walk for them is needed.
+    /// Looks all series up; true when a second walk is needed, because some are unknown or carry nothing.
     pub(super) fn look_up(&mut self) -> bool {
         let n_unknown = self.store.resolver().get_batch(&self.columns.keys, self.found);
-        n_unknown > 0
+        n_unknown > 0 || !self.columns.empty.is_empty()
     }
 
     /// Registers the series of a remote-write 1.0 request that are unknown.
@@ -53,13 +53,23 @@ impl Resolving<'_> {
         Ok(())
     }
 
-    /// Registers the series of a remote-write 2.0 request that are unknown, and takes the metadata of those.
+    /// Registers the series of a remote-write 2.0 request that are unknown, takes the metadata of those, and refuses
+    /// series of nothing.
     pub(super) fn register_v2(&mut self, request: &v2::Request<'_>) -> Result<Vec<MetricMetadata>, Failure> {
         let symbols = request.symbols();
         let broken = std::mem::take(&mut self.columns.broken);
         let mut broken = broken.into_iter().peekable();
+        let empty = std::mem::take(&mut self.columns.empty);
+        let mut empty = empty.into_iter().peekable();
         let mut all_metadata = Vec::new();
         for (position, series) in request.series().filter_map(Result::ok).enumerate() {
+            if empty.next_if_eq(&position).is_some() {
+                self.refusals.push(RefusalKind::Empty, 0, || {
+                    let labels = series.describe(symbols);
+                    format!("series {labels}: a series must have at least one sample or histogram")
+                });
+                continue;
+            }
             if self.found[position].is_some() {
                 continue;
             }

@@ -102,7 +102,9 @@ impl Worker {
             n_symbols,
         } = &mut self.scratch;
         let limits = &self.config.limits;
-        let body = snappy::decompress(body, limits.decompressed_bytes, decompressed).map_err(malformed)?;
+        let body = snappy::decompress(body, limits.decompressed_bytes, decompressed).map_err(|error| {
+            Failure::Malformed(format!("the body cannot be decompressed by snappy: {error}"))
+        })?;
         columns.clear();
         let request = match protocol {
             Protocol::V1 => {
@@ -116,7 +118,11 @@ impl Worker {
                 Ok(Walked::V2(request))
             }),
         };
-        let request = request.map_err(malformed)?;
+        let request = request.map_err(|error| {
+            Failure::Malformed(format!(
+                "the body is not the protobuf message it should be: {error}"
+            ))
+        })?;
         let mut refusals = Refusals::default();
         let mut metadata = std::mem::take(&mut columns.metadata);
         let counts = (columns.n_histograms, columns.n_exemplars);
@@ -223,10 +229,6 @@ fn bounds(config: &Config, now_ms: TimestampMs) -> Bounds {
         }),
         newest_ms: now_ms.saturating_add(config.future_max_ms),
     }
-}
-
-fn malformed(error: impl std::error::Error) -> Failure {
-    Failure::Malformed(chain(&error))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used where errors are handed over")]
