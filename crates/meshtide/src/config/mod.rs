@@ -110,7 +110,7 @@ section! {
         concurrent_max: usize = 20,
         /// Memory of all queries together.
         memory_max: Bytes = Bytes(1 << 30),
-        /// The step of a subquery that names none, as in expr[1h:].
+        /// The step of a subquery that names none, as in `rate(x[1m])[1h:]`.
         subquery_step: Span = Span::minutes(1),
         /// Threads that compute; 0 is one per processor.
         threads: usize = 0,

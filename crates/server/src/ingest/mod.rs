@@ -1,17 +1,16 @@
 //! Taking samples in: from the compressed body of a remote-write request to the store's queue.
 //!
-//! The way of a request, split by duty: `write_api` reads headers and body; [`admission`](self::admission) says
-//! whether there is room; a thread of its own ([`worker`](self::worker)) opens the body, [`gather`](self::gather)s
-//! its samples into columns, [`resolve`](self::resolve)s label bytes to series, and hands one batch to the store;
-//! the store's answer goes straight back to the waiting handler. [`refusal`](self::refusal) collects what is not
-//! taken and why.
+//! The way of a request, split by duty: `write_api` reads headers and body; `admission` says whether there is
+//! room; a thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`), turns label
+//! bytes into series (`resolve`), and hands one batch to the store; the store's answer goes straight back to the
+//! waiting handler. `refusal` collects what is not taken and why.
 //!
 //! Invariants:
 //! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its
 //!   answer; the rest is stored.
 //! - Nothing is allocated per sample, and per series only when it is new. Working memory belongs to the threads
 //!   and is capped, so that resident memory does not follow the load.
-//! - Every queue has a bound; beyond it the answer is [`Failure::Unavailable`].
+//! - Every queue has a bound; beyond it a request is turned away, to come again.
 
 mod admission;
 mod buffers;
