@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::sample::is_stale_nan;
+
 /// Appends `value` as the Prometheus API prints sample values: shortest form that reads back to the same bits,
 /// plain digits, with an exponent only when `|value| < 1e-6` or `>= 1e21`; `NaN`, `+Inf`, `-Inf`.
 ///
@@ -15,6 +17,27 @@ pub fn push_api_float(text: &mut String, value: f64) {
     } else {
         push_plain(text, value);
     }
+}
+
+/// True when two floats differ by less than `tolerance` times their sum. A staleness marker equals only itself, any
+/// other NaN every such NaN.
+///
+/// Source: Prometheus `util/almost`.
+#[inline]
+#[must_use]
+pub fn almost_equal(left: f64, right: f64, tolerance: f64) -> bool {
+    if is_stale_nan(left) || is_stale_nan(right) {
+        return is_stale_nan(left) && is_stale_nan(right);
+    }
+    if left == right || (left.is_nan() && right.is_nan()) {
+        return true;
+    }
+    let magnitude = left.abs() + right.abs();
+    let difference = (left - right).abs();
+    if left == 0.0 || right == 0.0 || magnitude < f64::MIN_POSITIVE {
+        return difference < tolerance * f64::MIN_POSITIVE;
+    }
+    difference / magnitude.min(f64::MAX) < tolerance
 }
 
 /// Appends `value` as Go's `FormatFloat(value, 'f', -1, 64)` does: never an exponent.
@@ -95,6 +118,21 @@ mod tests {
         check(f64::INFINITY, "+Inf");
         check(f64::NEG_INFINITY, "-Inf");
     }
+
+    #[test]
+    fn floats_are_almost_equal_relative_to_their_sum() {
+        assert!(almost_equal(1.0, 1.0 + 1e-7, 1e-6));
+        assert!(!almost_equal(1.0, 1.00001, 1e-6));
+        assert!(almost_equal(1e300, 1.000001e300, 1e-6));
+        assert!(!almost_equal(0.0, 1e-300, 1e-6));
+        assert!(almost_equal(f64::NAN, -f64::NAN, 1e-6));
+        assert!(!almost_equal(f64::NAN, 1.0, 1e-6));
+        assert!(!almost_equal(f64::NAN, crate::stale_nan(), 1e-6));
+        assert!(almost_equal(crate::stale_nan(), crate::stale_nan(), 1e-6));
+        assert!(almost_equal(f64::INFINITY, f64::INFINITY, 1e-6));
+        assert!(!almost_equal(f64::INFINITY, f64::NEG_INFINITY, 1e-6));
+    }
+
     #[test]
     fn exposition_floats_look_like_go() {
         let check = |value: f64, expected: &str| {
