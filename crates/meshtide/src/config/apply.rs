@@ -89,8 +89,9 @@ impl Settings {
             max_concurrent: self.query.concurrent_max,
             memory_bytes: self.query.memory_max.as_usize(),
             default_subquery_step_ms: self.query.subquery_step.ms,
+            experimental: self.query.experimental,
+            delayed_name_removal: self.query.delayed_name_removal,
             threads: threads(self.query.threads),
-            ..EngineOptions::default()
         }
     }
 

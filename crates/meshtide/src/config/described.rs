@@ -42,7 +42,7 @@ macro_rules! described_by_display {
     };
 }
 
-described_by_display!(Span, Bytes, SocketAddr, usize, u16, u64);
+described_by_display!(Span, Bytes, SocketAddr, bool, usize, u16, u64);
 
 impl Described for WalSync {
     fn describe(&self, _: usize, yaml: &mut String) {

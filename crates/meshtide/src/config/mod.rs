@@ -112,6 +112,11 @@ section! {
         memory_max: Bytes = Bytes(1 << 30),
         /// The step of a subquery that names none, as in `rate(x[1m])[1h:]`.
         subquery_step: Span = Span::minutes(1),
+        /// Accept what Prometheus keeps behind feature flags: experimental functions and aggregations.
+        experimental: bool = false,
+        /// Keep the metric name until the end of a query, so that an outer by (__name__) still sees it: Prometheus'
+        /// flag promql-delayed-name-removal.
+        delayed_name_removal: bool = false,
         /// Threads that compute; 0 is one per processor.
         threads: usize = 0,
     }
