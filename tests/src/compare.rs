@@ -88,7 +88,9 @@ fn sample_difference(expected: &Value, actual: &Value) -> Option<String> {
     (!same_time || !same_value).then(|| format!("{actual} instead of {expected}"))
 }
 
-fn close(expected: f64, actual: f64) -> bool {
+/// True when two values are one: equal, both NaN, or within [`RELATIVE_TOLERANCE`].
+#[must_use]
+pub fn close(expected: f64, actual: f64) -> bool {
     if expected.is_nan() || actual.is_nan() || expected.is_infinite() || actual.is_infinite() {
         return expected.to_bits() == actual.to_bits() || (expected.is_nan() && actual.is_nan());
     }

@@ -5,9 +5,11 @@
 //! - [`http`]: a blocking client.
 //! - [`peers`]: where the binaries are, and what is done when one is missing.
 //! - [`load`]: the synthetic mesh as ready remote-write requests.
+//! - [`diff`]: the differential fuzzer, which compares Meshtide's answers with those of a real Prometheus.
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod diff;
 pub mod exposition;
 pub mod http;
 pub mod load;

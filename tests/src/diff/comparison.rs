@@ -1,0 +1,396 @@
+//! Are two replies one answer?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::query::Expr;
+use super::reply::{Reply, ReplySeries};
+use super::stability::Stability;
+use crate::compare::close;
+
+/// In what respect two replies differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aspect {
+    /// HTTP status or `errorType`.
+    Status,
+    /// The text of an error.
+    ErrorText,
+    /// `resultType`.
+    ResultType,
+    /// A series is missing, too much or there twice.
+    SeriesSet,
+    /// The times of a series' samples.
+    Times,
+    /// A value.
+    Value,
+    /// The same number, written otherwise.
+    Spelling,
+    /// The order of series where it is laid down.
+    Order,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// In what respect.
+    pub aspect: Aspect,
+    /// In words.
+    pub what: String,
+}
+
+type Found = Option<Difference>;
+
+fn found(aspect: Aspect, what: String) -> Found {
+    Some(Difference { aspect, what })
+}
+
+/// The first difference of two replies to a query of this tree, as far as `stability` lays the answer down.
+#[must_use]
+pub fn difference(
+    expr: Option<&Expr>,
+    stability: Stability,
+    expected: &Reply,
+    actual: &Reply,
+) -> Option<Difference> {
+    if (expected.status, &expected.error_type) != (actual.status, &actual.error_type) {
+        let what = format!(
+            "{} {:?} ({}) instead of {} {:?} ({})",
+            actual.status,
+            actual.error_type,
+            actual.error,
+            expected.status,
+            expected.error_type,
+            expected.error
+        );
+        return found(Aspect::Status, what);
+    }
+    if comparable_text(&expected.error) != comparable_text(&actual.error) {
+        let what = format!("{:?} instead of {:?}", actual.error, expected.error);
+        return found(Aspect::ErrorText, what);
+    }
+    if expected.result_type != actual.result_type {
+        let what = format!("{} instead of {}", actual.result_type, expected.result_type);
+        return found(Aspect::ResultType, what);
+    }
+    match stability {
+        Stability::Exact => {
+            series_difference(expected, actual).or_else(|| order_difference(expr, expected, actual))
+        }
+        Stability::Values => values_difference(expected, actual),
+        Stability::Count | Stability::Lost => counts_difference(expected, actual),
+    }
+}
+
+/// What warnings and infos differ: those of the expected reply with `-`, those of the other with `+`.
+#[must_use]
+pub fn annotation_differences(expected: &Reply, actual: &Reply) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (kind, expected, actual) in [
+        ("warning", &expected.warnings, &actual.warnings),
+        ("info", &expected.infos, &actual.infos),
+    ] {
+        // Beyond ten, the choice is Prometheus' own.
+        let is_cut = |list: &[String]| list.iter().any(|text| text.ends_with("annotations omitted"));
+        if is_cut(expected) || is_cut(actual) {
+            continue;
+        }
+        let (expected, actual): (BTreeSet<_>, BTreeSet<_>) =
+            (expected.iter().collect(), actual.iter().collect());
+        lines.extend(
+            expected
+                .difference(&actual)
+                .map(|text| format!("-{kind}: {text}")),
+        );
+        lines.extend(
+            actual
+                .difference(&expected)
+                .map(|text| format!("+{kind}: {text}")),
+        );
+    }
+    lines
+}
+
+/// The text of an error without the label sets of which Prometheus names any that match, and without the stage at
+/// which time ran out.
+fn comparable_text(error: &str) -> String {
+    if let Some((what, _stage)) = error.split_once("query timed out in ") {
+        return format!("{what}query timed out");
+    }
+    if !error.contains("match group") {
+        return error.to_owned();
+    }
+    let mut depth = 0_u32;
+    let outside = error.chars().filter(|letter| {
+        match letter {
+            '{' | '[' => depth += 1,
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                return false;
+            }
+            _ => {}
+        }
+        depth == 0
+    });
+    outside.collect()
+}
+
+fn series_difference(expected: &Reply, actual: &Reply) -> Found {
+    let (expected, actual) = match (by_labels(expected), by_labels(actual)) {
+        (Ok(expected), Ok(actual)) => (expected, actual),
+        (Err(twice), _) | (_, Err(twice)) => {
+            return found(Aspect::SeriesSet, format!("{twice} is there twice"));
+        }
+    };
+    let of = format!("{} series instead of {}", actual.len(), expected.len());
+    if let Some(missing) = expected.keys().find(|labels| !actual.contains_key(*labels)) {
+        return found(Aspect::SeriesSet, format!("{missing} is missing, {of}"));
+    }
+    if let Some(extra) = actual.keys().find(|labels| !expected.contains_key(*labels)) {
+        return found(Aspect::SeriesSet, format!("{extra} is too much, {of}"));
+    }
+    expected
+        .iter()
+        .find_map(|(labels, expected)| samples_difference(labels, expected, actual[labels]))
+}
+
+/// The series of a reply by their labels.
+///
+/// # Errors
+/// The labels that occur twice.
+fn by_labels(reply: &Reply) -> Result<BTreeMap<String, &ReplySeries>, String> {
+    let mut map = BTreeMap::new();
+    for series in &reply.series {
+        let labels = series.labels_text();
+        if map.insert(labels.clone(), series).is_some() {
+            return Err(labels);
+        }
+    }
+    Ok(map)
+}
+
+fn samples_difference(labels: &str, expected: &ReplySeries, actual: &ReplySeries) -> Found {
+    let times = |series: &ReplySeries| {
+        series
+            .samples
+            .iter()
+            .map(|(time, _)| time.clone())
+            .collect::<Vec<_>>()
+    };
+    let (expected_times, actual_times) = (times(expected), times(actual));
+    if expected_times != actual_times {
+        let what = format!(
+            "{labels}: samples at {} instead of {}",
+            actual_times.join(" "),
+            expected_times.join(" ")
+        );
+        return found(Aspect::Times, what);
+    }
+    expected
+        .samples
+        .iter()
+        .zip(&actual.samples)
+        .find_map(|((time, expected), (_, actual))| {
+            let what = || format!("{labels} at {time}: {actual} instead of {expected}");
+            match (expected.parse::<f64>(), actual.parse::<f64>()) {
+                _ if expected == actual => None,
+                (Ok(expected), Ok(actual)) if expected.to_bits() == actual.to_bits() => {
+                    found(Aspect::Spelling, what())
+                }
+                (Ok(expected), Ok(actual)) if close(expected, actual) => None,
+                _ => found(Aspect::Value, what()),
+            }
+        })
+}
+
+/// A matrix is sorted by labels; `sort` sorts an instant vector by value and `sort_by_label` by labels.
+fn order_difference(expr: Option<&Expr>, expected: &Reply, actual: &Reply) -> Found {
+    let function = match expr.map(Expr::unparenthesized) {
+        Some(Expr::Call(function, _)) => function.as_str(),
+        _ => "",
+    };
+    let labels = |reply: &Reply| {
+        reply
+            .series
+            .iter()
+            .map(ReplySeries::labels_text)
+            .collect::<Vec<_>>()
+    };
+    let values = |reply: &Reply| -> Vec<f64> {
+        let series = reply.series.iter().filter_map(|series| series.samples.first());
+        series.filter_map(|(_, value)| value.parse().ok()).collect()
+    };
+    let same = match (expected.result_type.as_str(), function) {
+        ("matrix", _) | ("vector", "sort_by_label" | "sort_by_label_desc") => {
+            labels(expected) == labels(actual)
+        }
+        ("vector", "sort" | "sort_desc") => values(expected)
+            .iter()
+            .zip(values(actual))
+            .all(|(expected, actual)| close(*expected, actual)),
+        _ => true,
+    };
+    if same {
+        return None;
+    }
+    let what = format!(
+        "order {} instead of {}",
+        labels(actual).join(" "),
+        labels(expected).join(" ")
+    );
+    found(Aspect::Order, what)
+}
+
+/// All values of a reply by time, whichever series they belong to.
+fn values_by_time(reply: &Reply) -> BTreeMap<&str, Vec<f64>> {
+    let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (time, value) in reply.series.iter().flat_map(|series| &series.samples) {
+        times
+            .entry(time)
+            .or_default()
+            .push(value.parse().unwrap_or(f64::NAN));
+    }
+    for values in times.values_mut() {
+        values.sort_by(f64::total_cmp);
+    }
+    times
+}
+
+fn values_difference(expected: &Reply, actual: &Reply) -> Found {
+    let (expected, actual) = (values_by_time(expected), values_by_time(actual));
+    if let Some(difference) = counts_of(&expected, &actual) {
+        return Some(difference);
+    }
+    expected.iter().find_map(|(time, expected)| {
+        let actual = &actual[time];
+        let same = expected
+            .iter()
+            .zip(actual)
+            .all(|(expected, actual)| close(*expected, *actual));
+        (!same).then(|| Difference {
+            aspect: Aspect::Value,
+            what: format!("values at {time}: {actual:?} instead of {expected:?}"),
+        })
+    })
+}
+
+fn counts_difference(expected: &Reply, actual: &Reply) -> Found {
+    counts_of(&values_by_time(expected), &values_by_time(actual))
+}
+
+fn counts_of(expected: &BTreeMap<&str, Vec<f64>>, actual: &BTreeMap<&str, Vec<f64>>) -> Found {
+    let counts = |times: &BTreeMap<&str, Vec<f64>>| {
+        let counts = times
+            .iter()
+            .map(|(time, values)| format!("{}@{time}", values.len()));
+        counts.collect::<Vec<_>>().join(" ")
+    };
+    let (expected, actual) = (counts(expected), counts(actual));
+    if expected == actual {
+        return None;
+    }
+    found(
+        Aspect::SeriesSet,
+        format!("series at each time: {actual} instead of {expected}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(values: &[(&str, &str)]) -> Reply {
+        let series = values.iter().map(|(job, value)| ReplySeries {
+            labels: [("job".to_owned(), (*job).to_owned())].into(),
+            samples: vec![("1.5".to_owned(), (*value).to_owned())],
+        });
+        Reply {
+            status: 200,
+            error_type: String::new(),
+            error: String::new(),
+            result_type: "vector".to_owned(),
+            series: series.collect(),
+            warnings: Vec::new(),
+            infos: Vec::new(),
+        }
+    }
+
+    fn aspect(stability: Stability, expected: &Reply, actual: &Reply) -> Option<Aspect> {
+        difference(None, stability, expected, actual).map(|difference| difference.aspect)
+    }
+
+    #[test]
+    fn every_aspect_of_a_reply_counts() {
+        let one = reply(&[("a", "1"), ("b", "2")]);
+        let exact = |actual: &Reply| aspect(Stability::Exact, &one, actual);
+        assert_eq!(exact(&one), None);
+        assert_eq!(exact(&reply(&[("b", "2"), ("a", "1.0000000001")])), None);
+        assert_eq!(
+            exact(&reply(&[("a", "1"), ("b", "2.00001")])),
+            Some(Aspect::Value)
+        );
+        assert_eq!(exact(&reply(&[("a", "1"), ("b", "2e0")])), Some(Aspect::Spelling));
+        assert_eq!(exact(&reply(&[("a", "1")])), Some(Aspect::SeriesSet));
+        assert_eq!(
+            exact(&reply(&[("a", "1"), ("b", "2"), ("b", "2")])),
+            Some(Aspect::SeriesSet)
+        );
+        let mut other = one.clone();
+        other.series[0].samples[0].0 = "2".to_owned();
+        assert_eq!(exact(&other), Some(Aspect::Times));
+        let mut other = one.clone();
+        other.result_type = "matrix".to_owned();
+        assert_eq!(exact(&other), Some(Aspect::ResultType));
+        let mut other = one.clone();
+        (other.status, other.error_type) = (422, "execution".to_owned());
+        assert_eq!(exact(&other), Some(Aspect::Status));
+        let mut other = one.clone();
+        other.error = "no".to_owned();
+        assert_eq!(exact(&other), Some(Aspect::ErrorText));
+    }
+
+    #[test]
+    fn a_matrix_has_an_order() {
+        let mut one = reply(&[("a", "1"), ("b", "2")]);
+        one.result_type = "matrix".to_owned();
+        let mut other = one.clone();
+        other.series.reverse();
+        assert_eq!(aspect(Stability::Exact, &one, &other), Some(Aspect::Order));
+    }
+
+    #[test]
+    fn ties_may_go_to_any_series_and_limits_to_any_value() {
+        let (one, other) = (reply(&[("a", "1"), ("b", "2")]), reply(&[("c", "2"), ("a", "1")]));
+        assert_eq!(aspect(Stability::Values, &one, &other), None);
+        let other = reply(&[("c", "2"), ("a", "3")]);
+        assert_eq!(aspect(Stability::Values, &one, &other), Some(Aspect::Value));
+        assert_eq!(aspect(Stability::Count, &one, &other), None);
+        assert_eq!(
+            aspect(Stability::Count, &one, &reply(&[("a", "1")])),
+            Some(Aspect::SeriesSet)
+        );
+    }
+
+    #[test]
+    fn any_of_the_clashing_label_sets_may_be_named() {
+        let text = |labels: &str| {
+            format!(
+                "found duplicate series for the match group {{{labels}}} on the left: [{{{labels}}}, {{}}];many"
+            )
+        };
+        assert_eq!(
+            comparable_text(&text("a=\"1\"")),
+            comparable_text(&text("a=\"2\", b=\"3\""))
+        );
+        assert_ne!(comparable_text("a {1}"), comparable_text("a {2}"));
+    }
+
+    #[test]
+    fn annotations_are_compared_apart() {
+        let mut one = reply(&[]);
+        one.warnings = vec!["a".to_owned(), "b".to_owned()];
+        let mut other = reply(&[]);
+        other.infos = vec!["b".to_owned()];
+        other.warnings = vec!["b".to_owned()];
+        assert_eq!(aspect(Stability::Exact, &one, &other), None);
+        assert_eq!(annotation_differences(&one, &other), ["-warning: a", "+info: b"]);
+    }
+}

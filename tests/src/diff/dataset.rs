@@ -1,0 +1,158 @@
+//! Series with their samples, on their way to a server.
+
+use std::fmt;
+
+use model::{Sample, is_stale_nan};
+use wire::remote_write::v1::{Encoder, push_label};
+use wire::snappy::Compressor;
+
+/// Series that go into one request.
+const SERIES_PER_REQUEST: usize = 100;
+/// The data is sent in slices of time, all series of a slice before the next one, as a scraper would.
+const SLICE_MS: i64 = 600_000;
+
+/// One series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Label pairs sorted by name, `__name__` among them.
+    pub labels: Vec<(String, String)>,
+    /// Samples in order of time.
+    pub samples: Vec<Sample>,
+}
+
+/// What both servers are given.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dataset {
+    /// All series; no two have the same labels.
+    pub series: Vec<Series>,
+}
+
+impl Series {
+    /// The series of this metric and these labels.
+    #[must_use]
+    pub fn new(metric: &str, labels: &[(&str, &str)], samples: Vec<Sample>) -> Self {
+        let name = [("__name__", metric)];
+        let mut labels: Vec<_> = name
+            .iter()
+            .chain(labels)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        labels.sort();
+        Self { labels, samples }
+    }
+
+    /// The value of `__name__`.
+    #[must_use]
+    pub fn metric(&self) -> &str {
+        let name = self.labels.iter().find(|(name, _)| name == "__name__");
+        name.map_or("", |(_, value)| value)
+    }
+}
+
+impl Dataset {
+    /// The compressed remote-write 1.0 requests that carry it, to be sent in this order.
+    ///
+    /// # Panics
+    /// If a request is above 4 GiB.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Vec<u8>> {
+        let times = self.series.iter().flat_map(|series| &series.samples);
+        let times: Vec<i64> = times.map(|sample| sample.timestamp_ms).collect();
+        let (Some(first), Some(last)) = (times.iter().min(), times.iter().max()) else {
+            return Vec::new();
+        };
+        let mut requests = Vec::new();
+        for slice in 0..=(last - first) / SLICE_MS {
+            let start_ms = first + slice * SLICE_MS;
+            let inside = |sample: &Sample| (start_ms..start_ms + SLICE_MS).contains(&sample.timestamp_ms);
+            for chunk in self.series.chunks(SERIES_PER_REQUEST) {
+                let mut encoder = Encoder::default();
+                for series in chunk {
+                    let samples: Vec<Sample> = series
+                        .samples
+                        .iter()
+                        .copied()
+                        .filter(|sample| inside(sample))
+                        .collect();
+                    if !samples.is_empty() {
+                        encoder.push_series(&label_bytes(series), &samples);
+                    }
+                }
+                if encoder.n_series() > 0 {
+                    let mut buffer = Vec::new();
+                    let body = Compressor::default().compress(encoder.body(), &mut buffer);
+                    requests.push(body.expect("a small request fits").to_vec());
+                }
+            }
+        }
+        requests
+    }
+
+    /// Number of samples in all series.
+    #[must_use]
+    pub fn n_samples(&self) -> usize {
+        self.series.iter().map(|series| series.samples.len()).sum()
+    }
+
+    /// Its series as text, times as seconds after `origin_ms`.
+    #[must_use]
+    pub fn describe(&self, origin_ms: i64) -> String {
+        let lines = self.series.iter().map(|series| {
+            let samples = series.samples.iter().map(|sample| {
+                let seconds = (sample.timestamp_ms - origin_ms) as f64 / 1_000.0;
+                if is_stale_nan(sample.value) {
+                    format!("stale@{seconds}")
+                } else {
+                    format!("{:?}@{seconds}", sample.value)
+                }
+            });
+            format!("{series} {}\n", samples.collect::<Vec<_>>().join(" "))
+        });
+        lines.collect()
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = self
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value:?}"));
+        write!(f, "{{{}}}", labels.collect::<Vec<_>>().join(","))
+    }
+}
+
+fn label_bytes(series: &Series) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, value) in &series.labels {
+        push_label(&mut bytes, name, value);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dataset_is_sent_slice_by_slice_and_nothing_is_lost() {
+        let samples = |n: i64| {
+            (0..n)
+                .map(|idx| Sample {
+                    timestamp_ms: 1_000_000 + idx * 300_000,
+                    value: 1.0,
+                })
+                .collect()
+        };
+        let dataset = Dataset {
+            series: vec![
+                Series::new("b", &[("x", "1")], samples(5)),
+                Series::new("a", &[], samples(1)),
+            ],
+        };
+        assert_eq!(dataset.n_samples(), 6);
+        assert_eq!(dataset.requests().len(), 3);
+        assert!(Dataset::default().requests().is_empty());
+        assert_eq!(dataset.series[0].to_string(), r#"{__name__="b",x="1"}"#);
+    }
+}

@@ -1,0 +1,124 @@
+//! What may differ from Prometheus 3.5.3: where Prometheus 3.14, which Meshtide follows, has changed since. The same
+//! table stands in `docs/promql.md`.
+
+use super::case::{Case, Evaluation};
+use super::comparison::{Aspect, Difference};
+use super::query::Expr;
+use super::reply::Reply;
+use super::servers::Pair;
+
+/// One justified difference.
+#[derive(Debug)]
+pub struct Deviation {
+    /// A short name, for counts.
+    pub name: &'static str,
+    /// Why it is right to differ.
+    pub reason: &'static str,
+    applies: fn(&Evidence<'_>) -> bool,
+}
+
+/// A difference with all that is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The query.
+    pub case: &'a Case,
+    /// What Prometheus answered.
+    pub expected: &'a Reply,
+    /// What Meshtide answered.
+    pub actual: &'a Reply,
+    /// How they differ.
+    pub difference: &'a Difference,
+    /// The servers, to be asked more.
+    pub pair: &'a Pair,
+}
+
+/// All of them.
+pub static DEVIATIONS: &[Deviation] = &[
+    Deviation {
+        name: "words of errors in brackets",
+        reason: "duration expressions are part of the language since 3.14, and errors name what they allow",
+        applies: |it| {
+            it.difference.aspect == Aspect::ErrorText
+                && it.expected.error.contains("selector, expected number")
+                && it.actual.error.contains("selector, expected number")
+        },
+    },
+    Deviation {
+        name: "label sets that meet at no time",
+        reason: "since 3.9, series that become the same by a minus, label_replace or label_join are one series when \
+                 no two have a sample at the same time, as they always were after functions",
+        applies: |it| {
+            it.expected.error == SAME_LABELS
+                && it.actual.error.is_empty()
+                && it.contains(&|part| match part {
+                    Expr::Sign(sign, _) => *sign == '-',
+                    Expr::Call(function, _) => matches!(function.as_str(), "label_replace" | "label_join"),
+                    _ => false,
+                })
+                && (it.contains(&|part| matches!(part, Expr::Subquery(_))) || it.no_single_step_fails())
+        },
+    },
+    Deviation {
+        name: "matches counted before they are filtered",
+        reason: "since 3.9, a comparison that filters reports many-to-one matches also where it drops them",
+        applies: |it| {
+            it.expected.error.is_empty() && it.actual.error.starts_with("multiple matches for labels: ")
+        },
+    },
+    Deviation {
+        name: "histogram_fraction from within the first bucket",
+        reason: "since 3.8, a lower bound inside the first bucket is interpolated",
+        applies: |it| it.difference.aspect == Aspect::Value && it.calls("histogram_fraction"),
+    },
+    Deviation {
+        name: "mad_over_time of NaN",
+        reason: "since 3.14, mad_over_time is NaN when a sample of the window is",
+        applies: |it| it.difference.aspect == Aspect::Value && it.calls("mad_over_time"),
+    },
+];
+
+const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
+
+/// The deviation that explains a difference.
+#[must_use]
+pub fn justified(evidence: &Evidence<'_>) -> Option<&'static Deviation> {
+    DEVIATIONS.iter().find(|deviation| (deviation.applies)(evidence))
+}
+
+impl Evidence<'_> {
+    fn contains(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
+        self.case
+            .expr
+            .as_ref()
+            .is_some_and(|expr| expr.any(&mut |part| test(part)))
+    }
+
+    fn calls(&self, name: &str) -> bool {
+        self.contains(&|part| matches!(part, Expr::Call(function, _) if function == name))
+    }
+
+    /// True for a range query whose steps, each asked alone, do not fail in Prometheus.
+    fn no_single_step_fails(&self) -> bool {
+        let Evaluation::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+            lookback,
+        } = &self.case.evaluation
+        else {
+            return false;
+        };
+        let steps = (0..)
+            .map(|step| start_ms + step * step_ms)
+            .take_while(|time_ms| time_ms <= end_ms);
+        let mut replies = steps.map(|time_ms| {
+            let mut case = self.case.clone();
+            case.evaluation = Evaluation::Instant {
+                time_ms,
+                lookback: lookback.clone(),
+            };
+            self.pair.expect(&case)
+        });
+        replies.all(|reply| reply.is_ok_and(|reply| reply.error.is_empty()))
+    }
+}
