@@ -69,18 +69,33 @@ impl Escaping {
 
 /// True for names that every reader understands.
 pub(super) fn is_classic(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .enumerate()
-            .all(|(position, byte)| is_classic_character(char::from(byte), position))
+    let is_classic = |byte: u8| CLASSIC_BYTES.get(usize::from(byte)) == Some(&true);
+    let starts_with_digit = name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    !name.is_empty() && !starts_with_digit && name.bytes().all(is_classic)
 }
 
 pub(super) fn is_classic_character(character: char, position: usize) -> bool {
-    character.is_ascii_alphabetic()
-        || character == '_'
-        || character == ':'
-        || (character.is_ascii_digit() && position > 0)
+    character.is_ascii_alphanumeric() && (position > 0 || !character.is_ascii_digit())
+        || matches!(character, '_' | ':')
+}
+
+/// Which bytes a classic name may have behind its first. A table, because every name of a reply is looked at.
+static CLASSIC_BYTES: [bool; 256] = classic_bytes();
+
+const fn classic_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"_:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    while let [byte, tail @ ..] = rest {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "evaluated at compile time, and a byte is below 256"
+        )]
+        {
+            table[*byte as usize] = true;
+        }
+        rest = tail;
+    }
+    table
 }
 
 /// Appends the inside of a quoted text: `\`, `"` and line feed are escaped.
@@ -157,5 +172,23 @@ mod tests {
         check("a\\b\"c\nd", r#"a\\b\"c\nd"#);
         check("\n", "\\n");
         check("größe\t", "größe\t");
+    }
+
+    #[test]
+    fn the_table_and_the_characters_agree() {
+        for byte in 0..=127_u8 {
+            let character = char::from(byte);
+            assert_eq!(
+                is_classic(&format!("a{character}")),
+                is_classic_character(character, 1),
+                "{character:?}"
+            );
+            assert_eq!(
+                is_classic(&character.to_string()),
+                is_classic_character(character, 0),
+                "{character:?}"
+            );
+        }
+        assert!(!is_classic("ö") && !is_classic(""));
     }
 }

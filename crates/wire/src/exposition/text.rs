@@ -10,7 +10,7 @@ use super::escape::{Escaping, is_classic, push_quoted};
 /// Appends a `# HELP` line.
 pub fn push_help(out: &mut String, escaping: Escaping, metric_name: &str, help: &str) {
     out.push_str("# HELP ");
-    push_name(out, &escaping.escape(metric_name));
+    push_name(out, escaping, metric_name);
     out.push(' ');
     super::escape::push_help(out, help);
     out.push('\n');
@@ -19,7 +19,7 @@ pub fn push_help(out: &mut String, escaping: Escaping, metric_name: &str, help: 
 /// Appends a `# TYPE` line. Types the text format has no word for become `untyped`.
 pub fn push_type(out: &mut String, escaping: Escaping, metric_name: &str, metric_type: MetricType) {
     out.push_str("# TYPE ");
-    push_name(out, &escaping.escape(metric_name));
+    push_name(out, escaping, metric_name);
     out.push_str(match metric_type {
         MetricType::Counter => " counter\n",
         MetricType::Gauge | MetricType::Info | MetricType::StateSet => " gauge\n",
@@ -59,12 +59,11 @@ pub(super) struct Braces {
 impl Braces {
     /// Writes the metric name: before the braces, or as the first thing inside when it needs quotes.
     pub(super) fn start(out: &mut String, escaping: Escaping, metric_name: &str) -> Self {
-        let metric_name = escaping.escape(metric_name);
-        let is_outside = is_classic(&metric_name);
+        let is_outside = escaping != Escaping::AllowUtf8 || is_classic(metric_name);
         if !is_outside {
             out.push('{');
         }
-        push_name(out, &metric_name);
+        push_name(out, escaping, metric_name);
         Self {
             escaping,
             separator: if is_outside { '{' } else { ',' },
@@ -75,7 +74,7 @@ impl Braces {
     pub(super) fn push(&mut self, out: &mut String, name: &str, value: &str) {
         out.push(self.separator);
         self.separator = ',';
-        push_name(out, &self.escaping.escape(name));
+        push_name(out, self.escaping, name);
         out.push_str("=\"");
         push_quoted(out, value);
         out.push('"');
@@ -106,14 +105,16 @@ fn push_integer(out: &mut String, value: i64) {
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
-/// Appends a name, in quotes unless it is classic.
-fn push_name(out: &mut String, name: &str) {
+/// Appends a name: as it is when it is classic, else escaped or in quotes.
+fn push_name(out: &mut String, escaping: Escaping, name: &str) {
     if is_classic(name) {
         out.push_str(name);
-    } else {
+    } else if escaping == Escaping::AllowUtf8 {
         out.push('"');
         push_quoted(out, name);
         out.push('"');
+    } else {
+        out.push_str(&escaping.escape(name));
     }
 }
 
