@@ -78,6 +78,11 @@ pub(crate) fn plain_alternatives(pattern: &str) -> Option<Vec<String>> {
         .strip_prefix('(')
         .and_then(|rest| rest.strip_suffix(')'))
         .map_or(unanchored, |inner| inner.strip_prefix("?:").unwrap_or(inner));
+    let is_special = |c: char| matches!(c, '.' | '+' | '*' | '?' | '(' | ')' | '[' | '{' | '^' | '$');
+    if !list.contains('\\') {
+        let is_plain = !list.contains(is_special);
+        return is_plain.then(|| list.split('|').map(str::to_owned).collect());
+    }
     let mut alternatives = Vec::new();
     let mut current = String::new();
     let mut chars = list.chars();
@@ -85,7 +90,7 @@ pub(crate) fn plain_alternatives(pattern: &str) -> Option<Vec<String>> {
         match c {
             '\\' => current.push(chars.next().filter(char::is_ascii_punctuation)?),
             '|' => alternatives.push(std::mem::take(&mut current)),
-            '.' | '+' | '*' | '?' | '(' | ')' | '[' | '{' | '^' | '$' => return None,
+            _ if is_special(c) => return None,
             _ => current.push(c),
         }
     }
