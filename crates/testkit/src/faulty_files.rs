@@ -35,7 +35,11 @@ pub enum Fault {
 
 /// A file system in memory. Clones are the same file system.
 #[derive(Clone)]
-pub struct FaultyFiles(Arc<Mutex<State>>);
+pub struct FaultyFiles {
+    state: Arc<Mutex<State>>,
+    /// Set for what a process has: it is dead when the state has another life.
+    life: Option<u64>,
+}
 
 struct State {
     chance: Chance,
@@ -67,7 +71,7 @@ impl FaultyFiles {
     /// An empty file system. `seed` decides what faults and crashes leave behind.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             chance: Chance::from_seed(seed),
             files: Vec::new(),
             dirs: BTreeSet::new(),
@@ -79,7 +83,17 @@ impl FaultyFiles {
             bytes_max: None,
             stopped: false,
             life: 0,
-        })))
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            life: None,
+        }
+    }
+
+    /// The same files as one process sees them: nothing works there any more after a crash or a kill.
+    #[must_use]
+    pub fn process(&self) -> Self {
+        self.process_of(&self.state())
     }
 
     /// Lays a fault at the operation with this number.
@@ -146,8 +160,26 @@ impl FaultyFiles {
         state.files[file].bytes[byte] ^= 1 << (bit % 8);
     }
 
+    /// These files for the process that now lives.
+    fn process_of(&self, state: &State) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            life: Some(state.life),
+        }
+    }
+
+    /// The state, for a process that still lives.
+    fn living(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        if self.life.is_none_or(|life| life == state.life) {
+            Ok(state)
+        } else {
+            Err(stopped())
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -292,12 +324,12 @@ fn all_or_nothing(fault: Option<Fault>) -> io::Result<()> {
 
 impl Files for FaultyFiles {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.state().dirs.extend(dir.ancestors().map(Path::to_owned));
+        self.living()?.dirs.extend(dir.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let state = self.living()?;
         if !state.dirs.contains(dir) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -310,7 +342,7 @@ impl Files for FaultyFiles {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         if state.entries.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -319,18 +351,18 @@ impl Files for FaultyFiles {
         let file = state.files.len() - 1;
         state.entries.insert(path.to_owned(), file);
         Ok(Box::new(Writer {
-            files: self.clone(),
+            files: self.process_of(&state),
             file,
-            life: state.life,
         }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        drop(self.living()?);
         Ok(Box::new(Reader(io::Cursor::new(self.read(path)?))))
     }
 
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let fault = state.begin()?;
         let file = state.file_at(path)?;
         all_or_nothing(fault)?;
@@ -341,7 +373,7 @@ impl Files for FaultyFiles {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let fault = state.begin()?;
         state.file_at(path)?;
         all_or_nothing(fault)?;
@@ -350,7 +382,7 @@ impl Files for FaultyFiles {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         all_or_nothing(state.begin()?)?;
         state.durable_entries.retain(|path, _| path.parent() != Some(dir));
         let added: Vec<_> = state
@@ -364,14 +396,13 @@ impl Files for FaultyFiles {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         if !state.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(Box::new(Lock {
-            files: self.clone(),
+            files: self.process_of(&state),
             path: path.to_owned(),
-            life: state.life,
         }))
     }
 }
@@ -381,23 +412,11 @@ impl Files for FaultyFiles {
 struct Writer {
     files: FaultyFiles,
     file: usize,
-    life: u64,
-}
-
-impl Writer {
-    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.files.state();
-        if state.life == self.life {
-            Ok(state)
-        } else {
-            Err(stopped())
-        }
-    }
 }
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.state()?.write(self.file, bytes)
+        self.files.living()?.write(self.file, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -407,7 +426,7 @@ impl Write for Writer {
 
 impl WriteFile for Writer {
     fn sync(&mut self) -> io::Result<()> {
-        self.state()?.sync(self.file)
+        self.files.living()?.sync(self.file)
     }
 }
 
@@ -438,15 +457,13 @@ impl ReadFile for Reader {
 struct Lock {
     files: FaultyFiles,
     path: PathBuf,
-    life: u64,
 }
 
 impl FileLock for Lock {}
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let mut state = self.files.state();
-        if state.life == self.life {
+        if let Ok(mut state) = self.files.living() {
             state.locks.remove(&self.path);
         }
     }

@@ -1,0 +1,137 @@
+//! Arrow IPC: a record batch as one encapsulated message, without its schema, which the kind of record fixes.
+//!
+//! Buffers are compressed one by one (lz4 frames), so that a column of equal values costs next to nothing.
+
+use std::collections::HashMap;
+
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::read_record_batch;
+use arrow_ipc::writer::{
+    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
+};
+use arrow_ipc::{CompressionType, MetadataVersion};
+use arrow_schema::{ArrowError, SchemaRef};
+
+use super::bytes::{u32_at, u64_at};
+
+/// Rows a batch may have.
+pub(crate) const ROWS_MAX: usize = 1 << 16;
+
+/// Bytes one column buffer may have: text is cut into records far below that.
+const BUFFER_BYTES_MAX: u64 = 32 << 20;
+
+/// Alignment of the parts of a message.
+const ALIGNMENT: usize = 8;
+
+/// Before the metadata: a marker and the metadata's length.
+const PREFIX_BYTES: usize = 8;
+const PREFIX_MARKER: u32 = u32::MAX;
+
+/// Turns record batches into payloads. Keeps its working memory between calls.
+pub(crate) struct IpcEncoder {
+    generator: IpcDataGenerator,
+    options: IpcWriteOptions,
+    context: IpcWriteContext,
+}
+
+impl IpcEncoder {
+    /// An encoder that compresses.
+    ///
+    /// # Errors
+    /// If lz4 is not compiled in.
+    pub(crate) fn new() -> Result<Self, ArrowError> {
+        let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
+        Ok(Self {
+            generator: IpcDataGenerator::default(),
+            options: options.try_with_compression(Some(CompressionType::LZ4_FRAME))?,
+            context: IpcWriteContext::default(),
+        })
+    }
+
+    /// The payload of a batch without dictionaries. Its length is a multiple of 8.
+    ///
+    /// # Errors
+    /// If Arrow refuses the batch.
+    pub(crate) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        let mut dictionaries = DictionaryTracker::new(true);
+        let (_, message) =
+            self.generator
+                .encode(batch, &mut dictionaries, &self.options, &mut self.context)?;
+        let mut payload = Vec::with_capacity(message.arrow_data.len() + 1_024);
+        write_message(&mut payload, message, &self.options)?;
+        payload.resize(payload.len().next_multiple_of(ALIGNMENT), 0);
+        Ok(payload)
+    }
+}
+
+/// Reads a payload back.
+///
+/// Sizes that the payload claims are checked before anything is allocated.
+///
+/// # Errors
+/// What does not fit, as a clause.
+pub(crate) fn decode(payload: &[u8], schema: &SchemaRef) -> Result<RecordBatch, String> {
+    if u32_at(payload, 0) != Some(PREFIX_MARKER) {
+        return Err("this is no Arrow message".to_owned());
+    }
+    let metadata_len = u32_at(payload, 4).ok_or("the message is cut off")? as usize;
+    let body_start = PREFIX_BYTES
+        .checked_add(metadata_len)
+        .ok_or("the metadata is too long")?;
+    let metadata = payload
+        .get(PREFIX_BYTES..body_start)
+        .ok_or("the metadata is cut off")?;
+    let body = payload.get(body_start..).ok_or("the body is cut off")?;
+    let message = arrow_ipc::root_as_message(metadata).map_err(|error| error.to_string())?;
+    let batch = message
+        .header_as_record_batch()
+        .ok_or("the message is no record batch")?;
+    check_sizes(&batch, body)?;
+    read_record_batch(
+        &Buffer::from(body),
+        batch,
+        SchemaRef::clone(schema),
+        &HashMap::new(),
+        None,
+        &message.version(),
+    )
+    .map_err(|error| error.to_string())
+}
+
+/// Refuses a batch whose buffers do not lie in the body, claim to be huge when unpacked, or have nulls.
+fn check_sizes(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), String> {
+    if usize::try_from(batch.length()).map_or(true, |n_rows| n_rows > ROWS_MAX) {
+        return Err(format!("{} rows, more than {ROWS_MAX}", batch.length()));
+    }
+    if batch.nodes().is_some_and(|nodes| {
+        nodes
+            .iter()
+            .any(|node| node.null_count() != 0 || u64::try_from(node.length()).is_err())
+    }) {
+        return Err("a column has nulls or no length".to_owned());
+    }
+    for buffer in batch.buffers().into_iter().flatten() {
+        let range = usize::try_from(buffer.offset())
+            .ok()
+            .zip(usize::try_from(buffer.length()).ok())
+            .and_then(|(start, len)| Some(start..start.checked_add(len)?));
+        let bytes = range
+            .and_then(|range| body.get(range))
+            .ok_or("a column buffer lies outside of the body")?;
+        if bytes.is_empty() {
+            continue;
+        }
+        let unpacked_len = u64_at(bytes, 0).ok_or("a column buffer is cut off")?;
+        if unpacked_len != u64::MAX && unpacked_len > BUFFER_BYTES_MAX {
+            return Err(format!("a column buffer of {unpacked_len} bytes"));
+        }
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for IpcEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IpcEncoder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! Records: what frames hold.
+
+use std::fmt;
+
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+use catalog::Definition;
+use model::{MetricMetadata, SampleBatch};
+
+use super::definitions::{decode_entities, decode_lanes, decode_streams};
+use super::ipc::IpcEncoder;
+use super::metadata::decode_metadata;
+use super::samples::decode_samples;
+
+/// The kinds of records, by their stored number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RecordKind {
+    /// New entities.
+    Entities = 1,
+    /// New streams.
+    Streams = 2,
+    /// New lanes.
+    Lanes = 3,
+    /// What metrics say about themselves.
+    Metadata = 4,
+    /// Samples.
+    Samples = 5,
+}
+
+/// An encoded record.
+pub(crate) struct Payload {
+    pub(crate) kind: RecordKind,
+    /// A multiple of 8 bytes.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A record that was read.
+#[derive(Debug, Clone)]
+pub(crate) enum Record {
+    /// Entities, streams or lanes.
+    Definitions(Vec<Definition>),
+    /// Metadata.
+    Metadata(Vec<MetricMetadata>),
+    /// Samples.
+    Samples(SampleBatch),
+}
+
+/// Turns record batches into payloads.
+#[derive(Debug)]
+pub(crate) struct RecordEncoder(IpcEncoder);
+
+impl RecordEncoder {
+    /// An encoder.
+    ///
+    /// # Errors
+    /// If lz4 is not compiled in.
+    pub(crate) fn new() -> Result<Self, ArrowError> {
+        Ok(Self(IpcEncoder::new()?))
+    }
+
+    /// The payload of a batch of one kind.
+    ///
+    /// # Errors
+    /// If Arrow refuses the batch.
+    pub(crate) fn encode(&mut self, kind: RecordKind, batch: &RecordBatch) -> Result<Payload, ArrowError> {
+        Ok(Payload {
+            kind,
+            bytes: self.0.encode(batch)?,
+        })
+    }
+}
+
+/// True for the kinds that define series.
+pub(crate) fn is_definition(kind: u8) -> bool {
+    [RecordKind::Entities, RecordKind::Streams, RecordKind::Lanes]
+        .iter()
+        .any(|definition| *definition as u8 == kind)
+}
+
+/// Reads a payload.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+pub(crate) fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
+    let kinds = [
+        RecordKind::Entities,
+        RecordKind::Streams,
+        RecordKind::Lanes,
+        RecordKind::Metadata,
+        RecordKind::Samples,
+    ];
+    match kinds.into_iter().find(|known| *known as u8 == kind) {
+        Some(RecordKind::Entities) => decode_entities(payload).map(Record::Definitions),
+        Some(RecordKind::Streams) => decode_streams(payload).map(Record::Definitions),
+        Some(RecordKind::Lanes) => decode_lanes(payload).map(Record::Definitions),
+        Some(RecordKind::Metadata) => decode_metadata(payload).map(Record::Metadata),
+        Some(RecordKind::Samples) => decode_samples(payload).map(Record::Samples),
+        None => Err(format!("unknown kind of record {kind}")),
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({} bytes)", self.kind, self.bytes.len())
+    }
+}

@@ -1,0 +1,113 @@
+//! Sample records.
+//!
+//! One row per sample, in the order of arrival: that order decides which of two contradicting samples stays.
+//! Neighbours mostly are lanes of one stream at one time, which is why streams and timestamps are stored as
+//! differences to the row before. Values are stored as they are; the buckets of a histogram repeat each other
+//! enough for lz4.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `stream` | UInt32 | stream id minus that of the row before (wrapping; 0 before the first row) |
+//! | `lane` | UInt16 | lane |
+//! | `timestamp` | Int64 | ms minus that of the row before (wrapping; 0 before the first row) |
+//! | `value` | UInt64 | the bits of the float |
+
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::{Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use model::{LaneIdx, SampleBatch, SeriesRef, StreamId};
+
+use super::columns::column;
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("stream", DataType::UInt32, false),
+        Field::new("lane", DataType::UInt16, false),
+        Field::new("timestamp", DataType::Int64, false),
+        Field::new("value", DataType::UInt64, false),
+    ]))
+});
+
+/// The columns of a record being made.
+#[derive(Debug, Default)]
+pub(crate) struct SampleColumns {
+    streams: Vec<u32>,
+    lanes: Vec<u16>,
+    timestamps: Vec<i64>,
+    values: Vec<u64>,
+    last_stream: u32,
+    last_timestamp: i64,
+}
+
+impl SampleColumns {
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Adds some samples of a batch.
+    ///
+    /// # Panics
+    /// If the range goes beyond the batch.
+    #[expect(clippy::indexing_slicing, reason = "the writing side; the range is its own")]
+    pub(crate) fn extend(&mut self, batch: &SampleBatch, range: Range<usize>) {
+        let series = &batch.series[range.clone()];
+        self.streams.extend(series.iter().map(|series| {
+            let delta = series.stream.0.wrapping_sub(self.last_stream);
+            self.last_stream = series.stream.0;
+            delta
+        }));
+        self.lanes.extend(series.iter().map(|series| series.lane.0));
+        let timestamps = &batch.timestamps_ms[range.clone()];
+        self.timestamps.extend(timestamps.iter().map(|timestamp_ms| {
+            let delta = timestamp_ms.wrapping_sub(self.last_timestamp);
+            self.last_timestamp = *timestamp_ms;
+            delta
+        }));
+        self.values
+            .extend(batch.values[range].iter().map(|value| value.to_bits()));
+    }
+
+    /// The record batch.
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        RecordBatch::try_new(
+            SchemaRef::clone(&SCHEMA),
+            vec![
+                Arc::new(UInt32Array::from(self.streams)),
+                Arc::new(UInt16Array::from(self.lanes)),
+                Arc::new(Int64Array::from(self.timestamps)),
+                Arc::new(UInt64Array::from(self.values)),
+            ],
+        )
+    }
+}
+
+/// Reads a sample record.
+pub(crate) fn decode_samples(payload: &[u8]) -> Result<SampleBatch, String> {
+    let batch = super::ipc::decode(payload, &SCHEMA)?;
+    let streams = column::<UInt32Array>(&batch, 0)?.values();
+    let lanes = column::<UInt16Array>(&batch, 1)?.values();
+    let timestamps = column::<Int64Array>(&batch, 2)?.values();
+    let values = column::<UInt64Array>(&batch, 3)?.values();
+    let mut last_stream = 0u32;
+    let series = streams.iter().zip(lanes).map(|(delta, lane)| {
+        last_stream = last_stream.wrapping_add(*delta);
+        SeriesRef {
+            stream: StreamId(last_stream),
+            lane: LaneIdx(*lane),
+        }
+    });
+    let series = series.collect();
+    let mut last_timestamp = 0i64;
+    let timestamps_ms = timestamps.iter().map(|delta| {
+        last_timestamp = last_timestamp.wrapping_add(*delta);
+        last_timestamp
+    });
+    Ok(SampleBatch {
+        series,
+        timestamps_ms: timestamps_ms.collect(),
+        values: values.iter().map(|bits| f64::from_bits(*bits)).collect(),
+    })
+}
