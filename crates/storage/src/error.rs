@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow_schema::ArrowError;
 use catalog::CatalogError;
 
 use model::StreamId;
@@ -73,6 +74,12 @@ pub enum Error {
         /// How many there may be.
         limit: u64,
     },
+    /// The environment: the log could not be written a moment ago, and is not tried for this. Try again later.
+    #[error("the log cannot be written at present")]
+    Unwritable,
+    /// Our bug: Arrow refuses to encode a record.
+    #[error("a record of the log cannot be encoded")]
+    Encode(#[from] ArrowError),
     /// The store is shutting down or its writer has ended; nothing more is accepted.
     #[error("the store is closed")]
     Closed,
@@ -84,6 +91,20 @@ impl Error {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// The same error for another request of a group that failed.
+    pub(crate) fn repeat(&self) -> Self {
+        match self {
+            Self::Io { action, path, source } => Self::io(
+                action,
+                path,
+                std::io::Error::new(source.kind(), source.to_string()),
+            ),
+            Self::Encode(error) => Self::Encode(ArrowError::IpcError(error.to_string())),
+            Self::Closed => Self::Closed,
+            _ => Self::Unwritable,
         }
     }
 }

@@ -12,5 +12,5 @@ pub use error::Error;
 pub use files::LocalFiles;
 pub use head::{Head, HeadConfig, HeadStats, LaneChoice, Refusal, RefusalReason};
 pub use source::{LaneBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
-pub use store::{AppendOutcome, Done, Store, StoreConfig, StoreStats, Surroundings, WalStats, WalSync};
-pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport};
+pub use store::{AppendOutcome, Done, Store, StoreConfig, StoreStats, Surroundings, WalSync};
+pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport, WalStats};

@@ -1,23 +1,37 @@
 //! The store: catalog, resolver, log and head put together.
+//!
+//! A request first finds its series ([`Store::resolver`], [`Store::register`]) and then appends its samples, all at
+//! once. One thread writes the log (`commit`), one fills the head (`apply`); queries read catalog and head
+//! (`selection`). What the head holds follows from the log alone, so a store that is opened again is the same store.
+//!
+//! Limits: those of [`StoreConfig`]; 200,000 metrics with metadata of 64 KiB each.
 
+mod apply;
+mod commit;
 mod config;
+mod open;
+mod queue;
+mod registry;
 mod selection;
 mod stats;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
-use catalog::{Catalog, Resolver, SeriesKey};
-use model::{Labels, MetricMetadata, SampleBatch, SeriesRef};
-use parking_lot::{Mutex, RwLock};
+use catalog::{Resolver, SeriesKey};
+use model::{FileLock, Labels, MetricMetadata, SampleBatch, SeriesRef};
+use parking_lot::Mutex;
+
+use apply::AppendCounters;
+use queue::{Queue, Request};
+use registry::Registry;
 
 pub use config::{StoreConfig, Surroundings, WalSync};
-pub use stats::{StoreStats, WalStats};
+pub use stats::StoreStats;
 
-use crate::wal::{RecoveryProgress, RecoveryReport};
-use crate::{Error, Head, HeadConfig, Refusal};
+use crate::wal::WalCounters;
+use crate::{Error, Head, Refusal};
 
 /// What became of a batch that is durable and visible.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,49 +47,66 @@ pub struct AppendOutcome {
 pub type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 
 /// Everything that is kept, and the way to it.
+///
+/// Dropping a store closes it.
+///
+/// ```
+/// use std::sync::{Arc, mpsc};
+///
+/// use catalog::HashSecret;
+/// use model::{Labels, Matcher, SampleBatch, TimeRange};
+/// use storage::{LocalFiles, NewestBuffer, Source, Store, StoreConfig, Surroundings};
+/// use testkit::MockClock;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let dir = tempfile::tempdir()?;
+/// let surroundings = Surroundings {
+///     clock: Arc::new(MockClock::at(1_700_000_000_000)),
+///     files: Arc::new(LocalFiles),
+///     secret: HashSecret::from_seed(1),
+/// };
+/// let (store, recovered) = Store::open(dir.path(), StoreConfig::default(), surroundings, &mut |_| {})?;
+/// assert_eq!(recovered.samples, 0);
+///
+/// let labels = Labels::from_pairs([("__name__", "up"), ("job", "mesh")])?;
+/// let key = store.resolver().key(b"the label bytes of a request");
+/// let series = store.register(key, &labels)?;
+/// assert_eq!(store.resolver().get(key), Some(series));
+///
+/// let mut batch = SampleBatch::default();
+/// batch.push(series, 1_700_000_000_000, 1.0);
+/// let (sender, answer) = mpsc::channel();
+/// store.append(batch, Box::new(move |outcome| sender.send(outcome).unwrap()))?;
+/// assert_eq!(answer.recv()??.written, 1); // on the disk, and visible
+///
+/// let up = store.select(&[Matcher::equal("__name__", "up")], TimeRange::ALL)?;
+/// let mut newest = NewestBuffer::default();
+/// up.read_newest(0, TimeRange::ALL, &mut newest)?;
+/// assert_eq!(newest.samples, [Some((1_700_000_000_000, 1.0))]);
+/// store.close()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Store {
-    catalog: Arc<RwLock<Catalog>>,
-    head: Arc<Head>,
+    registry: Arc<Registry>,
     resolver: Resolver,
-    metadata: Mutex<BTreeMap<String, MetricMetadata>>,
-    appended_samples: AtomicU64,
-    is_closed: AtomicBool,
+    head: Arc<Head>,
+    queue: Queue,
+    counters: Arc<AppendCounters>,
+    wal_counters: Arc<WalCounters>,
+    threads: Mutex<Option<Threads>>,
+}
+
+/// What ends with the store.
+#[derive(Debug)]
+struct Threads {
+    committer: JoinHandle<Result<(), Error>>,
+    applier: JoinHandle<()>,
+    _lock: Box<dyn FileLock>,
 }
 
 impl Store {
-    /// Opens the store in `dir`, made if missing, with what its log holds.
-    ///
-    /// # Errors
-    /// [`Error::InUse`], [`Error::UnknownVersion`] and [`Error::Io`]. Damaged records are no error: they are told
-    /// in the report.
-    pub fn open(
-        dir: &Path,
-        config: StoreConfig,
-        surroundings: Surroundings,
-        _progress: &mut dyn FnMut(RecoveryProgress),
-    ) -> Result<(Arc<Self>, RecoveryReport), Error> {
-        surroundings
-            .files
-            .create_dir(dir)
-            .map_err(|error| Error::io("create", dir, error))?;
-        let head = Head::new(HeadConfig {
-            out_of_order_window_ms: config.out_of_order_window_ms,
-        });
-        let store = Self {
-            catalog: Arc::new(RwLock::new(Catalog::new(
-                config.limits,
-                surroundings.secret.clone(),
-            ))),
-            head: Arc::new(head),
-            resolver: Resolver::new(surroundings.secret),
-            metadata: Mutex::default(),
-            appended_samples: AtomicU64::new(0),
-            is_closed: AtomicBool::new(false),
-        };
-        Ok((Arc::new(store), RecoveryReport::default()))
-    }
-
     /// The map from raw label bytes to series.
     #[must_use]
     pub fn resolver(&self) -> &Resolver {
@@ -85,69 +116,69 @@ impl Store {
     /// The series with these labels, made if it is new, and remembered under `key`.
     ///
     /// # Errors
-    /// [`Error::Series`] if the labels are none of a series or exceed a limit.
+    /// [`Error::Series`] if the labels are none of a series or exceed a limit; [`Error::Unwritable`] if the series
+    /// is new and the log cannot be written.
     pub fn register(&self, key: SeriesKey, labels: &Labels) -> Result<SeriesRef, Error> {
-        let mut catalog = self.catalog.write();
-        let registered = catalog.register(labels)?;
-        self.resolver.set_n_series(catalog.n_series());
-        drop(catalog);
-        self.resolver.insert(key, registered.series);
-        Ok(registered.series)
+        let series = if let Some(series) = self.registry.find(labels) {
+            series
+        } else {
+            if self.wal_counters.is_failing() {
+                return Err(Error::Unwritable);
+            }
+            let (series, n_series) = self.registry.register(labels)?;
+            self.resolver.set_n_series(n_series);
+            series
+        };
+        self.resolver.insert(key, series);
+        Ok(series)
     }
 
     /// Queues samples. `done` is called when they are durable (see [`WalSync`]) and visible to queries, or with
-    /// the reason why not.
+    /// the reason why not. Requests are written, and their contradictions judged, in the order in which they were
+    /// queued.
     ///
     /// # Errors
     /// At once, with `done` dropped: [`Error::Overloaded`] when the queue is full, [`Error::Closed`].
     pub fn append(&self, batch: SampleBatch, done: Done<AppendOutcome>) -> Result<(), Error> {
-        if self.is_closed.load(Ordering::Relaxed) {
-            return Err(Error::Closed);
-        }
-        let mut refused = Vec::new();
-        let written = self.head.append(&batch, &mut refused);
-        drop(batch);
-        self.appended_samples.fetch_add(written as u64, Ordering::Relaxed);
-        done(Ok(AppendOutcome { written, refused }));
-        Ok(())
+        self.queue.push(Request::Append { batch, done })
     }
 
-    /// Takes what metrics say about themselves; the newest word on each metric stays. `done` is called when it is
-    /// durable.
+    /// Takes what metrics say about themselves; the newest word on each metric stays. It is visible at once; `done`
+    /// is called when it is durable.
     ///
     /// # Errors
-    /// As [`Self::append`].
+    /// At once, with `done` dropped: [`Error::Limit`] when there is too much of it, and as [`Self::append`].
     pub fn put_metadata(&self, metadata: Vec<MetricMetadata>, done: Done<()>) -> Result<(), Error> {
-        let mut held = self.metadata.lock();
-        for metric in metadata {
-            held.insert(metric.metric_name.clone(), metric);
-        }
-        drop(held);
-        done(Ok(()));
-        Ok(())
+        self.registry.put_metadata(metadata)?;
+        self.queue.push(Request::Metadata { done })
     }
 
     /// What is known about metrics, by name.
     #[must_use]
     pub fn metadata(&self) -> Vec<MetricMetadata> {
-        self.metadata.lock().values().cloned().collect()
+        self.registry.metadata()
     }
 
     /// The labels of a series; none when it does not exist.
     #[must_use]
     pub fn series_labels(&self, series: SeriesRef) -> Option<Labels> {
-        self.catalog.read().series_labels(series)
+        self.registry.catalog.read().series_labels(series)
     }
 
     /// Counters and sizes. Takes milliseconds for a million series.
     #[must_use]
     pub fn stats(&self) -> StoreStats {
+        let counters = &self.counters;
         StoreStats {
-            appended_samples: self.appended_samples.load(Ordering::Relaxed),
-            catalog: self.catalog.read().statistics(),
+            appended_samples: counters.appended_samples.load(Ordering::Relaxed),
+            refused_duplicate_samples: counters.refused_duplicate_samples.load(Ordering::Relaxed),
+            refused_old_samples: counters.refused_old_samples.load(Ordering::Relaxed),
+            queued_samples: self.queue.gauge().samples(),
+            overloaded_requests: self.queue.gauge().overloaded(),
+            wal: self.wal_counters.stats(),
+            catalog: self.registry.catalog.read().statistics(),
             resolver_bytes: self.resolver.heap_bytes(),
             head: self.head.stats(),
-            ..StoreStats::default()
         }
     }
 
@@ -156,7 +187,28 @@ impl Store {
     /// # Errors
     /// If the last sync failed.
     pub fn close(&self) -> Result<(), Error> {
-        self.is_closed.store(true, Ordering::Relaxed);
-        Ok(())
+        self.queue.close();
+        let Some(threads) = self.threads.lock().take() else {
+            return Ok(());
+        };
+        // A `done` that held the last reference drops the store on one of its own threads.
+        let this = std::thread::current().id();
+        if [threads.committer.thread().id(), threads.applier.thread().id()].contains(&this) {
+            return Ok(());
+        }
+        let written = threads.committer.join().unwrap_or(Err(Error::Closed));
+        let applied = threads.applier.join().map_err(|_| Error::Closed);
+        written.and(applied)
     }
 }
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the log was not closed cleanly");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

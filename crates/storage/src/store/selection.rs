@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, CatalogSelection, SelectedLanes};
+use catalog::{CatalogSelection, SelectedLanes};
 use model::{LabelColumn, Matcher, TimeRange};
-use parking_lot::RwLock;
 
 use super::Store;
+use super::registry::Registry;
 use crate::{Error, Head, LaneChoice, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
 
 /// Series picked from the catalog, read from the head.
 #[derive(Debug)]
 struct StoreSelection {
-    catalog: Arc<RwLock<Catalog>>,
+    registry: Arc<Registry>,
     head: Arc<Head>,
     chosen: CatalogSelection,
     streams: Vec<SelectedStream>,
@@ -20,7 +20,7 @@ struct StoreSelection {
 
 impl Source for Store {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
-        let mut chosen = self.catalog.read().select(matchers);
+        let mut chosen = self.registry.catalog.read().select(matchers);
         chosen.retain(|stream| self.head.may_have_samples(stream.stream, range));
         let streams = chosen.streams().iter().map(|stream| SelectedStream {
             first_series: stream.first_series,
@@ -28,18 +28,18 @@ impl Source for Store {
         });
         Ok(Arc::new(StoreSelection {
             streams: streams.collect(),
-            catalog: Arc::clone(&self.catalog),
+            registry: Arc::clone(&self.registry),
             head: Arc::clone(&self.head),
             chosen,
         }))
     }
 
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.catalog.read().label_names())
+        Ok(self.registry.catalog.read().label_names())
     }
 
     fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.catalog.read().label_values(name))
+        Ok(self.registry.catalog.read().label_values(name))
     }
 }
 
@@ -62,11 +62,11 @@ impl Selection for StoreSelection {
     }
 
     fn label_names(&self) -> Vec<Arc<str>> {
-        self.catalog.read().selected_label_names(&self.chosen)
+        self.registry.catalog.read().selected_label_names(&self.chosen)
     }
 
     fn label_column(&self, name: &str) -> LabelColumn {
-        self.catalog.read().label_column(&self.chosen, name)
+        self.registry.catalog.read().label_column(&self.chosen, name)
     }
 
     fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use catalog::CatalogStatistics;
 
-use crate::HeadStats;
+use crate::{HeadStats, WalStats};
 
 /// Counters since the store was opened, and sizes as of now.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,8 +15,6 @@ pub struct StoreStats {
     pub refused_old_samples: u64,
     /// Samples that wait to be written or are being written.
     pub queued_samples: usize,
-    /// Requests that failed because the log could not be written.
-    pub failed_requests: u64,
     /// Requests refused because the queue was full.
     pub overloaded_requests: u64,
     /// The log.
@@ -27,23 +25,4 @@ pub struct StoreStats {
     pub resolver_bytes: usize,
     /// The head.
     pub head: HeadStats,
-}
-
-/// Counters of the log since the store was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WalStats {
-    /// Bytes written.
-    pub written_bytes: u64,
-    /// Groups written: each is some requests put together.
-    pub groups: u64,
-    /// Syncs that succeeded.
-    pub syncs: u64,
-    /// Time spent in them, nanoseconds.
-    pub sync_ns: u64,
-    /// Writes and syncs that failed.
-    pub errors: u64,
-    /// Segments begun.
-    pub segments: u64,
-    /// True while the log cannot be written: every append fails until it can be again.
-    pub is_failing: bool,
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::LOST_METRIC;
+
 /// What was read when a store was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
@@ -16,11 +18,11 @@ pub struct RecoveryReport {
     /// Samples of series whose definitions are lost. They are kept under the metric name
     /// [`crate::LOST_METRIC`].
     pub lost_series_samples: u64,
-    /// What is damaged, in the order of the log. A cut-off record at the very end is not damage: the write of it
-    /// was never acknowledged.
+    /// What is damaged, in the order of the log.
     pub damaged: Vec<Damage>,
-    /// Bytes of a cut-off record removed from the end of the last segment.
-    pub torn_bytes: u64,
+    /// A record at the very end that was cut off, and is removed: most likely a write that a crash interrupted
+    /// before it was acknowledged.
+    pub torn: Option<Damage>,
     /// How long it took, in milliseconds of the store's clock.
     pub duration_ms: i64,
 }
@@ -47,4 +49,40 @@ pub struct RecoveryProgress {
     pub total_bytes: u64,
     /// Samples read so far.
     pub samples: u64,
+}
+
+impl RecoveryReport {
+    /// Writes it to the program's log.
+    pub(crate) fn log(&self) {
+        for damage in &self.damaged {
+            let Damage {
+                path,
+                offset,
+                bytes,
+                reason,
+            } = damage;
+            tracing::error!(path = %path.display(), offset, bytes, reason, "the log is damaged");
+        }
+        if let Some(torn) = &self.torn {
+            let Damage {
+                path, offset, bytes, ..
+            } = torn;
+            tracing::warn!(path = %path.display(), offset, bytes, "an unfinished write was cut off the end of the log");
+        }
+        if self.lost_series_samples > 0 {
+            let samples = self.lost_series_samples;
+            tracing::error!(
+                samples,
+                "the labels of some series are lost; their samples are kept as {LOST_METRIC}"
+            );
+        }
+        tracing::info!(
+            segments = self.segments,
+            bytes = self.bytes,
+            records = self.records,
+            samples = self.samples,
+            duration_ms = self.duration_ms,
+            "the log was read"
+        );
+    }
 }

@@ -1,0 +1,260 @@
+//! The writer thread: group commit.
+//!
+//! While one group is being synced others queue up and become the next group, so the number of requests in a group
+//! follows from the disk: no request waits for company. A group is written, synced, and handed to the applier;
+//! while that one fills the head, the next group is on its way to the disk.
+//!
+//! When a write or a sync fails, the requests of the group fail with it, the segment is given up, and a new one is
+//! tried at once and then every [`RETRY`]. A new segment begins with all definitions, so none is lost. Requests
+//! that come while the log cannot be written fail without waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use model::{Clock, TimestampMs};
+
+use super::config::WalSync;
+use super::queue::{QueueGauge, Request};
+use super::registry::Registry;
+use crate::Error;
+use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, SampleColumns, WalCounters, WalWriter};
+
+/// Samples of a group, unless its last request has more.
+const GROUP_SAMPLES: usize = ROWS_MAX;
+
+/// How long to wait before a log that failed is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Requests that are durable together.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) requests: Vec<Request>,
+}
+
+/// The writer thread's own.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) wal: WalWriter,
+    pub(crate) encoder: RecordEncoder,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) groups: Sender<Group>,
+    pub(crate) gauge: Arc<QueueGauge>,
+    pub(crate) counters: Arc<WalCounters>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wal_sync: WalSync,
+    /// When the oldest unsynced group was written.
+    pub(crate) unsynced_since_ms: Option<TimestampMs>,
+    /// Why the log cannot be written.
+    pub(crate) failure: Option<Error>,
+}
+
+impl Committer {
+    /// Writes until the queue is closed.
+    ///
+    /// # Errors
+    /// If the last sync failed.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let mut is_open = true;
+        while is_open {
+            match self.next_request() {
+                Ok(request) => {
+                    let group;
+                    (group, is_open) = self.collect(request);
+                    self.commit(group)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => is_open = false,
+            }
+            self.sync_if_due();
+            if is_open && self.failure.is_some() && self.requests.is_empty() {
+                self.try_again();
+            }
+        }
+        self.wal.sync()
+    }
+
+    /// Waits for a request, no longer than there is nothing else to do.
+    fn next_request(&self) -> Result<Request, RecvTimeoutError> {
+        let wait = match self.wal_sync {
+            _ if self.failure.is_some() => RETRY,
+            WalSync::Interval(interval_ms) if self.unsynced_since_ms.is_some() => {
+                Duration::from_millis(interval_ms.max(1))
+            }
+            _ => return self.requests.recv().map_err(RecvTimeoutError::from),
+        };
+        self.requests.recv_timeout(wait)
+    }
+
+    /// The first request and what has queued up behind it; false when the queue is closed.
+    fn collect(&self, first: Request) -> (Group, bool) {
+        let mut group = Group::default();
+        let mut n_samples = 0;
+        let mut next = Some(first);
+        while let Some(request) = next {
+            if matches!(request, Request::Close) {
+                return (group, false);
+            }
+            n_samples += request.weight();
+            group.requests.push(request);
+            next = if n_samples < GROUP_SAMPLES {
+                self.requests.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        (group, true)
+    }
+
+    /// Writes a group and passes it on, or answers it with the error.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the applier has ended.
+    fn commit(&mut self, group: Group) -> Result<(), Error> {
+        if group.requests.is_empty() {
+            return Ok(());
+        }
+        if let Some(failure) = &self.failure {
+            group.fail(failure, &self.gauge);
+            return Ok(());
+        }
+        if let Err(error) = self.write(&group) {
+            group.fail(&error, &self.gauge);
+            self.fail(error);
+            self.try_again();
+            return Ok(());
+        }
+        self.groups.send(group).map_err(|unsent| {
+            unsent.0.fail(&Error::Closed, &self.gauge);
+            Error::Closed
+        })
+    }
+
+    fn write(&mut self, group: &Group) -> Result<(), Error> {
+        let begins_segment = self.wal.needs_segment();
+        let definitions = if begins_segment {
+            self.begin_segment()?
+        } else {
+            let pending = self.registry.encode_pending(&mut self.encoder)?;
+            push_all(&mut self.wal, &pending, false)?;
+            pending
+        };
+        let samples = encode_samples(group, &mut self.encoder)?;
+        if samples.is_empty() && definitions.is_empty() && !begins_segment {
+            return Ok(());
+        }
+        push_all(&mut self.wal, &samples, false)?;
+        self.finish_group(&definitions)
+    }
+
+    /// Begins a segment with everything the registry holds, which is returned.
+    fn begin_segment(&mut self) -> Result<Vec<Payload>, Error> {
+        self.wal.begin_segment()?;
+        let everything = self.registry.encode_all(&mut self.encoder)?;
+        push_all(&mut self.wal, &everything, false)?;
+        self.wal.restated();
+        Ok(everything)
+    }
+
+    /// Repeats the definitions of a group behind its samples and commits.
+    fn finish_group(&mut self, definitions: &[Payload]) -> Result<(), Error> {
+        push_all(&mut self.wal, definitions, true)?;
+        let is_always = self.wal_sync == WalSync::Always;
+        self.wal.commit(is_always)?;
+        if !is_always && self.unsynced_since_ms.is_none() {
+            self.unsynced_since_ms = Some(self.clock.now_ms());
+        }
+        Ok(())
+    }
+
+    fn sync_if_due(&mut self) {
+        let (WalSync::Interval(interval_ms), Some(since_ms)) = (self.wal_sync, self.unsynced_since_ms) else {
+            return;
+        };
+        let elapsed_ms = self.clock.now_ms().saturating_sub(since_ms);
+        if u64::try_from(elapsed_ms).is_ok_and(|elapsed_ms| elapsed_ms < interval_ms) {
+            return;
+        }
+        self.unsynced_since_ms = None;
+        if let Err(error) = self.wal.sync() {
+            tracing::error!(
+                error = %error,
+                "the log could not be synced: samples acknowledged in the last {elapsed_ms} ms may be lost"
+            );
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::error!(%error, reason, "the log cannot be written; requests fail until it can");
+        self.wal.abandon();
+        self.counters.set_failing(true);
+        self.failure = Some(error);
+    }
+
+    /// Tries whether a new segment can be written.
+    fn try_again(&mut self) {
+        let begun = self.begin_segment().and_then(|everything| {
+            push_all(&mut self.wal, &everything, true)?;
+            self.wal.commit(true)
+        });
+        match begun {
+            Ok(()) => {
+                tracing::info!("the log can be written again");
+                self.counters.set_failing(false);
+                self.failure = None;
+            }
+            Err(error) => {
+                self.wal.abandon();
+                self.failure = Some(error);
+            }
+        }
+    }
+}
+
+impl Group {
+    fn fail(self, error: &Error, gauge: &QueueGauge) {
+        for request in self.requests {
+            gauge.release(request.weight());
+            request.fail(error);
+        }
+    }
+}
+
+/// Pushes records; as copies only those that define series.
+fn push_all(wal: &mut WalWriter, payloads: &[Payload], is_copy: bool) -> Result<(), Error> {
+    for payload in payloads {
+        if !is_copy || payload.kind != RecordKind::Metadata {
+            wal.push(payload, is_copy)?;
+        }
+    }
+    Ok(())
+}
+
+/// The samples of all requests of a group, in as few records as possible.
+fn encode_samples(group: &Group, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
+    let mut payloads = Vec::new();
+    let mut columns = SampleColumns::default();
+    for request in &group.requests {
+        let Request::Append { batch, .. } = request else {
+            continue;
+        };
+        let mut start = 0;
+        while start < batch.len() {
+            let end = batch.len().min(start + ROWS_MAX - columns.len());
+            columns.extend(batch, start..end);
+            start = end;
+            if columns.len() == ROWS_MAX {
+                let full = std::mem::take(&mut columns);
+                payloads.push(encoder.encode(RecordKind::Samples, &full.finish()?)?);
+            }
+        }
+    }
+    if columns.len() > 0 {
+        payloads.push(encoder.encode(RecordKind::Samples, &columns.finish()?)?);
+    }
+    Ok(payloads)
+}

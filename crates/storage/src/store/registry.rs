@@ -1,0 +1,121 @@
+//! What the log must know before samples: definitions and metadata.
+//!
+//! A definition is queued for the log under the lock under which the catalog makes it. So when a series can be seen
+//! by anybody, its definitions are queued, and the writer, which takes samples first and queued definitions then,
+//! always writes them before the samples. It does not matter what becomes of the request that made the series.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::ArrowError;
+use catalog::{Catalog, CatalogError, Definition};
+use model::{Labels, MetricMetadata, SeriesRef};
+use parking_lot::{Mutex, RwLock};
+
+use crate::Error;
+use crate::wal::{Payload, RecordEncoder, encode_definitions, encode_metadata};
+
+/// Metrics about which something may be known.
+const METADATA_METRICS_MAX: usize = 200_000;
+
+/// Bytes of name, help and unit of one metric.
+const METADATA_BYTES_MAX: usize = 64 << 10;
+
+/// The catalog, the metadata, and what of both is not in the log yet.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pub(crate) catalog: RwLock<Catalog>,
+    /// Locked after the catalog by those who lock both.
+    pending: Mutex<Vec<Definition>>,
+    metadata: Mutex<Metadata>,
+}
+
+#[derive(Debug, Default)]
+struct Metadata {
+    by_name: BTreeMap<String, MetricMetadata>,
+    pending: Vec<MetricMetadata>,
+}
+
+impl Registry {
+    /// A registry of what a recovery has found.
+    pub(crate) fn new(catalog: Catalog, metadata: BTreeMap<String, MetricMetadata>) -> Self {
+        Self {
+            catalog: RwLock::new(catalog),
+            pending: Mutex::default(),
+            metadata: Mutex::new(Metadata {
+                by_name: metadata,
+                pending: Vec::new(),
+            }),
+        }
+    }
+
+    /// Finds or makes a series; also tells how many there are then.
+    pub(crate) fn register(&self, labels: &Labels) -> Result<(SeriesRef, usize), CatalogError> {
+        let mut catalog = self.catalog.write();
+        let registered = catalog.register(labels)?;
+        if !registered.created.is_empty() {
+            self.pending.lock().extend(registered.created);
+        }
+        Ok((registered.series, catalog.n_series()))
+    }
+
+    /// The series with these labels, if there is one.
+    pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.catalog.read().find(labels)
+    }
+
+    /// Takes the newest word on metrics.
+    pub(crate) fn put_metadata(&self, metadata: Vec<MetricMetadata>) -> Result<(), Error> {
+        let bytes =
+            |metric: &MetricMetadata| metric.metric_name.len() + metric.help.len() + metric.unit.len();
+        if metadata.iter().any(|metric| bytes(metric) > METADATA_BYTES_MAX) {
+            return Err(Error::Limit {
+                what: "bytes in the metadata of a metric",
+                limit: METADATA_BYTES_MAX as u64,
+            });
+        }
+        let mut held = self.metadata.lock();
+        for metric in metadata {
+            let known = held.by_name.get(&metric.metric_name);
+            if known == Some(&metric) {
+                continue;
+            }
+            if known.is_none() && held.by_name.len() >= METADATA_METRICS_MAX {
+                return Err(Error::Limit {
+                    what: "metrics with metadata",
+                    limit: METADATA_METRICS_MAX as u64,
+                });
+            }
+            held.pending.push(metric.clone());
+            held.by_name.insert(metric.metric_name.clone(), metric);
+        }
+        Ok(())
+    }
+
+    /// What is known about metrics, by name.
+    pub(crate) fn metadata(&self) -> Vec<MetricMetadata> {
+        self.metadata.lock().by_name.values().cloned().collect()
+    }
+
+    /// Takes what the log has not yet, as records.
+    pub(crate) fn encode_pending(&self, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
+        let definitions = std::mem::take(&mut *self.pending.lock());
+        let metadata = std::mem::take(&mut self.metadata.lock().pending);
+        let mut payloads = encode_definitions(definitions, encoder)?;
+        payloads.extend(encode_metadata(&metadata, encoder)?);
+        Ok(payloads)
+    }
+
+    /// Everything there is, as records; nothing is pending then.
+    pub(crate) fn encode_all(&self, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
+        let catalog = self.catalog.read();
+        self.pending.lock().clear();
+        let mut payloads = encode_definitions(catalog.definitions(), encoder)?;
+        drop(catalog);
+        let mut held = self.metadata.lock();
+        held.pending.clear();
+        let metadata: Vec<MetricMetadata> = held.by_name.values().cloned().collect();
+        drop(held);
+        payloads.extend(encode_metadata(&metadata, encoder)?);
+        Ok(payloads)
+    }
+}
