@@ -7,21 +7,24 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::memory_pool::GreedyMemoryPool;
-use datafusion_execution::runtime_env::RuntimeEnvBuilder;
+use datafusion_execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use model::{Matcher, TimeRange};
 use storage::Source;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::context::{CancelFlag, Limits};
+use crate::exec::collect::StopOnDrop;
 use crate::metadata;
 use crate::options::{EngineOptions, QueryRequest};
 use crate::result::{NewestSamples, QueryResult};
 use crate::run;
 use crate::{LabelSets, QueryError};
+
+/// Stack of a thread. Only what is touched is ever taken.
+const STACK_BYTES: usize = 32 << 20;
 
 /// Answers queries over one source.
 #[derive(Debug)]
@@ -37,8 +40,9 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) options: EngineOptions,
-    /// One for all queries: it carries the memory pool.
-    pub(crate) task: Arc<TaskContext>,
+    /// Carries the memory pool of all queries.
+    pub(crate) environment: Arc<RuntimeEnv>,
+    pub(crate) config: SessionConfig,
 }
 
 impl Engine {
@@ -50,21 +54,21 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_name("query")
+            // Queries nest: 500 levels is what the parser lets through.
+            .thread_stack_size(STACK_BYTES)
             .enable_time()
             .build()
             .map_err(|error| QueryError::internal(format!("cannot start query threads: {error}")))?;
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .build_arc()?;
-        let task = TaskContext::default()
-            .with_session_config(SessionConfig::new())
-            .with_runtime(environment);
         Ok(Self {
             slots: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
             shared: Arc::new(Shared {
                 source,
                 options,
-                task: Arc::new(task),
+                environment,
+                config: SessionConfig::new(),
             }),
             runtime: Some(runtime),
         })
@@ -201,7 +205,8 @@ impl Engine {
             }
         };
         let runtime = self.runtime.as_ref().expect("present until drop");
-        let result = match runtime.spawn(task).await {
+        let mut task = StopOnDrop(runtime.spawn(task));
+        let result = match (&mut task.0).await {
             Ok(result) => result,
             Err(error) => Err(QueryError::internal(format!("the query stopped: {error}"))),
         };

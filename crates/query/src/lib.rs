@@ -17,6 +17,7 @@ pub mod engine;
 pub mod error;
 mod exec;
 mod labels;
+mod memory;
 mod metadata;
 pub mod options;
 mod plan;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion_execution::memory_pool::MemoryReservation;
 use model::TimestampMs;
 
 use crate::labels::LabelSets;
@@ -51,6 +52,8 @@ pub enum Value {
 pub struct SeriesSet {
     pub(crate) labels: LabelSets,
     pub(crate) points: Points,
+    /// Held for as long as the result is.
+    pub(crate) _reservation: Option<MemoryReservation>,
 }
 
 /// What a query cost.

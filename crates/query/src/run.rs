@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
+use datafusion_execution::memory_pool::MemoryReservation;
 use promql::ast::{Expr, ExprKind, ValueType};
 use promql::kernel::window::StepTimes;
 use promql::{ParseOptions, QueryTiming};
@@ -12,9 +13,10 @@ use crate::QueryError;
 use crate::annotations::Annotations;
 use crate::context::Limits;
 use crate::engine::Shared;
-use crate::exec::collect::collect;
+use crate::exec::collect::{collect, reserve};
 use crate::exec::samples::{Samples, for_each_sample};
 use crate::labels::{LabelSets, SeriesTable};
+use crate::memory::QueryPool;
 use crate::options::{EngineOptions, QueryRequest, QueryTimes};
 use crate::plan::{Frame, Planner, Vector};
 use crate::points::Points;
@@ -31,7 +33,18 @@ pub(crate) async fn query(
     let expr = parse(&request.text, &shared.options)?;
     check_type(&expr, request.times)?;
     let steps = steps_of(request.times)?;
+    let is_instant = matches!(request.times, QueryTimes::Instant { .. });
+    if !is_instant && !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+        let found = expr.value_type().as_str();
+        return Err(QueryError::Parse {
+            message: format!(
+                "invalid expression type {found:?} for range query, must be Scalar or instant Vector"
+            ),
+        });
+    }
+    let pool = QueryPool::new(Arc::clone(&shared.environment.memory_pool));
     let planner = Planner {
+        task: pool.task(&shared.environment, &shared.config),
         annotations: Annotations::default(),
         lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),
         start_ms: steps.first_ms,
@@ -43,9 +56,9 @@ pub(crate) async fn query(
         shared,
         limits,
     };
-    let is_instant = matches!(request.times, QueryTimes::Instant { .. });
     let mut running = Running {
         planner,
+        pool,
         is_instant,
         frame: Frame::new(steps),
         limit: request.limit.unwrap_or(usize::MAX),
@@ -115,6 +128,7 @@ fn timing_of(times: QueryTimes) -> QueryTiming {
 /// A query being answered.
 struct Running {
     planner: Planner,
+    pool: Arc<QueryPool>,
     is_instant: bool,
     frame: Frame,
     limit: usize,
@@ -164,6 +178,7 @@ impl Running {
                 steps: self.frame.steps,
                 values: values.to_vec(),
             },
+            _reservation: None,
         }))
     }
 
@@ -179,7 +194,7 @@ impl Running {
                 let (selection, window) = self.planner.range_selection(range, &self.frame)?;
                 self.stats.prepare_time = self.begun.elapsed();
                 let plan = Samples::plan(Arc::clone(&selection), window, self.planner.limits.clone());
-                let collected = collect(&plan, &self.planner.shared.task).await?;
+                let collected = collect(&plan, &self.planner.task).await?;
                 self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
                 let table = SeriesTable::of_selection(selection, None);
                 self.raw_series(&table, &collected.batches)
@@ -197,7 +212,7 @@ impl Running {
     ) -> Result<SeriesSet, QueryError> {
         let vector = Planner::finish_names(vector, frame);
         self.stats.prepare_time = self.begun.elapsed();
-        let collected = collect(&vector.plan, &self.planner.shared.task).await?;
+        let collected = collect(&vector.plan, &self.planner.task).await?;
         self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
         let mut found: Vec<(u32, &[f64])> = Vec::new();
         for batch in &collected.batches {
@@ -206,6 +221,7 @@ impl Running {
         let rows: Vec<u32> = found.iter().map(|(series_idx, _)| *series_idx).collect();
         let (labels, order) = self.labels_of(&vector.table, rows, is_sorted);
         let n_values = order.len() * frame.steps.n_steps;
+        let reservation = self.reserve_result(&labels, n_values)?;
         let mut values = Vec::with_capacity(n_values);
         for &position in &order {
             values.extend_from_slice(found[position as usize].1);
@@ -216,6 +232,7 @@ impl Running {
                 steps: frame.steps,
                 values,
             },
+            _reservation: Some(reservation),
         })
     }
 
@@ -236,6 +253,8 @@ impl Running {
             })?;
         }
         let (labels, order) = self.labels_of(table, rows, true);
+        // A sample has a time and a value.
+        let reservation = self.reserve_result(&labels, 2 * values.len())?;
         Ok(SeriesSet {
             labels,
             points: Points::Raw {
@@ -246,7 +265,19 @@ impl Running {
                 timestamps_ms,
                 values,
             },
+            _reservation: Some(reservation),
         })
+    }
+
+    /// Memory of a result, held until it has been written out.
+    fn reserve_result(&self, labels: &LabelSets, n_values: usize) -> Result<MemoryReservation, QueryError> {
+        let reservation = reserve(&self.planner.task, "result");
+        reservation.try_grow(
+            n_values
+                .saturating_mul(size_of::<f64>())
+                .saturating_add(labels.bytes()),
+        )?;
+        Ok(reservation)
     }
 
     /// The label sets of the series at `rows`, and the order they are given in as positions of `rows`.
@@ -278,6 +309,7 @@ impl Running {
         let stats = QueryStats {
             samples_read: limits.samples_read(),
             samples_queryable: limits.samples_queryable(),
+            peak_bytes: self.pool.peak_bytes(),
             queue_time: limits.queue_time(),
             ..self.stats
         };

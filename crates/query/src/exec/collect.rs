@@ -80,7 +80,8 @@ where
     Ok(results)
 }
 
-struct StopOnDrop<T>(JoinHandle<T>);
+/// A task that stops, at its next await, when this is dropped.
+pub(crate) struct StopOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for StopOnDrop<T> {
     fn drop(&mut self) {

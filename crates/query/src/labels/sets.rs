@@ -49,6 +49,11 @@ impl LabelSets {
         })
     }
 
+    /// Bytes of the codes; texts are shared with the store.
+    pub(crate) fn bytes(&self) -> usize {
+        self.n_series * self.columns.len() * size_of::<u32>()
+    }
+
     /// Prometheus' order of label sets: pair by pair, name before value, the shorter set first when it is a prefix.
     pub(crate) fn compare(&self, a: usize, b: usize) -> Ordering {
         for (position, (_, column)) in self.columns.iter().enumerate() {

@@ -112,6 +112,9 @@ impl SeriesTable {
 
     /// The same with the promise that no two series have the same labels.
     pub(crate) fn assume_distinct(&self) -> Self {
+        if self.0.distinct {
+            return self.clone();
+        }
         let origin = Origin::Removed {
             base: self.clone(),
             names: Vec::new(),

@@ -151,7 +151,7 @@ impl Planner {
         let mut dictionary = DictionaryBuilder::new();
         let mut known: HashMap<u64, u32> = HashMap::new();
         let (mut series, mut steps, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-        for batch in &collect(&vector.plan, &self.shared.task).await?.batches {
+        for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
                 let present = row.iter().enumerate().filter(|(_, value)| !is_absent(**value));
                 for (step, value) in present {

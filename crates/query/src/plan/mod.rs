@@ -23,6 +23,7 @@ mod window;
 
 use std::sync::Arc;
 
+use datafusion_execution::TaskContext;
 use futures::future::BoxFuture;
 use model::TimestampMs;
 use promql::QueryTiming;
@@ -45,8 +46,10 @@ pub(crate) type Planning<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
 /// Plans the parts of one query.
 #[derive(Debug)]
 pub(crate) struct Planner {
-    /// The source, the settings, the memory pool.
+    /// The source and the settings.
     pub(crate) shared: Arc<Shared>,
+    /// What operators run with; carries the memory pool.
+    pub(crate) task: Arc<TaskContext>,
     /// Time and samples.
     pub(crate) limits: Limits,
     /// What the query says beside its result.

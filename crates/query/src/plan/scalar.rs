@@ -90,7 +90,7 @@ impl Planner {
     async fn scalar_of_vector(&self, expr: &Expr, frame: &Frame) -> Result<ScalarValues, QueryError> {
         let vector = self.vector(expr, frame).await?;
         let mut found = vec![(0_u32, f64::NAN); frame.steps.n_steps];
-        for batch in &collect(&vector.plan, &self.shared.task).await?.batches {
+        for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (_, row) in Rows::of(batch)?.iter() {
                 let present = found.iter_mut().zip(row).filter(|(_, value)| !is_absent(**value));
                 present.for_each(|((n_found, last), &value)| {

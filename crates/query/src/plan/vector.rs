@@ -70,6 +70,8 @@ impl Vector {
     /// The same values under other labels, series of equal labels put together.
     pub(crate) fn with_table(self, table: SeriesTable, overlap: Overlap, frame: &Frame) -> Self {
         let Some(groups) = table.duplicates() else {
+            // Now that it is known, nobody needs to look again.
+            let table = table.assume_distinct();
             return Self { table, ..self };
         };
         let first = groups.first.clone();

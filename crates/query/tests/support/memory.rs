@@ -1,19 +1,24 @@
 //! A source in memory that groups series into entities, streams and lanes like the real store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{
     BUCKET_LABEL, LabelColumn, Labels, LaneKind, METRIC_NAME, Matcher, SeriesName, TimeRange, TimestampMs,
 };
+use parking_lot::Mutex;
 use storage::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
 
 /// Series and their samples, filled before it is queried.
 #[derive(Debug, Default)]
 pub(crate) struct MemorySource {
-    dictionaries: BTreeMap<String, Dictionary>,
-    entities: Vec<Vec<(String, u32)>>,
-    entity_idx: HashMap<Vec<(String, u32)>, usize>,
+    /// Label names of entities in order of appearance, each with its values.
+    names: Vec<String>,
+    dictionaries: Vec<Dictionary>,
+    /// One code per label name; shorter when later names are absent.
+    entities: Vec<Vec<u32>>,
+    entity_idx: HashMap<Vec<u32>, usize>,
     /// By base metric name and entity.
     streams: BTreeMap<(String, usize), Arc<Stream>>,
 }
@@ -34,8 +39,10 @@ struct Stream {
 struct Lane {
     suffix: &'static str,
     le: Arc<str>,
-    /// By row of the stream; `None` is no sample.
-    values: Vec<Option<f64>>,
+    /// By row of the stream.
+    values: Vec<f64>,
+    /// Rows without a sample, ascending; their values mean nothing.
+    absent: Vec<u32>,
 }
 
 impl MemorySource {
@@ -45,16 +52,7 @@ impl MemorySource {
         let kept = labels
             .iter()
             .filter(|(name, _)| *name != METRIC_NAME && !(*name == BUCKET_LABEL && split.takes_le()));
-        let mut entity = Vec::new();
-        for (name, value) in kept {
-            let dictionary = self.dictionaries.entry(name.to_owned()).or_default();
-            entity.push((name.to_owned(), dictionary.code(value)));
-        }
-        let next = self.entities.len();
-        let entity_idx = *self.entity_idx.entry(entity.clone()).or_insert(next);
-        if entity_idx == next {
-            self.entities.push(entity);
-        }
+        let entity_idx = self.entity(kept);
         let stream = self
             .streams
             .entry((split.base.to_owned(), entity_idx))
@@ -70,21 +68,12 @@ impl MemorySource {
         timestamps_ms: Vec<TimestampMs>,
         lanes: Vec<(LaneKind<'_>, Vec<f64>)>,
     ) {
-        let mut coded = Vec::new();
-        for (name, value) in entity {
-            let dictionary = self.dictionaries.entry((*name).to_owned()).or_default();
-            coded.push(((*name).to_owned(), dictionary.code(value)));
-        }
-        coded.sort();
-        let next = self.entities.len();
-        let entity_idx = *self.entity_idx.entry(coded.clone()).or_insert(next);
-        if entity_idx == next {
-            self.entities.push(coded);
-        }
+        let entity_idx = self.entity(entity.iter().copied());
         let lanes = lanes.into_iter().map(|(kind, values)| Lane {
             suffix: kind.suffix(),
             le: le_of(kind),
-            values: values.into_iter().map(Some).collect(),
+            values,
+            absent: Vec::new(),
         });
         let stream = Stream {
             timestamps_ms,
@@ -94,19 +83,93 @@ impl MemorySource {
             .insert((base.to_owned(), entity_idx), Arc::new(stream));
     }
 
-    fn label_of(&self, base: &str, entity: usize, lane: &Lane, name: &str) -> Arc<str> {
-        if name == METRIC_NAME {
-            return format!("{base}{}", lane.suffix).into();
+    fn entity<'a>(&mut self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
+        let mut codes = vec![0; self.names.len()];
+        for (name, value) in labels {
+            let name_idx = self
+                .names
+                .iter()
+                .position(|known| known == name)
+                .unwrap_or_else(|| {
+                    self.names.push(name.to_owned());
+                    self.dictionaries.push(Dictionary::default());
+                    codes.push(0);
+                    codes.len() - 1
+                });
+            codes[name_idx] = self.dictionaries[name_idx].code(value);
         }
-        if name == BUCKET_LABEL && lane.suffix == "_bucket" {
-            return Arc::clone(&lane.le);
+        codes.truncate(
+            codes
+                .iter()
+                .rposition(|&code| code != 0)
+                .map_or(0, |last| last + 1),
+        );
+        let next = self.entities.len();
+        let entity_idx = *self.entity_idx.entry(codes.clone()).or_insert(next);
+        if entity_idx == next {
+            self.entities.push(codes);
         }
-        let found = self.entities[entity].iter().find(|(label, _)| label == name);
-        found.map_or_else(
-            || "".into(),
-            |(_, code)| Arc::clone(&self.dictionaries[name].values[*code as usize]),
-        )
+        entity_idx
     }
+
+    fn entity_code(&self, entity: usize, name_idx: usize) -> u32 {
+        self.entities[entity].get(name_idx).copied().unwrap_or(0)
+    }
+
+    /// For each matcher of an entity's label, which codes it picks.
+    fn picked_codes(&self, matchers: &[Matcher]) -> Vec<(usize, Vec<bool>)> {
+        let of_entities = matchers.iter().filter(|matcher| !is_of_lane(matcher.name()));
+        let picked = of_entities.filter_map(|matcher| {
+            let name_idx = self.names.iter().position(|name| name == matcher.name())?;
+            let values = self.dictionaries[name_idx].values.iter();
+            Some((name_idx, values.map(|value| matcher.matches(value)).collect()))
+        });
+        picked.collect()
+    }
+
+    /// True when some matcher asks for a label that no series has to be there.
+    fn is_hopeless(&self, matchers: &[Matcher]) -> bool {
+        let is_known = |name: &str| is_of_lane(name) || self.names.iter().any(|known| known == name);
+        matchers
+            .iter()
+            .any(|matcher| !is_known(matcher.name()) && !matcher.matches(""))
+    }
+
+    fn lanes_of(
+        &self,
+        base: &str,
+        entity: usize,
+        stream: &Stream,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Vec<usize> {
+        let rows = stream.rows(range);
+        let name_idx = self.names.iter().position(|name| name == BUCKET_LABEL);
+        let le_of_entity = name_idx.map_or("", |name_idx| {
+            &self.dictionaries[name_idx].values[self.entity_code(entity, name_idx) as usize]
+        });
+        let is_picked = |lane: &Lane| {
+            let le = if lane.le.is_empty() {
+                le_of_entity
+            } else {
+                &lane.le
+            };
+            let of_lane = matchers.iter().filter(|matcher| is_of_lane(matcher.name()));
+            let mut of_lane = of_lane.map(|matcher| match matcher.name() {
+                METRIC_NAME => matcher.matches(&format!("{base}{}", lane.suffix)),
+                _ => matcher.matches(le),
+            });
+            lane.has_samples(rows.clone()) && of_lane.all(|matches| matches)
+        };
+        (0..stream.lanes.len())
+            .filter(|&lane| is_picked(&stream.lanes[lane]))
+            .collect()
+    }
+}
+
+/// Labels whose value is that of the lane, at least for buckets.
+fn is_of_lane(name: &str) -> bool {
+    name == METRIC_NAME || name == BUCKET_LABEL
 }
 
 impl Default for Dictionary {
@@ -137,9 +200,16 @@ fn le_of(kind: LaneKind<'_>) -> Arc<str> {
     }
 }
 
+impl Lane {
+    fn has_samples(&self, rows: Range<usize>) -> bool {
+        let absent = |row: usize| self.absent.partition_point(|&absent| (absent as usize) < row);
+        absent(rows.end) - absent(rows.start) < rows.len()
+    }
+}
+
 impl Stream {
     fn add(&mut self, kind: LaneKind<'_>, samples: impl IntoIterator<Item = (TimestampMs, f64)>) {
-        let n_rows = self.timestamps_ms.len();
+        let n_rows = u32::try_from(self.timestamps_ms.len()).unwrap();
         let (suffix, le) = (kind.suffix(), le_of(kind));
         let position = self
             .lanes
@@ -149,7 +219,8 @@ impl Stream {
             self.lanes.push(Lane {
                 suffix,
                 le,
-                values: vec![None; n_rows],
+                values: vec![0.0; n_rows as usize],
+                absent: (0..n_rows).collect(),
             });
             self.lanes.len() - 1
         });
@@ -158,28 +229,49 @@ impl Stream {
             if self.timestamps_ms.get(row) != Some(&timestamp_ms) {
                 self.timestamps_ms.insert(row, timestamp_ms);
                 for lane in &mut self.lanes {
-                    lane.values.insert(row, None);
+                    lane.insert_absent(row);
                 }
             }
-            self.lanes[lane_idx].values[row] = Some(value);
+            let lane = &mut self.lanes[lane_idx];
+            lane.values[row] = value;
+            lane.absent.retain(|&absent| absent as usize != row);
         }
     }
 
-    fn rows(&self, range: TimeRange) -> std::ops::Range<usize> {
+    fn rows(&self, range: TimeRange) -> Range<usize> {
         let start = self.timestamps_ms.partition_point(|&t| t <= range.start_ms);
         let end = self.timestamps_ms.partition_point(|&t| t <= range.end_ms);
         start..end.max(start)
     }
 }
 
+impl Lane {
+    fn insert_absent(&mut self, row: usize) {
+        self.values.insert(row, 0.5);
+        let position = self.absent.partition_point(|&absent| (absent as usize) < row);
+        for absent in &mut self.absent[position..] {
+            *absent += 1;
+        }
+        self.absent.insert(position, u32::try_from(row).unwrap());
+    }
+}
+
 #[derive(Debug)]
 struct MemorySelection {
     streams: Vec<SelectedStream>,
-    chosen: Vec<(Arc<Stream>, Vec<usize>)>,
-    /// Columns of labels of entities, by name: one code per stream.
-    columns: BTreeMap<String, (Vec<u32>, Vec<Arc<str>>)>,
-    bases: Vec<String>,
+    chosen: Vec<Chosen>,
+    /// Names and values of entities' labels; one code per chosen stream.
+    columns: Vec<(String, Vec<u32>, Vec<Arc<str>>)>,
     n_series: usize,
+    /// Columns of the metric name and of `le`, made when asked for.
+    lane_columns: Mutex<HashMap<String, LabelColumn>>,
+}
+
+#[derive(Debug)]
+struct Chosen {
+    base: String,
+    stream: Arc<Stream>,
+    lanes: Vec<usize>,
 }
 
 impl Source for MemorySource {
@@ -187,23 +279,19 @@ impl Source for MemorySource {
         let mut selection = MemorySelection {
             streams: Vec::new(),
             chosen: Vec::new(),
-            columns: BTreeMap::new(),
-            bases: Vec::new(),
+            columns: Vec::new(),
             n_series: 0,
+            lane_columns: Mutex::default(),
         };
+        let picked = self.picked_codes(matchers);
+        let is_hopeless = self.is_hopeless(matchers);
         let mut entities = Vec::new();
-        for ((base, entity), stream) in &self.streams {
-            let rows = stream.rows(range);
-            let matches = |lane: &Lane| {
-                let value = |name: &str| self.label_of(base, *entity, lane, name);
-                lane.values[rows.clone()].iter().any(Option::is_some)
-                    && matchers
-                        .iter()
-                        .all(|matcher| matcher.matches(&value(matcher.name())))
-            };
-            let lanes: Vec<usize> = (0..stream.lanes.len())
-                .filter(|&lane| matches(&stream.lanes[lane]))
-                .collect();
+        for ((base, entity), stream) in self.streams.iter().filter(|_| !is_hopeless) {
+            let code = |name_idx: usize| self.entity_code(*entity, name_idx) as usize;
+            if !picked.iter().all(|(name_idx, picked)| picked[code(*name_idx)]) {
+                continue;
+            }
+            let lanes = self.lanes_of(base, *entity, stream, matchers, range);
             if lanes.is_empty() {
                 continue;
             }
@@ -212,19 +300,18 @@ impl Source for MemorySource {
                 n_lanes: u32::try_from(lanes.len()).unwrap(),
             });
             selection.n_series += lanes.len();
-            selection.chosen.push((Arc::clone(stream), lanes));
-            selection.bases.push(base.clone());
+            selection.chosen.push(Chosen {
+                base: base.clone(),
+                stream: Arc::clone(stream),
+                lanes,
+            });
             entities.push(*entity);
         }
-        for (name, dictionary) in &self.dictionaries {
-            let code = |entity: &usize| {
-                let found = self.entities[*entity].iter().find(|(label, _)| label == name);
-                found.map_or(0, |(_, code)| *code)
-            };
-            let codes: Vec<u32> = entities.iter().map(code).collect();
+        for (name_idx, (name, dictionary)) in self.names.iter().zip(&self.dictionaries).enumerate() {
+            let codes = entities.iter().map(|&entity| self.entity_code(entity, name_idx));
             selection
                 .columns
-                .insert(name.clone(), (codes, dictionary.values.clone()));
+                .push((name.clone(), codes.collect(), dictionary.values.clone()));
         }
         Ok(Arc::new(selection))
     }
@@ -247,18 +334,27 @@ impl Source for MemorySource {
 }
 
 impl MemorySelection {
-    /// A column made lane by lane.
-    fn lane_column(
-        &self,
-        value: impl Fn(&str, &Lane) -> String,
-        or: Option<&(Vec<u32>, Vec<Arc<str>>)>,
-    ) -> LabelColumn {
+    fn entity_column(&self, name: &str) -> Option<&(String, Vec<u32>, Vec<Arc<str>>)> {
+        self.columns.iter().find(|(known, _, _)| known == name)
+    }
+
+    /// A column made lane by lane; an empty value is taken from the entity.
+    fn lane_column(&self, name: &str, value: impl Fn(&str, &Lane) -> String) -> LabelColumn {
+        let mut columns = self.lane_columns.lock();
+        let column = columns.entry(name.to_owned());
+        column
+            .or_insert_with(|| self.make_lane_column(name, value))
+            .clone()
+    }
+
+    fn make_lane_column(&self, name: &str, value: impl Fn(&str, &Lane) -> String) -> LabelColumn {
+        let of_entities = self.entity_column(name);
         let mut dictionary = Dictionary::default();
         let mut codes = Vec::with_capacity(self.n_series);
-        for (idx, ((stream, lanes), base)) in self.chosen.iter().zip(&self.bases).enumerate() {
-            for &lane in lanes {
-                let mut text = value(base, &stream.lanes[lane]);
-                if let (true, Some((entity_codes, values))) = (text.is_empty(), or) {
+        for (idx, chosen) in self.chosen.iter().enumerate() {
+            for &lane in &chosen.lanes {
+                let mut text = value(&chosen.base, &chosen.stream.lanes[lane]);
+                if let (true, Some((_, entity_codes, values))) = (text.is_empty(), of_entities) {
                     text = values[entity_codes[idx] as usize].to_string();
                 }
                 codes.push(if text.is_empty() {
@@ -285,24 +381,32 @@ impl Selection for MemorySelection {
     }
 
     fn label_names(&self) -> Vec<Arc<str>> {
-        let is_used = |name: &str| self.label_column(name).codes.iter().any(|&code| code != 0);
-        let names = self
+        let of_entities = self
             .columns
-            .keys()
-            .map(String::as_str)
-            .chain([METRIC_NAME, BUCKET_LABEL]);
-        let names: BTreeSet<&str> = names.filter(|name| is_used(name)).collect();
+            .iter()
+            .filter(|(_, codes, _)| codes.iter().any(|&code| code != 0));
+        let mut names: BTreeSet<&str> = of_entities.map(|(name, _, _)| name.as_str()).collect();
+        let lanes = || {
+            self.chosen
+                .iter()
+                .flat_map(|chosen| chosen.lanes.iter().map(|&lane| &chosen.stream.lanes[lane]))
+        };
+        if lanes().any(|lane| !lane.le.is_empty()) {
+            names.insert(BUCKET_LABEL);
+        }
+        if self.chosen.iter().any(|chosen| !chosen.base.is_empty()) {
+            names.insert(METRIC_NAME);
+        }
         names.into_iter().map(Arc::from).collect()
     }
 
     fn label_column(&self, name: &str) -> LabelColumn {
-        if name == METRIC_NAME {
-            return self.lane_column(|base, lane| format!("{base}{}", lane.suffix), None);
+        match name {
+            METRIC_NAME => return self.lane_column(name, |base, lane| format!("{base}{}", lane.suffix)),
+            BUCKET_LABEL => return self.lane_column(name, |_, lane| lane.le.to_string()),
+            _ => {}
         }
-        if name == BUCKET_LABEL {
-            return self.lane_column(|_, lane| lane.le.to_string(), self.columns.get(name));
-        }
-        let Some((stream_codes, values)) = self.columns.get(name) else {
+        let Some((_, stream_codes, values)) = self.entity_column(name) else {
             return LabelColumn::absent(self.n_series);
         };
         let codes = stream_codes.iter().zip(&self.streams);
@@ -314,24 +418,19 @@ impl Selection for MemorySelection {
     }
 
     fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
-        let (stream, lanes) = &self.chosen[stream_idx];
+        let Chosen { stream, lanes, .. } = &self.chosen[stream_idx];
         let rows = stream.rows(range);
         buffer.reset(lanes.len());
         let (timestamps_ms, lane_buffers) = buffer.parts_mut();
         timestamps_ms.extend_from_slice(&stream.timestamps_ms[rows.clone()]);
         for (&lane, lane_buffer) in lanes.iter().zip(lane_buffers) {
-            for (row, value) in (0_u32..).zip(&stream.lanes[lane].values[rows.clone()]) {
-                match value {
-                    Some(value) => {
-                        lane_buffer.may_be_nan |= value.is_nan();
-                        lane_buffer.values.push(*value);
-                    }
-                    None => {
-                        lane_buffer.absent_rows.push(row);
-                        lane_buffer.values.push(0.5);
-                    }
-                }
-            }
+            let lane = &stream.lanes[lane];
+            lane_buffer.values.extend_from_slice(&lane.values[rows.clone()]);
+            lane_buffer.may_be_nan = lane_buffer.values.iter().any(|value| value.is_nan());
+            let absent = lane.absent.iter().filter(|&&row| rows.contains(&(row as usize)));
+            lane_buffer
+                .absent_rows
+                .extend(absent.map(|&row| row - u32::try_from(rows.start).unwrap()));
         }
         Ok(())
     }
@@ -342,15 +441,14 @@ impl Selection for MemorySelection {
         range: TimeRange,
         buffer: &mut NewestBuffer,
     ) -> Result<(), Error> {
-        let (stream, lanes) = &self.chosen[stream_idx];
+        let Chosen { stream, lanes, .. } = &self.chosen[stream_idx];
         let rows = stream.rows(range);
         buffer.samples.clear();
         buffer.samples.extend(lanes.iter().map(|&lane| {
-            let newest = rows
-                .clone()
-                .rev()
-                .find_map(|row| Some((row, stream.lanes[lane].values[row]?)));
-            newest.map(|(row, value)| (stream.timestamps_ms[row], value))
+            let lane = &stream.lanes[lane];
+            let is_present = |row: &usize| lane.absent.binary_search(&u32::try_from(*row).unwrap()).is_err();
+            let newest = rows.clone().rev().find(is_present)?;
+            Some((stream.timestamps_ms[newest], lane.values[newest]))
         }));
         Ok(())
     }
