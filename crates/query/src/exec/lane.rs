@@ -146,21 +146,22 @@ impl LaneEvaluator {
         mut is_present: impl FnMut(usize) -> bool,
     ) -> Result<(&[f64], usize), QueryError> {
         self.row.fill(ABSENT);
-        let keep = std::cell::RefCell::new(|row, value| is_present(row) && !function.skips(value));
-        self.own.fill(timestamps_ms, values, |row, value| {
-            (keep.borrow_mut())(row, value)
-        });
+        let keep = |row, value| is_present(row) && !function.skips(value);
+        let is_other = self.own.fill(timestamps_ms, values, keep);
         let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);
-        self.own_windows.clear();
-        self.own_windows
-            .extend(windows(timestamps_ms, function.times, function.window_ms));
+        // The lanes of a stream mostly lack the same rows.
+        if is_other {
+            let windows = windows(timestamps_ms, function.times, function.window_ms);
+            self.own_windows.clear();
+            self.own_windows.extend(windows);
+        }
         let n_in_windows = self.own_windows.iter().map(ExactSizeIterator::len).sum();
         match &mut self.rates {
-            Some(rates) => {
-                rates
-                    .own
-                    .prepare(timestamps_ms, function.times, function.window_ms);
-                rates.own.lane_into(values, &mut self.row);
+            Some(Rates { own, .. }) => {
+                if is_other {
+                    own.prepare(timestamps_ms, function.times, function.window_ms);
+                }
+                own.lane_into(values, &mut self.row);
             }
             None => evaluate(function, timestamps_ms, values, &self.own_windows, &mut self.row)?,
         }

@@ -3,4 +3,3 @@
 
 pub(crate) mod memory;
 pub(crate) mod runner;
-pub(crate) mod script;

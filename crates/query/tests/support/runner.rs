@@ -1,12 +1,14 @@
-//! Runs scripts against an engine and compares.
+//! Runs scripts against an engine over samples in memory, and compares.
 
 use std::sync::Arc;
 
 use model::Labels;
-use query::{Engine, EngineOptions, QueryRequest, QueryResult, SeriesSet, Value};
+use promql::script::{
+    Annotation, CommandKind, Eval, Expected, ExpectedSeries, Load, Point, Times, Words, parse_script,
+};
+use query::{Engine, EngineOptions, QueryError, QueryRequest, QueryResult, SeriesSet, Value};
 
 use super::memory::MemorySource;
-use super::script::{Command, Eval, Expected, parse};
 
 /// What became of the queries of a script.
 #[derive(Debug, Default)]
@@ -15,9 +17,12 @@ pub(crate) struct Report {
     pub(crate) n_passed: usize,
     /// Line and what was wrong.
     pub(crate) failures: Vec<(usize, String)>,
-    /// How many could not be expressed.
+    /// How many expect native histograms.
     pub(crate) n_unsupported: usize,
 }
+
+/// One series of a result: one value per time asked for.
+type Row = (Labels, Vec<Option<f64>>);
 
 /// Relative error that counts as equal, as in Prometheus' own runner.
 const EPSILON: f64 = 1e-6;
@@ -28,31 +33,31 @@ pub(crate) fn run(text: &str, options: &EngineOptions) -> Report {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(run_commands(parse(text), options))
+    runtime.block_on(run_commands(text, options))
 }
 
-async fn run_commands(commands: Vec<Command>, options: &EngineOptions) -> Report {
+async fn run_commands(text: &str, options: &EngineOptions) -> Report {
     let mut report = Report::default();
-    let mut loaded: Vec<(Labels, Vec<(i64, f64)>)> = Vec::new();
+    let mut loads: Vec<Load> = Vec::new();
     let mut engine: Option<Engine> = None;
-    for command in commands {
-        match command {
-            Command::Clear => {
-                loaded.clear();
+    for command in parse_script(text).unwrap() {
+        match command.kind {
+            CommandKind::Clear => {
+                loads.clear();
                 engine = None;
             }
-            Command::Load(series) => {
-                loaded.extend(series);
+            CommandKind::Load(load) => {
+                loads.push(load);
                 engine = None;
             }
-            Command::Unsupported => report.n_unsupported += 1,
-            Command::Eval(eval) => {
-                let engine = engine.get_or_insert_with(|| engine_of(&loaded, options));
+            CommandKind::Eval(eval) if expects_histograms(&eval) => report.n_unsupported += 1,
+            CommandKind::Eval(eval) => {
+                let engine = engine.get_or_insert_with(|| engine_of(&loads, options));
                 match check(engine, &eval).await {
                     Ok(()) => report.n_passed += 1,
                     Err(reason) => report
                         .failures
-                        .push((eval.line, format!("{}: {reason}", eval.query))),
+                        .push((command.line, format!("{}: {reason}", eval.query))),
                 }
             }
         }
@@ -60,192 +65,229 @@ async fn run_commands(commands: Vec<Command>, options: &EngineOptions) -> Report
     report
 }
 
-/// An engine over these series.
-pub(crate) fn engine_of(series: &[(Labels, Vec<(i64, f64)>)], options: &EngineOptions) -> Engine {
+/// An engine over the float samples of these loads.
+fn engine_of(loads: &[Load], options: &EngineOptions) -> Engine {
     let mut source = MemorySource::default();
-    for (labels, samples) in series {
-        source.add(labels, samples.iter().copied());
+    for load in loads {
+        for series in &load.series {
+            let times = (0..).map(|idx| idx * load.step_ms);
+            let samples = times
+                .zip(&series.points)
+                .filter_map(|(time_ms, point)| match point {
+                    Point::Float(value) => Some((time_ms, *value)),
+                    Point::Gap | Point::Histogram(_) => None,
+                });
+            source.add(&series.labels, samples);
+        }
     }
     Engine::new(Arc::new(source), options.clone()).unwrap()
 }
 
+fn expects_histograms(eval: &Eval) -> bool {
+    let series = match &eval.expected {
+        Expected::Series(series) | Expected::RangeVector { series, .. } => series,
+        Expected::Scalar(_) | Expected::String(_) => return false,
+    };
+    let mut points = series.iter().flat_map(|series| &series.points);
+    points.any(|point| matches!(point, Point::Histogram(_)))
+}
+
 async fn check(engine: &Engine, eval: &Eval) -> Result<(), String> {
-    let (start_ms, end_ms, step_ms) = eval.times;
-    let request = if step_ms == 0 {
-        QueryRequest::instant(&eval.query, start_ms)
-    } else {
-        QueryRequest::range(&eval.query, start_ms, end_ms, step_ms)
+    let request = match eval.times {
+        Times::Instant { time_ms } => QueryRequest::instant(&eval.query, time_ms),
+        Times::Range {
+            start_ms,
+            end_ms,
+            step_ms,
+        } => QueryRequest::range(&eval.query, start_ms, end_ms, step_ms),
     };
     let result = engine.query(request).await;
-    if let Some(message) = &eval.fails {
-        return match (result, message) {
-            (Ok(_), _) => Err("must fail".into()),
-            (Err(error), Some(message)) if error.to_string() != *message => {
-                Err(format!("wrong message {error:?}"))
-            }
-            _ => Ok(()),
-        };
+    if let Some(words) = &eval.fail {
+        return check_failure(result, words);
     }
     let result = result.map_err(|error| format!("{error:?}"))?;
     compare(eval, &result)?;
-    compare_annotations(eval, &result)?;
-    if step_ms == 0 && !eval.is_ordered && eval.text.is_none() {
-        check_as_range(engine, eval, &result).await?;
+    for annotation in &eval.annotations {
+        check_annotation(annotation, &result)?;
     }
-    Ok(())
+    check_as_range(engine, eval, &result).await
+}
+
+fn check_failure(result: Result<QueryResult, QueryError>, words: &Words) -> Result<(), String> {
+    match (result, words) {
+        (Ok(_), _) => Err("must fail".into()),
+        (Err(error), words) if !has_words(&error.to_string(), words) => {
+            Err(format!("failed with {error}, expected {words:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_words(text: &str, words: &Words) -> bool {
+    match words {
+        Words::Any => true,
+        Words::Message(message) => text == message,
+        Words::Regex(regex) => regex::Regex::new(regex).unwrap().is_match(text),
+    }
+}
+
+fn check_annotation(expected: &Annotation, result: &QueryResult) -> Result<(), String> {
+    let found = if expected.is_warning {
+        &result.warnings
+    } else {
+        &result.infos
+    };
+    let is_met = match &expected.words {
+        None => found.is_empty(),
+        Some(words) => found.iter().any(|text| has_words(text, words)),
+    };
+    if is_met {
+        Ok(())
+    } else {
+        Err(format!("expected {expected:?}, found {found:?}"))
+    }
 }
 
 /// An instant query must give what the middle one of three steps gives.
 async fn check_as_range(engine: &Engine, eval: &Eval, instant: &QueryResult) -> Result<(), String> {
+    let Times::Instant { time_ms } = eval.times else {
+        return Ok(());
+    };
     let depends_on_range = ["start()", "end()", "range()", "step()"]
         .iter()
         .any(|word| eval.query.contains(word));
-    if depends_on_range || matches!(instant.value, Value::Matrix(_) | Value::String { .. }) {
+    if eval.ordered || depends_on_range || matches!(instant.value, Value::Matrix(_) | Value::String { .. }) {
         return Ok(());
     }
-    let time_ms = eval.times.0;
     let request = QueryRequest::range(&eval.query, time_ms - 60_000, time_ms + 60_000, 60_000);
+    let as_range = |error: String| format!("as a range: {error}");
     let result = engine
         .query(request)
         .await
-        .map_err(|error| format!("as a range: {error:?}"))?;
+        .map_err(|error| as_range(format!("{error:?}")))?;
     let Value::Matrix(series) = &result.value else {
-        return Err("a range query gives a matrix".into());
+        return Err(as_range("no matrix".into()));
     };
-    let mut found = Vec::new();
-    for idx in 0..series.n_series() {
-        if let Some((_, value)) = series
-            .points(idx)
-            .find(|(timestamp_ms, _)| *timestamp_ms == time_ms)
-        {
-            found.push((labels_of(series, idx), vec![Some(value)]));
-        }
-    }
-    if let [Expected::Scalar(scalar)] = eval.expected[..] {
-        return same_series(&[(Labels::default(), vec![Some(scalar)])], &found, false)
-            .map_err(|e| format!("as a range: {e}"));
-    }
-    same_series(&series_of(&eval.expected), &found, false).map_err(|error| format!("as a range: {error}"))
+    let mut found = rows_of(series, &[time_ms]);
+    found.retain(|(_, points)| points[0].is_some());
+    let expected = match &eval.expected {
+        Expected::Scalar(value) => vec![(Labels::default(), vec![Some(*value)])],
+        Expected::Series(series) => expected_rows(series, 1),
+        Expected::String(_) | Expected::RangeVector { .. } => return Ok(()),
+    };
+    same_rows(expected, found, false).map_err(as_range)
 }
 
 fn compare(eval: &Eval, result: &QueryResult) -> Result<(), String> {
-    let (start_ms, end_ms, step_ms) = eval.times;
-    match &result.value {
-        Value::Scalar { value, .. } => match eval.expected[..] {
-            [Expected::Scalar(expected)] if same(expected, *value) => Ok(()),
-            _ => Err(format!("found scalar {value}, expected {:?}", eval.expected)),
-        },
-        Value::String { text, .. } => match &eval.text {
-            Some(expected) if expected == text => Ok(()),
-            _ => Err(format!("found text {text:?}")),
-        },
-        Value::Vector(series) => {
-            let found: Vec<_> = (0..series.n_series())
-                .map(|idx| (labels_of(series, idx), points_at(series, idx, &[start_ms])))
-                .collect();
-            same_series(&series_of(&eval.expected), &found, eval.is_ordered)
-        }
-        Value::Matrix(series) => {
-            let expected = series_of(&eval.expected);
-            let n_points = expected.iter().map(|(_, points)| points.len()).max().unwrap_or(0);
-            let times: Vec<i64> = match eval.range_vector {
-                Some((from_ms, step_ms)) => (0..n_points as i64).map(|idx| from_ms + idx * step_ms).collect(),
-                None => (0..=(end_ms - start_ms) / step_ms.max(1))
-                    .map(|step| start_ms + step * step_ms)
-                    .collect(),
+    match (&result.value, &eval.expected) {
+        (Value::Scalar { value, .. }, Expected::Scalar(expected)) if same(*expected, *value) => Ok(()),
+        (Value::String { text, .. }, Expected::String(expected)) if expected == text => Ok(()),
+        (Value::Vector(found), Expected::Series(expected)) => {
+            let Times::Instant { time_ms } = eval.times else {
+                return Err("an instant vector of a range query".into());
             };
-            let all_within =
-                (0..series.n_series()).all(|idx| series.points(idx).all(|(t, _)| times.contains(&t)));
-            if !all_within {
-                return Err("points at other times".into());
-            }
-            let found: Vec<_> = (0..series.n_series())
-                .map(|idx| (labels_of(series, idx), points_at(series, idx, &times)))
-                .collect();
-            if !found.is_sorted_by(|left, right| left.0 <= right.0) {
-                return Err("not sorted by labels".into());
-            }
-            let scalars = eval
-                .expected
-                .iter()
-                .all(|line| matches!(line, Expected::Scalar(_)));
-            let expected = if scalars && !eval.expected.is_empty() {
-                vec![]
-            } else {
-                expected
-            };
-            let padded = expected.into_iter().map(|(labels, mut points)| {
-                points.resize(times.len(), None);
-                (labels, points)
-            });
-            same_series(&padded.collect::<Vec<_>>(), &found, false)
+            same_rows(
+                expected_rows(expected, 1),
+                rows_of(found, &[time_ms]),
+                eval.ordered,
+            )
         }
+        (Value::Matrix(found), Expected::Series(expected)) => {
+            let Times::Range {
+                start_ms,
+                end_ms,
+                step_ms,
+            } = eval.times
+            else {
+                return Err("a range vector of an instant query".into());
+            };
+            let times: Vec<i64> = (0..=(end_ms - start_ms) / step_ms)
+                .map(|step| start_ms + step * step_ms)
+                .collect();
+            compare_matrix(found, expected, &times)
+        }
+        (
+            Value::Matrix(found),
+            Expected::RangeVector {
+                start_ms,
+                step_ms,
+                series,
+            },
+        ) => {
+            let n_points = series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+            let times: Vec<i64> = (0..n_points as i64).map(|idx| start_ms + idx * step_ms).collect();
+            compare_matrix(found, series, &times)
+        }
+        (found, expected) => Err(format!("found {found:?}, expected {expected:?}")),
     }
 }
 
-fn compare_annotations(eval: &Eval, result: &QueryResult) -> Result<(), String> {
-    for (kind, message) in &eval.annotations {
-        let (found, must_be_empty) = match kind.as_str() {
-            "warn" => (&result.warnings, false),
-            "info" => (&result.infos, false),
-            "no_warn" => (&result.warnings, true),
-            "no_info" => (&result.infos, true),
-            other => return Err(format!("unknown expectation {other}")),
-        };
-        if must_be_empty != found.is_empty() {
-            return Err(format!("{kind}: found {found:?}"));
-        }
-        if let Some(message) = message
-            && !found.iter().any(|text| text.starts_with(message.as_str()))
-        {
-            return Err(format!("{kind} {message:?}: found {found:?}"));
-        }
+fn compare_matrix(found: &SeriesSet, expected: &[ExpectedSeries], times: &[i64]) -> Result<(), String> {
+    let is_at_times = |idx| found.points(idx).all(|(time_ms, _)| times.contains(&time_ms));
+    if !(0..found.n_series()).all(is_at_times) {
+        return Err("points at other times".into());
     }
-    Ok(())
+    let rows = rows_of(found, times);
+    if !rows.is_sorted_by(|left, right| left.0 < right.0) {
+        return Err("not sorted by labels".into());
+    }
+    same_rows(expected_rows(expected, times.len()), rows, false)
 }
 
-fn series_of(expected: &[Expected]) -> Vec<(Labels, Vec<Option<f64>>)> {
-    let series = expected.iter().filter_map(|line| match line {
-        Expected::Series(labels, points) => Some((labels.clone(), points.clone())),
-        Expected::Scalar(_) => None,
+fn expected_rows(series: &[ExpectedSeries], n_points: usize) -> Vec<Row> {
+    let rows = series.iter().map(|series| {
+        let values = series.points.iter().map(|point| match point {
+            Point::Float(value) => Some(*value),
+            Point::Gap | Point::Histogram(_) => None,
+        });
+        let mut values: Vec<Option<f64>> = values.collect();
+        values.resize(n_points, None);
+        (series.labels.clone(), values)
     });
-    series.collect()
+    rows.filter(|(_, values)| values.iter().any(Option::is_some))
+        .collect()
 }
 
-fn labels_of(series: &SeriesSet, idx: usize) -> Labels {
-    Labels::from_pairs(series.labels(idx)).unwrap()
+fn rows_of(series: &SeriesSet, times: &[i64]) -> Vec<Row> {
+    let row = |idx| {
+        let points: Vec<(i64, f64)> = series.points(idx).collect();
+        let value = |time: &i64| {
+            points
+                .iter()
+                .find(|(time_ms, _)| time_ms == time)
+                .map(|(_, value)| *value)
+        };
+        let labels = Labels::from_pairs(series.labels(idx)).unwrap();
+        (labels, times.iter().map(value).collect())
+    };
+    (0..series.n_series()).map(row).collect()
 }
 
-fn points_at(series: &SeriesSet, idx: usize, times: &[i64]) -> Vec<Option<f64>> {
-    let points: Vec<_> = series.points(idx).collect();
-    let value = |time: &i64| points.iter().find(|(t, _)| t == time).map(|(_, value)| *value);
-    times.iter().map(value).collect()
-}
-
-type Row = (Labels, Vec<Option<f64>>);
-
-fn same_series(expected: &[Row], found: &[Row], is_ordered: bool) -> Result<(), String> {
-    let (mut expected, mut found) = (expected.to_vec(), found.to_vec());
-    expected.retain(|(_, points)| points.iter().any(Option::is_some));
+fn same_rows(mut expected: Vec<Row>, mut found: Vec<Row>, is_ordered: bool) -> Result<(), String> {
     if !is_ordered {
         expected.sort_by(|left, right| left.0.cmp(&right.0));
         found.sort_by(|left, right| left.0.cmp(&right.0));
     }
-    let is_same = expected.len() == found.len()
-        && expected.iter().zip(&found).all(|(left, right)| {
-            left.0 == right.0
-                && left.1.len() == right.1.len()
-                && left
-                    .1
-                    .iter()
-                    .zip(&right.1)
-                    .all(|(left, right)| match (left, right) {
-                        (None, None) => true,
-                        (Some(left), Some(right)) => same(*left, *right),
-                        _ => false,
-                    })
-        });
-    if is_same {
+    let same_point = |left: &Option<f64>, right: &Option<f64>| match (left, right) {
+        (None, None) => true,
+        (Some(left), Some(right)) => same(*left, *right),
+        _ => false,
+    };
+    let same_row = |left: &Row, right: &Row| {
+        left.0 == right.0
+            && left.1.len() == right.1.len()
+            && left
+                .1
+                .iter()
+                .zip(&right.1)
+                .all(|(left, right)| same_point(left, right))
+    };
+    if expected.len() == found.len()
+        && expected
+            .iter()
+            .zip(&found)
+            .all(|(left, right)| same_row(left, right))
+    {
         return Ok(());
     }
     let print = |rows: &[Row]| {
@@ -260,10 +302,7 @@ fn same_series(expected: &[Row], found: &[Row], is_ordered: bool) -> Result<(), 
 }
 
 fn same(left: f64, right: f64) -> bool {
-    if left.is_nan() || right.is_nan() {
-        return left.is_nan() && right.is_nan();
-    }
-    if left == right {
+    if left == right || (left.is_nan() && right.is_nan()) {
         return true;
     }
     let difference = (left - right).abs();
