@@ -6,10 +6,6 @@
 //! data inside (labels as code columns while planning, numbers as batches while running); `plan` turns the tree into
 //! operators; `exec` holds the operators, one per file; [`engine`] runs them.
 #![forbid(unsafe_code)]
-#![expect(
-    dead_code,
-    reason = "the planner that uses the rest follows in the next commits"
-)]
 
 mod annotations;
 mod context;

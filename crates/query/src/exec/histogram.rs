@@ -16,6 +16,7 @@ use super::map::of_step;
 use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
 use crate::annotations::Annotations;
+use crate::labels::Column;
 use crate::rows::is_absent;
 
 /// Which buckets make up each histogram.
@@ -27,6 +28,8 @@ pub(crate) struct HistogramLayout {
     pub(crate) bad: Vec<(u32, String)>,
     /// Number of input series.
     pub(crate) n_series: usize,
+    /// The metric names of the input series, for annotations; only if names are dropped late.
+    pub(crate) names: Option<Arc<Column>>,
 }
 
 /// The buckets of one histogram, two parallel lists, ascending in bound.
@@ -41,8 +44,8 @@ pub(crate) struct Histogram {
 /// What is computed. Parameters are of each step, or one for all.
 #[derive(Debug)]
 pub(crate) enum HistogramFunction {
-    /// The φ-quantile.
-    Quantile(Arc<[f64]>),
+    /// Some φ-quantiles, each a series of its own.
+    Quantiles(Vec<Arc<[f64]>>),
     /// The share of observations between two bounds.
     Fraction {
         /// The lower one.
@@ -52,7 +55,8 @@ pub(crate) enum HistogramFunction {
     },
 }
 
-/// Folds buckets into one value per histogram and step. Histogram `h` is series `h` of the output.
+/// Folds buckets into one value per histogram and step, or several. The output knows the first value of all histograms,
+/// then the second of all.
 #[derive(Debug)]
 pub(crate) struct HistogramFold {
     inner: Arc<Inner>,
@@ -66,6 +70,26 @@ struct Inner {
     annotations: Annotations,
     /// Of the argument that gives the buckets.
     span: Span,
+}
+
+impl HistogramLayout {
+    fn metric_name(&self, series_idx: u32) -> String {
+        let name = self
+            .names
+            .as_ref()
+            .map(|names| names.value(series_idx as usize).to_string());
+        name.unwrap_or_default()
+    }
+}
+
+impl HistogramFunction {
+    /// How many values it gives per histogram.
+    pub(crate) fn n_values(&self) -> usize {
+        match self {
+            Self::Quantiles(phis) => phis.len(),
+            Self::Fraction { .. } => 1,
+        }
+    }
 }
 
 impl HistogramFold {
@@ -117,16 +141,19 @@ impl Operator for HistogramFold {
             let counts = Dense::of_plan(&input, inner.layout.n_series, n_steps, &task).await?;
             inner.note_bad(&counts);
             let n_histograms = inner.layout.histograms.len();
+            let n_rows = n_histograms * inner.function.n_values();
             let mut scratch = Scratch::default();
-            Ok(row_batches(
-                n_histograms,
-                n_steps,
-                schema,
-                move |histogram, row| {
-                    inner.fold(&inner.layout.histograms[histogram], &counts, &mut scratch, row);
-                    Ok(())
-                },
-            ))
+            Ok(row_batches(n_rows, n_steps, schema, move |series_idx, row| {
+                let (nth, histogram) = (series_idx / n_histograms, series_idx % n_histograms);
+                inner.fold(
+                    &inner.layout.histograms[histogram],
+                    &counts,
+                    nth,
+                    &mut scratch,
+                    row,
+                );
+                Ok(())
+            }))
         }))
     }
 }
@@ -147,7 +174,7 @@ impl Inner {
                 .any(|&count| !is_absent(count))
             {
                 let annotation = Annotation::BadBucketLabel {
-                    metric: String::new(),
+                    metric: self.layout.metric_name(*series_idx),
                     value: value.clone(),
                 };
                 self.annotations.add(annotation, self.span);
@@ -155,7 +182,15 @@ impl Inner {
         }
     }
 
-    fn fold(&self, histogram: &Histogram, counts: &Dense, scratch: &mut Scratch, row: &mut [f64]) {
+    /// The `nth` value of a histogram at each step.
+    fn fold(
+        &self,
+        histogram: &Histogram,
+        counts: &Dense,
+        nth: usize,
+        scratch: &mut Scratch,
+        row: &mut [f64],
+    ) {
         let is_strict = histogram.bounds.windows(2).all(|pair| pair[0] < pair[1]);
         for (step, value) in row.iter_mut().enumerate() {
             let at_step = histogram
@@ -166,19 +201,26 @@ impl Inner {
             scratch.counts.extend(at_step);
             let n_absent = scratch.counts.iter().filter(|&&count| is_absent(count)).count();
             if n_absent < scratch.counts.len() {
-                *value = self.value(histogram, scratch, is_strict && n_absent == 0, step);
+                *value = self.value(histogram, nth, scratch, is_strict && n_absent == 0, step);
             }
         }
     }
 
     /// The value at one step; `is_whole` when every bucket has a count and bounds ascend strictly.
-    fn value(&self, histogram: &Histogram, scratch: &mut Scratch, is_whole: bool, step: usize) -> f64 {
+    fn value(
+        &self,
+        histogram: &Histogram,
+        nth: usize,
+        scratch: &mut Scratch,
+        is_whole: bool,
+        step: usize,
+    ) -> f64 {
         let buckets = histogram.bounds.iter().zip(&scratch.counts);
         let buckets = buckets.filter(|(_, count)| !is_absent(**count));
         let buckets = buckets.map(|(&upper_bound, &count)| Bucket { upper_bound, count });
         match &self.function {
-            HistogramFunction::Quantile(phi) => {
-                let phi = of_step(phi, step);
+            HistogramFunction::Quantiles(phis) => {
+                let phi = of_step(&phis[nth], step);
                 let found = if is_whole {
                     quantile_of_sorted(phi, &histogram.bounds, &mut scratch.counts)
                 } else {
@@ -187,7 +229,11 @@ impl Inner {
                     quantile(phi, &mut scratch.buckets)
                 };
                 if let Some(repair) = found.repair {
-                    let annotation = Annotation::forced_monotonicity("", self.times.at(step), repair);
+                    let annotation = Annotation::forced_monotonicity(
+                        self.layout.metric_name(histogram.series[0]),
+                        self.times.at(step),
+                        repair,
+                    );
                     self.annotations.add(annotation, self.span);
                 }
                 found.value

@@ -23,6 +23,13 @@ pub(crate) enum Mapping {
     Negate,
     /// The number of the step's time instead of the value: `timestamp()`.
     Replace(Vec<f64>),
+    /// Values of some series only: `limit_ratio`.
+    Sample {
+        /// Where each series stands, from 0 to 1.
+        offsets: Arc<[f64]>,
+        /// Up to where series are kept; negative: from 1 + ratio on.
+        ratios: Arc<[f64]>,
+    },
     /// An operator between the value and a scalar.
     Scalar {
         /// Arithmetic or comparison.
@@ -61,6 +68,7 @@ impl Operator for Map {
             Mapping::Negate => f.write_str("negate"),
             Mapping::Function(functions) => write!(f, "{:?}", functions.first()),
             Mapping::Replace(_) => f.write_str("replace"),
+            Mapping::Sample { .. } => f.write_str("sample"),
         }
     }
 
@@ -72,7 +80,7 @@ impl Operator for Map {
             let mut builder = RowsBuilder::new(rows.n_steps(), rows.series.len());
             let mut mapped = vec![ABSENT; rows.n_steps()];
             for (series_idx, row) in rows.iter() {
-                mapping.apply(row, &mut mapped);
+                mapping.apply(series_idx, row, &mut mapped);
                 builder.push(series_idx, &mapped);
             }
             builder.finish(&schema)
@@ -81,13 +89,22 @@ impl Operator for Map {
 }
 
 impl Mapping {
-    fn apply(&self, row: &[f64], mapped: &mut [f64]) {
+    fn apply(&self, series_idx: u32, row: &[f64], mapped: &mut [f64]) {
         match self {
             Self::Function(functions) => each(row, mapped, |step, value| {
                 of_step(functions, step).evaluate(value).unwrap_or(ABSENT)
             }),
             Self::Negate => each(row, mapped, |_, value| -value),
             Self::Replace(values) => each(row, mapped, |step, _| of_step(values, step)),
+            Self::Sample { offsets, ratios } => each(row, mapped, |step, value| {
+                let (offset, ratio) = (offsets[series_idx as usize], of_step(ratios, step));
+                let is_kept = if ratio < 0.0 {
+                    offset >= 1.0 + ratio
+                } else {
+                    offset < ratio
+                };
+                if is_kept { value } else { ABSENT }
+            }),
             Self::Scalar {
                 op,
                 scalar,

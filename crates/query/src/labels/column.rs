@@ -65,24 +65,6 @@ impl Column {
         }
     }
 
-    /// Every value through `change`, which is called once per distinct value in use.
-    pub(crate) fn map(&self, mut change: impl FnMut(&str) -> Text) -> Self {
-        let mut dictionary = DictionaryBuilder::new();
-        let mut new_codes: Vec<Option<u32>> = vec![None; self.values.len()];
-        let codes = self
-            .codes
-            .iter()
-            .map(|&code| {
-                *new_codes[code as usize]
-                    .get_or_insert_with(|| dictionary.code(&change(&self.values[code as usize])))
-            })
-            .collect();
-        Self {
-            codes,
-            values: dictionary.finish(),
-        }
-    }
-
     /// This column followed by another one, in one dictionary.
     pub(crate) fn concat(&self, other: &Self) -> Self {
         let mut codes = Vec::with_capacity(self.codes.len() + other.codes.len());
@@ -177,12 +159,5 @@ mod tests {
         assert_eq!(both.codes[0], both.codes[6]);
         assert_eq!(both.codes[1], 0);
         assert_eq!(both.codes[5], 0);
-    }
-
-    #[test]
-    fn mapping_merges_values_that_become_equal() {
-        let mapped = column(&["a1", "a2", "b"]).map(|value| value[..1].into());
-        assert_eq!(texts(&mapped), ["a", "a", "b"]);
-        assert_eq!(mapped.codes[0], mapped.codes[1]);
     }
 }

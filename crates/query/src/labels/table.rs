@@ -245,14 +245,48 @@ impl SeriesTable {
         Groups::by(self.n_series(), columns.iter().map(|column| &**column))
     }
 
-    /// The labels of one series as Prometheus prints them: `name{a="b"}`.
-    pub(crate) fn display(&self, series_idx: usize) -> String {
-        let pairs = self.label_names().into_iter().map(|name| {
-            let value = self.column(&name).value(series_idx).to_string();
-            (name.to_string(), value)
-        });
-        model::Labels::from_pairs(pairs).map_or_else(|error| error.to_string(), |labels| labels.to_string())
+    /// A number from 0 to 1 for each series that follows from its labels and is spread evenly.
+    pub(crate) fn sampling_offsets(&self) -> Vec<f64> {
+        let names = self.label_names();
+        let mut hashes = vec![FNV_START; self.n_series()];
+        for name in &names {
+            let column = self.column(name);
+            for (hash, &code) in hashes.iter_mut().zip(&column.codes) {
+                if code != 0 {
+                    *hash = fnv(fnv(*hash, name), &column.values[code as usize]);
+                }
+            }
+        }
+        let offset = |hash: u64| (mix(hash) >> 11) as f64 / (1_u64 << 53) as f64;
+        hashes.into_iter().map(offset).collect()
     }
+
+    /// The labels of one series as error messages print them: `{__name__="x", a="b"}`.
+    pub(crate) fn display(&self, series_idx: usize) -> String {
+        let pairs = self.label_names().into_iter().filter_map(|name| {
+            let value = Arc::clone(self.column(&name).value(series_idx));
+            (!value.is_empty()).then(|| format!("{name}={value:?}"))
+        });
+        format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+    }
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a of a text and a separator.
+fn fnv(hash: u64, text: &str) -> u64 {
+    let bytes = text.bytes().chain([0xff]);
+    bytes.fold(hash, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Spreads a hash over all bits (the finish of MurmurHash3).
+fn mix(mut hash: u64) -> u64 {
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+    }
+    hash ^ (hash >> 33)
 }
 
 fn texts(names: &[impl AsRef<str>]) -> Vec<Text> {

@@ -1,18 +1,21 @@
 //! Aggregations. Those that fold value by value are fused with a leaf below them.
 
+use datafusion_execution::memory_pool::MemoryReservation;
 use hashbrown::HashMap;
 use model::METRIC_NAME;
+use promql::annotation::Annotation;
 use promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Grouping};
 use promql::kernel::aggregate::{Extreme, count_parameter, count_values_label};
 use promql::kernel::labels::is_label_name;
 
 use super::vector::Marked;
-use super::{Frame, Planner, Vector, unsupported};
+use super::{Frame, Planner, Vector};
 use crate::QueryError;
 use crate::exec::aggregate::{Aggregation, GroupIds};
 use crate::exec::best_k::{Choice, KeepSome};
-use crate::exec::collect::collect;
+use crate::exec::collect::{collect, reserve};
 use crate::exec::constant::Constant;
+use crate::exec::map::{Map, Mapping};
 use crate::exec::quantile::Quantile;
 use crate::exec::scan_aggregate::ScanAggregate;
 use crate::labels::column::DictionaryBuilder;
@@ -33,7 +36,7 @@ impl Planner {
                     .await
             }
             AggregateOp::Limitk => self.keep_some(aggregate, Choice::First, frame).await,
-            AggregateOp::LimitRatio => Err(unsupported("limit_ratio")),
+            AggregateOp::LimitRatio => self.limit_ratio(aggregate, frame).await,
             AggregateOp::CountValues => self.count_values(aggregate, frame).await,
             AggregateOp::Quantile => self.quantile(aggregate, frame).await,
             AggregateOp::Sum
@@ -117,6 +120,32 @@ impl Planner {
         Ok(vector.map_plan(|plan| KeepSome::plan(plan, choice, k, &groups, n_steps, &frame.schema)))
     }
 
+    /// A fixed share of all series, whatever their group: which ones follows from their labels.
+    async fn limit_ratio(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+        let parameter = parameter(aggregate)?;
+        let ratios = self.scalar(parameter, frame).await?;
+        let vector = self.vector(&aggregate.expr, frame).await?;
+        if ratios.iter().all(|&ratio| ratio == 0.0) {
+            return Ok(Vector::empty(frame));
+        }
+        if ratios.iter().any(|ratio| ratio.is_nan()) {
+            return Err(QueryError::execution("Ratio value is NaN"));
+        }
+        let largest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        for (ratio, capped) in [(largest, 1.0), (smallest, -1.0)] {
+            if (ratio > 1.0 && capped > 0.0) || (ratio < -1.0 && capped < 0.0) {
+                self.annotations
+                    .add(Annotation::InvalidRatio { ratio, capped }, parameter.span);
+            }
+        }
+        let mapping = Mapping::Sample {
+            offsets: vector.table.sampling_offsets().into(),
+            ratios: ratios.iter().map(|ratio| ratio.clamp(-1.0, 1.0)).collect(),
+        };
+        Ok(vector.map_plan(|plan| Map::plan(plan, mapping, &frame.schema)))
+    }
+
     /// The labels of the result are values of the input, so it is evaluated now.
     async fn count_values(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
         let ExprKind::String(label) = &parameter(aggregate)?.unparenthesized().kind else {
@@ -126,7 +155,7 @@ impl Planner {
             return Err(QueryError::execution(format!("invalid label name {label:?}")));
         }
         let vector = self.vector(&aggregate.expr, frame).await?;
-        let counts = self.counts_by_value(&vector, frame).await?;
+        let counts = self.counts_by_value(&vector).await?;
         let labelled = vector.table.take(counts.series, false).set(label, counts.values);
         let mut grouping = aggregate.grouping.clone();
         if !grouping.without {
@@ -147,10 +176,11 @@ impl Planner {
         })
     }
 
-    async fn counts_by_value(&self, vector: &Vector, frame: &Frame) -> Result<Occurrences, QueryError> {
+    async fn counts_by_value(&self, vector: &Vector) -> Result<Occurrences, QueryError> {
         let mut dictionary = DictionaryBuilder::new();
         let mut known: HashMap<u64, u32> = HashMap::new();
         let (mut series, mut steps, mut codes) = (Vec::new(), Vec::new(), Vec::new());
+        let reservation = reserve(&self.task, "values as labels");
         for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
                 let present = row.iter().enumerate().filter(|(_, value)| !is_absent(**value));
@@ -165,8 +195,9 @@ impl Planner {
                 }
             }
             self.limits.check()?;
+            let entry_bytes = 2 * size_of::<u32>() + size_of::<usize>();
+            reservation.try_resize(series.len() * entry_bytes)?;
         }
-        debug_assert!(steps.iter().all(|&step| step < frame.steps.n_steps));
         Ok(Occurrences {
             series,
             steps,
@@ -174,6 +205,7 @@ impl Planner {
                 codes,
                 values: dictionary.finish(),
             },
+            _reservation: reservation,
         })
     }
 }
@@ -183,6 +215,7 @@ struct Occurrences {
     series: Vec<u32>,
     steps: Vec<usize>,
     values: Column,
+    _reservation: MemoryReservation,
 }
 
 /// The groups of an aggregation, and the series they become.

@@ -138,7 +138,7 @@ fn set_operation(
         table: both.clone(),
         marked,
     };
-    union.with_table(both, Overlap::OtherSteps, frame)
+    union.with_table(&both, Overlap::OtherSteps, frame)
 }
 
 /// All pairs of series in the same match group.

@@ -1,10 +1,8 @@
 //! Functions that are not of a range selector.
 
 use model::{METRIC_NAME, MatchOp};
-use promql::annotation::Annotation;
 use promql::ast::{Call, Expr, ExprKind, Span, ValueType, VectorSelector};
 use promql::function::FunctionId;
-use promql::kernel::aggregate::Extreme;
 use promql::kernel::instant::InstantFunction;
 
 use super::scalar::ScalarValues;
@@ -14,7 +12,6 @@ use crate::QueryError;
 use crate::exec::absent::Absent;
 use crate::exec::map::{Map, Mapping, of_step};
 use crate::exec::merge_duplicates::Overlap;
-use crate::exec::sort::{Sort, SortKey};
 use crate::labels::{Column, SeriesTable};
 
 impl Planner {
@@ -26,11 +23,14 @@ impl Planner {
                 let values = self.scalar_per_step(argument(call, 0)?, frame).await?;
                 Ok(Vector::constant(values, frame))
             }
-            FunctionId::Sort => self.sort(call, Extreme::Smallest, span, frame).await,
-            FunctionId::SortDesc => self.sort(call, Extreme::Largest, span, frame).await,
+            FunctionId::Sort
+            | FunctionId::SortDesc
+            | FunctionId::SortByLabel
+            | FunctionId::SortByLabelDesc => self.sort(call, span, frame).await,
             FunctionId::LabelReplace => self.label_replace(call, frame).await,
             FunctionId::LabelJoin => self.label_join(call, frame).await,
             FunctionId::HistogramQuantile => self.histogram_quantile(call, frame).await,
+            FunctionId::HistogramQuantiles => self.histogram_quantiles(call, frame).await,
             FunctionId::HistogramFraction => self.histogram_fraction(call, frame).await,
             FunctionId::HistogramAvg
             | FunctionId::HistogramCount
@@ -88,23 +88,6 @@ impl Planner {
     async fn native_histogram_only(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
         self.vector(argument(call, 0)?, frame).await?;
         Ok(Vector::empty(frame))
-    }
-
-    async fn sort(
-        &self,
-        call: &Call,
-        first: Extreme,
-        span: Span,
-        frame: &Frame,
-    ) -> Result<Vector, QueryError> {
-        let vector = self.vector(argument(call, 0)?, frame).await?;
-        if self.timing.step_ms > 0 {
-            self.annotations.add(Annotation::SortInRangeQuery, span);
-        }
-        if frame.steps.n_steps > 1 {
-            return Ok(vector);
-        }
-        Ok(vector.map_plan(|plan| Sort::plan(plan, SortKey::Value(first), &frame.schema)))
     }
 
     async fn absent(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {

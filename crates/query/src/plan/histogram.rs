@@ -1,22 +1,55 @@
 //! `histogram_quantile` and `histogram_fraction`: which series are the buckets of which histogram.
 
-use model::BUCKET_LABEL;
+use model::number::push_exposition_float;
+use model::{BUCKET_LABEL, METRIC_NAME};
 use promql::ast::{Call, Expr};
 use promql::kernel::histogram::parse_bound;
 
 use super::call::argument;
-use super::{Frame, Planner, Vector};
+use super::labels::text;
+use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
 use crate::exec::histogram::{Histogram, HistogramFold, HistogramFunction, HistogramLayout};
 use crate::exec::merge_duplicates::Overlap;
-use crate::labels::SeriesTable;
+use crate::labels::column::DictionaryBuilder;
+use crate::labels::{Column, SeriesTable};
+use crate::result::Text;
 
 impl Planner {
     pub(crate) async fn histogram_quantile(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
         let phi = self.scalar(argument(call, 0)?, frame).await?;
         self.note_invalid_quantiles(&phi, call.arguments.first());
-        self.fold_buckets(argument(call, 1)?, HistogramFunction::Quantile(phi), frame)
-            .await
+        let quantile = HistogramFunction::Quantiles(vec![phi]);
+        self.fold_buckets(argument(call, 1)?, quantile, None, frame).await
+    }
+
+    /// Several quantiles, told apart by a label.
+    pub(crate) async fn histogram_quantiles(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        let mut phis = Vec::new();
+        let mut values = Vec::new();
+        for position in 2..call.arguments.len() {
+            let expr = argument(call, position)?;
+            let phi = self.scalar(expr, frame).await?;
+            self.note_invalid_quantiles(&phi, Some(expr));
+            let [first, rest @ ..] = &*phi else {
+                return Err(QueryError::internal("a scalar has a value"));
+            };
+            if rest.iter().any(|other| other.to_bits() != first.to_bits()) {
+                return Err(unsupported(
+                    "histogram_quantiles of a quantile that changes from step to step",
+                ));
+            }
+            values.push(quantile_text(*first));
+            phis.push(phi);
+        }
+        let labelled = Some((text(call, 1)?, values));
+        self.fold_buckets(
+            argument(call, 0)?,
+            HistogramFunction::Quantiles(phis),
+            labelled,
+            frame,
+        )
+        .await
     }
 
     pub(crate) async fn histogram_fraction(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
@@ -25,29 +58,65 @@ impl Planner {
         self.fold_buckets(
             argument(call, 2)?,
             HistogramFunction::Fraction { lower, upper },
+            None,
             frame,
         )
         .await
     }
 
+    /// `labelled` has a label, and its value for each value of the function.
     async fn fold_buckets(
         &self,
         buckets: &Expr,
         function: HistogramFunction,
+        labelled: Option<(&str, Vec<Text>)>,
         frame: &Frame,
     ) -> Result<Vector, QueryError> {
         let vector = self.vector(buckets, frame).await?;
-        let (layout, first) = layout(&vector.table);
-        let table = vector.table.take(first.clone(), false).remove(&[BUCKET_LABEL]);
+        let (mut layout, first) = layout(&vector.table);
+        if self.shared.options.delayed_name_removal {
+            layout.names = Some(vector.table.column(METRIC_NAME));
+        }
+        let rows = first.repeat(function.n_values());
+        let table = vector.table.take(rows.clone(), false).remove(&[BUCKET_LABEL]);
+        let table = match labelled {
+            // Histograms are told apart by all labels but `le`.
+            None => table.assume_distinct(),
+            Some((label, values)) => table.set(label, repeated(&values, first.len())),
+        };
         let about = (self.annotations.clone(), buckets.span);
+        let marked = vector.marked.take(&rows);
         let folded = Vector {
             plan: HistogramFold::plan(vector.plan, layout, function, frame.steps, about, &frame.schema),
-            // Histograms are told apart by all labels but `le`.
-            table: table.assume_distinct(),
-            marked: vector.marked.take(&first),
+            table: table.clone(),
+            marked,
         };
+        let folded = folded.with_table(&table, Overlap::OtherSteps, frame);
         Ok(self.drop_names(folded, Overlap::OtherSteps, frame))
     }
+}
+
+/// A column of each of the values `n` times.
+fn repeated(values: &[Text], n: usize) -> Column {
+    let mut dictionary = DictionaryBuilder::new();
+    let codes: Vec<u32> = values.iter().map(|value| dictionary.code(value)).collect();
+    Column {
+        codes: codes
+            .into_iter()
+            .flat_map(|code| std::iter::repeat_n(code, n))
+            .collect(),
+        values: dictionary.finish(),
+    }
+}
+
+/// A quantile as label value: like OpenMetrics writes numbers, never without a point or an exponent.
+fn quantile_text(phi: f64) -> Text {
+    let mut text = String::new();
+    push_exposition_float(&mut text, phi);
+    if phi.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text.into()
 }
 
 /// The buckets of each histogram, and the first series of each.
@@ -78,6 +147,7 @@ fn layout(table: &SeriesTable) -> (HistogramLayout, Vec<u32>) {
         histograms,
         bad,
         n_series: table.n_series(),
+        names: None,
     };
     (layout, first)
 }

@@ -28,7 +28,7 @@ impl Planner {
             vector.marked.clone()
         };
         let table = vector.table.set(&replace.destination, column);
-        Ok(Vector { marked, ..vector }.with_table(table, Overlap::OtherSteps, frame))
+        Ok(Vector { marked, ..vector }.with_table(&table, Overlap::OtherSteps, frame))
     }
 
     pub(crate) async fn label_join(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
@@ -44,7 +44,7 @@ impl Planner {
             vector.marked.clone()
         };
         let table = vector.table.set(&join.destination, column);
-        Ok(Vector { marked, ..vector }.with_table(table, Overlap::OtherSteps, frame))
+        Ok(Vector { marked, ..vector }.with_table(&table, Overlap::OtherSteps, frame))
     }
 }
 

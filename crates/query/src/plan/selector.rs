@@ -183,7 +183,7 @@ impl Planner {
             plan: Scan::plan(leaf.leaf, &frame.schema, n_tasks),
             marked: leaf.marked,
         };
-        vector.with_table(leaf.table, leaf.overlap, frame)
+        vector.with_table(&leaf.table, leaf.overlap, frame)
     }
 }
 

@@ -68,7 +68,7 @@ impl Vector {
     }
 
     /// The same values under other labels, series of equal labels put together.
-    pub(crate) fn with_table(self, table: SeriesTable, overlap: Overlap, frame: &Frame) -> Self {
+    pub(crate) fn with_table(self, table: &SeriesTable, overlap: Overlap, frame: &Frame) -> Self {
         let Some(groups) = table.duplicates() else {
             // Now that it is known, nobody needs to look again.
             let table = table.assume_distinct();
@@ -134,7 +134,7 @@ impl Planner {
             };
         }
         let table = without_names(&vector.table);
-        vector.with_table(table, overlap, frame)
+        vector.with_table(&table, overlap, frame)
     }
 
     /// Drops the names that were only marked.
@@ -161,7 +161,7 @@ impl Planner {
             marked: Marked::Nothing,
             ..vector
         }
-        .with_table(table, Overlap::OtherSteps, frame)
+        .with_table(&table, Overlap::OtherSteps, frame)
     }
 }
 

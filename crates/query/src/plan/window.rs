@@ -108,7 +108,7 @@ impl Planner {
         });
         if keeps_names(call.function.id) {
             let table = vector.table.clone();
-            return Ok(vector.with_table(table, Overlap::Nothing, frame));
+            return Ok(vector.with_table(&table, Overlap::Nothing, frame));
         }
         Ok(self.drop_names(vector, Overlap::Nothing, frame))
     }
