@@ -184,21 +184,6 @@ impl<'a> Reader<'a> {
             },
         }
     }
-
-    /// Passes when `found` is `wanted`; else an error that says `what` at the cursor.
-    #[inline(always)]
-    pub(crate) fn expect(
-        &self,
-        found: WireType,
-        wanted: WireType,
-        what: &'static str,
-    ) -> Result<(), DecodeError> {
-        if found == wanted {
-            Ok(())
-        } else {
-            Err(self.error(what))
-        }
-    }
 }
 
 /// The varint that `rest` starts with and its length; a length of 0 or beyond `rest` when it does not end in time.

@@ -37,7 +37,11 @@ pub(crate) struct Schema {
 /// # Errors
 /// The first place where the bytes are broken or a known field has the wrong wire type.
 pub(crate) fn validate(mut message: Reader<'_>, schema: &'static Schema) -> Result<(), DecodeError> {
-    while let Some((number, wire_type)) = message.field()? {
+    loop {
+        let before = message;
+        let Some((number, wire_type)) = message.field()? else {
+            return Ok(());
+        };
         let kind = schema
             .fields
             .iter()
@@ -61,8 +65,7 @@ pub(crate) fn validate(mut message: Reader<'_>, schema: &'static Schema) -> Resu
                     return Err(packed.error("packed doubles that are no multiple of 8 bytes"));
                 }
             }
-            _ => return Err(message.error(schema.wrong_type)),
+            _ => return Err(before.error(schema.wrong_type)),
         }
     }
-    Ok(())
 }

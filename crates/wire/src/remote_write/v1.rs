@@ -32,7 +32,8 @@ const LABEL_TAG: u8 = 0x0a;
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     reader: Reader<'a>,
-    n_series_left: usize,
+    n_entries_left: usize,
+    n_samples_left: usize,
     failed: bool,
 }
 
@@ -96,43 +97,45 @@ impl<'a> Request<'a> {
     pub fn new(body: &'a [u8], limits: &Limits) -> Self {
         Self {
             reader: Reader::new(body, 0),
-            n_series_left: limits.series_per_request,
+            n_entries_left: limits.series_per_request,
+            n_samples_left: limits.samples_per_request,
             failed: false,
         }
     }
 
     #[inline(always)]
     fn read_entry(&mut self) -> Result<Option<Entry<'a>>, DecodeError> {
-        while let Some((number, wire_type)) = self.reader.field()? {
+        loop {
+            let before = self.reader;
+            let Some((number, wire_type)) = self.reader.field()? else {
+                return Ok(None);
+            };
             match number {
-                1 => {
-                    self.reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "WriteRequest.timeseries with the wrong wire type",
-                    )?;
-                    self.n_series_left = self
-                        .n_series_left
-                        .checked_sub(1)
-                        .ok_or_else(|| self.reader.error("more series than one request may have"))?;
-                    return TimeSeries::read(self.reader.message()?)
-                        .map(Entry::Series)
-                        .map(Some);
+                1 | 3 if wire_type != WireType::Bytes => {
+                    return Err(before.error("field of a WriteRequest with the wrong wire type"));
                 }
-                3 => {
-                    self.reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "WriteRequest.metadata with the wrong wire type",
-                    )?;
-                    return read_metadata(self.reader.message()?)
-                        .map(Entry::Metadata)
-                        .map(Some);
+                1 | 3 => {
+                    let message = self.reader.message()?;
+                    self.n_entries_left = self.n_entries_left.checked_sub(1).ok_or(DecodeError {
+                        offset: before.offset(),
+                        what: "more series or metadata than one request may have",
+                    })?;
+                    if number == 3 {
+                        return read_metadata(message).map(Entry::Metadata).map(Some);
+                    }
+                    let series = TimeSeries::read(message)?;
+                    self.n_samples_left =
+                        self.n_samples_left
+                            .checked_sub(series.n_samples)
+                            .ok_or(DecodeError {
+                                offset: before.offset(),
+                                what: "more samples than one request may have",
+                            })?;
+                    return Ok(Some(Entry::Series(series)));
                 }
                 _ => self.reader.skip(wire_type)?,
             }
         }
-        Ok(None)
     }
 }
 
@@ -309,34 +312,30 @@ fn read_sample(mut message: Reader<'_>) -> Result<Sample, DecodeError> {
 
 fn read_metadata(mut message: Reader<'_>) -> Result<MetricMetadata, DecodeError> {
     let mut metadata = MetricMetadata::default();
-    while let Some((number, wire_type)) = message.field()? {
-        match number {
-            1 => {
-                message.expect(
-                    wire_type,
-                    WireType::Varint,
-                    "MetricMetadata.type with the wrong wire type",
-                )?;
-                metadata.metric_type = metric_type(message.varint()?);
+    loop {
+        let before = message;
+        let Some((number, wire_type)) = message.field()? else {
+            return Ok(metadata);
+        };
+        match (number, wire_type) {
+            (1, WireType::Varint) => metadata.metric_type = metric_type(message.varint()?),
+            (2, WireType::Bytes) => metadata.metric_name = read_text(&mut message)?,
+            (4, WireType::Bytes) => metadata.help = read_text(&mut message)?,
+            (5, WireType::Bytes) => metadata.unit = read_text(&mut message)?,
+            (1 | 2 | 4 | 5, _) => {
+                return Err(before.error("field of a MetricMetadata with the wrong wire type"));
             }
-            2 => metadata.metric_name = read_text(&mut message, wire_type)?,
-            4 => metadata.help = read_text(&mut message, wire_type)?,
-            5 => metadata.unit = read_text(&mut message, wire_type)?,
             _ => message.skip(wire_type)?,
         }
     }
-    Ok(metadata)
 }
 
-fn read_text(message: &mut Reader<'_>, wire_type: WireType) -> Result<String, DecodeError> {
-    message.expect(
-        wire_type,
-        WireType::Bytes,
-        "text of a MetricMetadata with the wrong wire type",
-    )?;
-    let start = *message;
-    let bytes = message.bytes()?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| start.error("text of a MetricMetadata that is not UTF-8"))
+fn read_text(message: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let text = message.message()?;
+    let content = std::str::from_utf8(text.rest());
+    content
+        .map(str::to_owned)
+        .map_err(|_| text.error("text of a MetricMetadata that is not UTF-8"))
 }
 
 /// Both protocols number the types alike. A number from the future is [`MetricType::Unknown`].
@@ -407,14 +406,13 @@ type Pair<'a> = (Reader<'a>, Reader<'a>);
 
 #[inline(always)]
 fn read_label<'a>(labels: &mut Reader<'a>) -> Result<Option<Pair<'a>>, DecodeError> {
+    let before = *labels;
     let Some((_, wire_type)) = labels.field()? else {
         return Ok(None);
     };
-    labels.expect(
-        wire_type,
-        WireType::Bytes,
-        "TimeSeries.labels with the wrong wire type",
-    )?;
+    if wire_type != WireType::Bytes {
+        return Err(before.error("field of a TimeSeries with the wrong wire type"));
+    }
     let mut label = labels.message()?;
     let absent = Reader::new(&[], label.offset());
     let (mut name, mut value) = (absent, absent);

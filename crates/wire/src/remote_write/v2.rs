@@ -36,6 +36,7 @@ pub struct Request<'a> {
     body: Reader<'a>,
     symbols: Symbols<'a>,
     n_series: usize,
+    samples_max: usize,
 }
 
 /// One series: slices of the body, not parsed yet.
@@ -89,37 +90,31 @@ impl<'a> Request<'a> {
     /// Reads the top level and the symbols of the decompressed `body`.
     ///
     /// # Errors
-    /// When the top level is broken, or holds more series or symbols than `limits` allow.
+    /// When the top level is broken, or holds more series or symbols than `limits` allow. Too many samples end
+    /// [`Self::series`].
     pub fn parse(body: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let body = Reader::new(body, 0);
         let mut reader = body;
         let mut symbols = Symbols::default();
         let mut n_series = 0;
-        while let Some((number, wire_type)) = reader.field()? {
-            match number {
-                4 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "Request.symbols with the wrong wire type",
-                    )?;
-                    if symbols.len() == limits.symbols_per_request {
-                        return Err(reader.error("more symbols than one request may have"));
-                    }
-                    symbols.push(reader.bytes()?);
+        loop {
+            let before = reader;
+            let Some((number, wire_type)) = reader.field()? else {
+                break;
+            };
+            match (number, wire_type) {
+                (4, WireType::Bytes) if symbols.len() == limits.symbols_per_request => {
+                    return Err(before.error("more symbols than one request may have"));
                 }
-                5 => {
-                    reader.expect(
-                        wire_type,
-                        WireType::Bytes,
-                        "Request.timeseries with the wrong wire type",
-                    )?;
-                    if n_series == limits.series_per_request {
-                        return Err(reader.error("more series than one request may have"));
-                    }
+                (5, WireType::Bytes) if n_series == limits.series_per_request => {
+                    return Err(before.error("more series than one request may have"));
+                }
+                (4, WireType::Bytes) => symbols.push(reader.bytes()?),
+                (5, WireType::Bytes) => {
                     reader.bytes()?;
                     n_series += 1;
                 }
+                (4 | 5, _) => return Err(before.error("field of a Request with the wrong wire type")),
                 _ => reader.skip(wire_type)?,
             }
         }
@@ -127,6 +122,7 @@ impl<'a> Request<'a> {
             body,
             symbols,
             n_series,
+            samples_max: limits.samples_per_request,
         })
     }
 
@@ -145,7 +141,10 @@ impl<'a> Request<'a> {
     /// The series, in the order of the body.
     #[must_use]
     pub fn series(&self) -> Series<'a> {
-        Series { reader: self.body }
+        Series {
+            reader: self.body,
+            n_samples_left: self.samples_max,
+        }
     }
 }
 
@@ -153,6 +152,7 @@ impl<'a> Request<'a> {
 #[derive(Debug, Clone)]
 pub struct Series<'a> {
     reader: Reader<'a>,
+    n_samples_left: usize,
 }
 
 impl<'a> Series<'a> {
@@ -160,7 +160,16 @@ impl<'a> Series<'a> {
     fn read_series(&mut self) -> Result<Option<TimeSeries<'a>>, DecodeError> {
         while let Some((number, wire_type)) = self.reader.field()? {
             if number == 5 {
-                return TimeSeries::read(self.reader.message()?).map(Some);
+                let message = self.reader.message()?;
+                let series = TimeSeries::read(message)?;
+                self.n_samples_left =
+                    self.n_samples_left
+                        .checked_sub(series.n_samples)
+                        .ok_or(DecodeError {
+                            offset: message.offset(),
+                            what: "more samples than one request may have",
+                        })?;
+                return Ok(Some(series));
             }
             self.reader.skip(wire_type)?;
         }
@@ -377,22 +386,23 @@ impl Metadata<'_> {
 
 fn read_metadata<'a>(mut message: Reader<'a>, symbols: &Symbols<'a>) -> Result<Metadata<'a>, LabelsError> {
     let mut metadata = Metadata::NOTHING;
-    while let Some((number, wire_type)) = message.field()? {
-        if matches!(number, 1 | 3 | 4) {
-            message.expect(
-                wire_type,
-                WireType::Varint,
-                "field of a Metadata with the wrong wire type",
-            )?;
-        }
-        match number {
-            1 => metadata.metric_type = metric_type(message.varint()?),
-            3 => metadata.help = symbols.text(read_ref(&mut message)?)?,
-            4 => metadata.unit = symbols.text(read_ref(&mut message)?)?,
+    loop {
+        let before = message;
+        let Some((number, wire_type)) = message.field()? else {
+            return Ok(metadata);
+        };
+        match (number, wire_type) {
+            (1, WireType::Varint) => metadata.metric_type = metric_type(message.varint()?),
+            (3, WireType::Varint) => metadata.help = symbols.text(read_ref(&mut message)?)?,
+            (4, WireType::Varint) => metadata.unit = symbols.text(read_ref(&mut message)?)?,
+            (1 | 3 | 4, _) => {
+                return Err(before
+                    .error("field of a Metadata with the wrong wire type")
+                    .into());
+            }
             _ => message.skip(wire_type)?,
         }
     }
-    Ok(metadata)
 }
 
 /// A 32-bit varint. A larger one is cut to 32 bits by most decoders; here it is an error, because it cannot be a

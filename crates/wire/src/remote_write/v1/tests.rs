@@ -237,16 +237,28 @@ fn exemplars_and_histograms_are_counted() {
 }
 
 #[test]
-fn more_series_than_allowed_end_the_request() {
+fn more_of_anything_than_allowed_ends_the_request() {
     let limits = Limits {
         series_per_request: 2,
+        samples_per_request: 3,
         ..Limits::default()
     };
-    let body = [series(&[up()]), series(&[up()]), series(&[up()])].concat();
-    let entries: Vec<_> = Request::new(&body, &limits).collect();
-    assert_eq!(entries.len(), 3);
+    let last_error = |body: Vec<u8>| {
+        let entries = Request::new(&body, &limits);
+        entries.last().unwrap().map(drop).map_err(|error| error.what)
+    };
+    let one = series(&[up()]);
+    let metadata = bytes(3, bytes(2, "x"));
+    let too_many = Err("more series or metadata than one request may have");
+    assert_eq!(last_error(one.repeat(2)), Ok(()));
+    assert_eq!(last_error(one.repeat(3)), too_many);
+    assert_eq!(last_error([one.clone(), metadata.clone()].concat()), Ok(()));
+    assert_eq!(last_error([one, metadata.repeat(2)].concat()), too_many);
+    let too_many = Err("more samples than one request may have");
+    assert_eq!(last_error(series(&[up(), sample(1, 1.0).repeat(3)])), Ok(()));
+    assert_eq!(last_error(series(&[up(), bytes(2, []).repeat(4)])), too_many);
     assert_eq!(
-        entries[2].as_ref().unwrap_err().what,
-        "more series than one request may have"
+        last_error(series(&[up(), bytes(2, []).repeat(2)]).repeat(2)),
+        too_many
     );
 }

@@ -319,8 +319,8 @@ fn broken_messages_are_refused_with_their_place() {
     };
     check(&[0x80], 0, "truncated varint");
     check(&group(4), 0, "group (wire type 3 or 4)");
-    check(&varint(4, 0), 1, "Request.symbols with the wrong wire type");
-    check(&fixed64(5, 0.0), 1, "Request.timeseries with the wrong wire type");
+    check(&varint(4, 0), 0, "field of a Request with the wrong wire type");
+    check(&fixed64(5, 0.0), 0, "field of a Request with the wrong wire type");
     check(&[0x2a, 9], 1, "length beyond the end of the message");
     check(&[0x22, 9], 1, "length beyond the end of the message");
     for number in 1..=5 {
@@ -348,22 +348,23 @@ fn broken_messages_are_refused_with_their_place() {
     check(&series(&[bytes(2, [0x18, 0x80])]), 5, "truncated varint");
     check(
         &series(&[bytes(3, fixed64(4, 0.0))]),
-        5,
+        4,
         "field of a Histogram with the wrong wire type",
     );
     check(
         &series(&[bytes(4, fixed64(3, 0.0))]),
-        5,
+        4,
         "field of an Exemplar with the wrong wire type",
     );
     check(&series(&[bytes(4, packed(&[0x80]))]), 6, "truncated varint");
 }
 
 #[test]
-fn more_symbols_or_series_than_allowed_are_refused() {
+fn more_of_anything_than_allowed_is_refused() {
     let limits = Limits {
         symbols_per_request: 5,
         series_per_request: 1,
+        samples_per_request: 3,
         ..Limits::default()
     };
     let one = [symbols(&UP), series(&[packed(&[1, 2])])].concat();
@@ -375,4 +376,8 @@ fn more_symbols_or_series_than_allowed_are_refused() {
     };
     assert_eq!(refused(symbols(&["x"])), "more symbols than one request may have");
     assert_eq!(refused(series(&[])), "more series than one request may have");
+    let samples = [symbols(&UP), series(&[packed(&[1, 2]), bytes(2, []).repeat(4)])].concat();
+    let request = Request::parse(&samples, &limits).unwrap();
+    let refused = request.series().next().unwrap().unwrap_err();
+    assert_eq!(refused.what, "more samples than one request may have");
 }

@@ -43,7 +43,7 @@ fn broken_framing_is_refused_with_its_place() {
 fn fields_of_a_series_with_the_wrong_type_are_refused() {
     assert_eq!(
         error(varint(1, 0)),
-        (1, "WriteRequest.timeseries with the wrong wire type")
+        (0, "field of a WriteRequest with the wrong wire type")
     );
     let wrong = "field of a TimeSeries with the wrong wire type";
     let behind_labels = 2 + up().len();
@@ -73,13 +73,13 @@ fn broken_samples_are_refused() {
 fn broken_exemplars_and_histograms_are_refused() {
     let wrong = |message: Vec<u8>| error(series(&[message]));
     let exemplar = "field of an Exemplar with the wrong wire type";
-    assert_eq!(wrong(bytes(3, varint(2, 0))), (5, exemplar));
+    assert_eq!(wrong(bytes(3, varint(2, 0))), (4, exemplar));
     let label = "field of a Label with the wrong wire type";
-    assert_eq!(wrong(bytes(3, bytes(1, varint(1, 0)))), (7, label));
+    assert_eq!(wrong(bytes(3, bytes(1, varint(1, 0)))), (6, label));
     let histogram = "field of a Histogram with the wrong wire type";
-    assert_eq!(wrong(bytes(4, bytes(3, "x"))), (5, histogram));
+    assert_eq!(wrong(bytes(4, bytes(3, "x"))), (4, histogram));
     let span = "field of a BucketSpan with the wrong wire type";
-    assert_eq!(wrong(bytes(4, bytes(8, fixed32(1)))), (7, span));
+    assert_eq!(wrong(bytes(4, bytes(8, fixed32(1)))), (6, span));
     assert_eq!(wrong(bytes(4, bytes(9, [0x80]))), (6, "truncated varint"));
     let packed = "packed doubles that are no multiple of 8 bytes";
     assert_eq!(wrong(bytes(4, bytes(10, [0; 9]))), (6, packed));
@@ -89,14 +89,13 @@ fn broken_exemplars_and_histograms_are_refused() {
 fn broken_metadata_is_refused() {
     assert_eq!(
         error(varint(3, 0)),
-        (1, "WriteRequest.metadata with the wrong wire type")
+        (0, "field of a WriteRequest with the wrong wire type")
     );
-    let wrong_type = "MetricMetadata.type with the wrong wire type";
-    assert_eq!(error(bytes(3, bytes(1, "x"))), (3, wrong_type));
-    let wrong_text = "text of a MetricMetadata with the wrong wire type";
-    assert_eq!(error(bytes(3, varint(2, 1))), (3, wrong_text));
+    let wrong_type = "field of a MetricMetadata with the wrong wire type";
+    assert_eq!(error(bytes(3, bytes(1, "x"))), (2, wrong_type));
+    assert_eq!(error(bytes(3, varint(2, 1))), (2, wrong_type));
     let not_utf8 = "text of a MetricMetadata that is not UTF-8";
-    assert_eq!(error(bytes(3, bytes(4, [0xff]))), (3, not_utf8));
+    assert_eq!(error(bytes(3, bytes(4, [0xff]))), (4, not_utf8));
 }
 
 #[test]
