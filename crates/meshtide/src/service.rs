@@ -155,10 +155,12 @@ fn log_recovery(report: &RecoveryReport) {
             storage::LOST_METRIC
         );
     }
-    if report.torn_bytes > 0 {
+    if let Some(torn) = &report.torn {
         tracing::info!(
-            "a record of {} bytes at the end of the log was cut off; it had not been acknowledged",
-            report.torn_bytes
+            file = %torn.path.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "a record at the end of the log was cut off; it had not been acknowledged"
         );
     }
     tracing::info!(

@@ -83,11 +83,6 @@ fn write_store(page: &mut Page, stats: &StoreStats) {
             stats.appended_samples,
         ),
         (
-            "meshtide_store_failed_requests_total",
-            "Requests that failed because the log could not be written.",
-            stats.failed_requests,
-        ),
-        (
             "meshtide_store_overloaded_requests_total",
             "Requests refused because the write queue was full.",
             stats.overloaded_requests,
