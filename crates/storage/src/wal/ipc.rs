@@ -11,7 +11,7 @@ use arrow_ipc::writer::{
     DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
 };
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::bytes::{u32_at, u64_at};
 
@@ -87,7 +87,7 @@ pub(crate) fn decode(payload: &[u8], schema: &SchemaRef) -> Result<RecordBatch, 
     let batch = message
         .header_as_record_batch()
         .ok_or("the message is no record batch")?;
-    check_sizes(&batch, body)?;
+    check_sizes(&batch, body, schema)?;
     read_record_batch(
         &Buffer::from(body),
         batch,
@@ -99,8 +99,9 @@ pub(crate) fn decode(payload: &[u8], schema: &SchemaRef) -> Result<RecordBatch, 
     .map_err(|error| error.to_string())
 }
 
-/// Refuses a batch whose buffers do not lie in the body, claim to be huge when unpacked, or have nulls.
-fn check_sizes(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), String> {
+/// Refuses a batch whose buffers do not lie in the body, claim to be huge when unpacked, or have nulls; and what
+/// Arrow panics on: buffers that end within an element, counts of buffers that no column of ours has.
+fn check_sizes(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &SchemaRef) -> Result<(), String> {
     if usize::try_from(batch.length()).map_or(true, |n_rows| n_rows > ROWS_MAX) {
         return Err(format!("{} rows, more than {ROWS_MAX}", batch.length()));
     }
@@ -111,23 +112,71 @@ fn check_sizes(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), St
     }) {
         return Err("a column has nulls or no length".to_owned());
     }
-    for buffer in batch.buffers().into_iter().flatten() {
-        let range = usize::try_from(buffer.offset())
-            .ok()
-            .zip(usize::try_from(buffer.length()).ok())
-            .and_then(|(start, len)| Some(start..start.checked_add(len)?));
-        let bytes = range
-            .and_then(|range| body.get(range))
-            .ok_or("a column buffer lies outside of the body")?;
-        if bytes.is_empty() {
-            continue;
-        }
-        let unpacked_len = u64_at(bytes, 0).ok_or("a column buffer is cut off")?;
-        if unpacked_len != u64::MAX && unpacked_len > BUFFER_BYTES_MAX {
+    if batch.compression().is_none() {
+        return Err("the batch is not compressed".to_owned());
+    }
+    if batch
+        .variadicBufferCounts()
+        .is_some_and(|counts| !counts.is_empty())
+    {
+        return Err("the batch has columns of views".to_owned());
+    }
+    let mut widths = Vec::new();
+    schema
+        .fields()
+        .iter()
+        .for_each(|field| push_element_widths(field, &mut widths));
+    let buffers = batch.buffers().unwrap_or_default();
+    if buffers.len() != widths.len() {
+        return Err(format!(
+            "{} column buffers instead of {}",
+            buffers.len(),
+            widths.len()
+        ));
+    }
+    for (buffer, width) in buffers.iter().zip(widths) {
+        let unpacked_len = unpacked_len(buffer, body)?;
+        if unpacked_len > BUFFER_BYTES_MAX || !unpacked_len.is_multiple_of(width) {
             return Err(format!("a column buffer of {unpacked_len} bytes"));
         }
     }
     Ok(())
+}
+
+/// The bytes a buffer claims to have when it is unpacked; unpacking checks the claim.
+fn unpacked_len(buffer: &arrow_ipc::Buffer, body: &[u8]) -> Result<u64, String> {
+    let range = usize::try_from(buffer.offset())
+        .ok()
+        .zip(usize::try_from(buffer.length()).ok())
+        .and_then(|(start, len)| Some(start..start.checked_add(len)?));
+    let bytes = range
+        .and_then(|range| body.get(range))
+        .ok_or("a column buffer lies outside of the body")?;
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    let claim = u64_at(bytes, 0).ok_or("a column buffer is cut off")?;
+    // A buffer that would not shrink stands there as it is.
+    Ok(if claim == u64::MAX {
+        bytes.len() as u64 - 8
+    } else {
+        claim
+    })
+}
+
+/// Adds the bytes per element of each buffer that a column of this type has, in the order of the format.
+fn push_element_widths(field: &Field, widths: &mut Vec<u64>) {
+    const VALIDITY: u64 = 1;
+    const OFFSETS: u64 = 4;
+    const TEXT: u64 = 1;
+    match field.data_type() {
+        DataType::Utf8 => widths.extend([VALIDITY, OFFSETS, TEXT]),
+        DataType::List(item) => {
+            widths.extend([VALIDITY, OFFSETS]);
+            push_element_widths(item, widths);
+        }
+        fixed => widths.extend([VALIDITY, fixed.primitive_width().unwrap_or(1) as u64]),
+    }
 }
 
 impl std::fmt::Debug for IpcEncoder {

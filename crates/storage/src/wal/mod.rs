@@ -51,7 +51,7 @@ pub(crate) use counters::WalCounters;
 pub(crate) use definitions::encode_definitions;
 pub(crate) use ipc::ROWS_MAX;
 pub(crate) use metadata::encode_metadata;
-pub(crate) use record::{Payload, RecordEncoder, RecordKind};
+pub(crate) use record::{Payload, Record, RecordEncoder, RecordKind, decode as decode_record};
 pub(crate) use recovery::{RecoveryTarget, recover};
 pub(crate) use replay::Replay;
 pub(crate) use samples::SampleColumns;

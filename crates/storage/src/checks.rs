@@ -1,0 +1,93 @@
+//! What has to hold for any stored bytes whatsoever, as functions that panic when it does not.
+//!
+//! The fuzz target `wal_record` calls them with what libFuzzer makes up, the tests below with damaged valid records.
+//! Nothing else uses them.
+
+use crate::wal::{Record, decode_record};
+
+/// A record's payload, behind a byte for its kind, is read or refused. Checksums protect payloads from accidents,
+/// but a file may be made by anybody.
+///
+/// # Panics
+/// When that does not hold.
+pub fn wal_record(bytes: &[u8]) {
+    let Some((kind, payload)) = bytes.split_first() else {
+        return;
+    };
+    if let Ok(Record::Samples(batch)) = decode_record(*kind, payload) {
+        assert_eq!(batch.series.len(), batch.timestamps_ms.len());
+        assert_eq!(batch.series.len(), batch.values.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{Definition, LaneName};
+    use model::{EntityId, Labels, LaneIdx, MetricMetadata, SampleBatch, SeriesRef, StreamId};
+    use testkit::{Chance, mutate};
+
+    use super::*;
+    use crate::wal::{
+        Payload, RecordEncoder, RecordKind, SampleColumns, encode_definitions, encode_metadata,
+    };
+
+    /// Records of every kind.
+    fn records() -> Vec<Payload> {
+        let mut encoder = RecordEncoder::new().unwrap();
+        let definitions = [
+            Definition::Entity {
+                id: EntityId(0),
+                labels: Labels::from_pairs([("pod", "a"), ("zone", "ü")]).unwrap(),
+            },
+            Definition::Stream {
+                id: StreamId(0),
+                entity: EntityId(0),
+                base: Arc::from("requests"),
+            },
+            Definition::Lane {
+                stream: StreamId(0),
+                lane: LaneIdx(0),
+                name: LaneName::Bucket(Arc::from("1.0")),
+            },
+        ];
+        let mut records: Vec<Payload> = encode_definitions(definitions, &mut encoder).unwrap();
+        let metadata = MetricMetadata {
+            metric_name: "requests".to_owned(),
+            help: "Requests.".to_owned(),
+            ..MetricMetadata::default()
+        };
+        records.extend(encode_metadata(&[metadata], &mut encoder).unwrap());
+        let mut batch = SampleBatch::default();
+        for idx in 0..50_u16 {
+            let series = SeriesRef {
+                stream: StreamId(7),
+                lane: LaneIdx(idx),
+            };
+            batch.push(series, 1_795_238_213_618, f64::from(idx / 10));
+        }
+        let mut columns = SampleColumns::default();
+        columns.extend(&batch, 0..batch.len());
+        let samples = encoder.encode(RecordKind::Samples, &columns.finish().unwrap());
+        records.push(samples.unwrap());
+        records
+    }
+
+    #[test]
+    fn damaged_records_are_read_or_refused() {
+        let setting = std::env::var("MESHTIDE_MUTATIONS").ok();
+        let n_mutations: u64 = setting.map_or(500, |text| text.parse().unwrap());
+        let records = records();
+        assert_eq!(records.len(), 5);
+        for (idx, record) in records.into_iter().enumerate() {
+            let bytes = [&[record.kind as u8], &record.bytes[..]].concat();
+            assert!(decode_record(bytes[0], &bytes[1..]).is_ok());
+            for seed in 0..n_mutations {
+                let mut damaged = bytes.clone();
+                mutate(&mut damaged, &mut Chance::from_seed(seed << 8 | idx as u64));
+                wal_record(&damaged);
+            }
+        }
+    }
+}
