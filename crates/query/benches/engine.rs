@@ -4,6 +4,10 @@
 //!
 //! The source only copies slices, so this is the cost of the engine itself. Every bench prints a checksum of its answer.
 //! With `BENCH_ENTITIES` set, the mesh has so many entities.
+#![expect(
+    clippy::print_stdout,
+    reason = "the checksum of each answer is for the reader"
+)]
 
 #[path = "../tests/support/memory.rs"]
 #[allow(dead_code, reason = "tests use the rest")]

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod annotations;
+mod assemble;
 mod context;
 pub mod engine;
 pub mod error;

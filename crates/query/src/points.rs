@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use arrow_buffer::ScalarBuffer;
 use model::TimestampMs;
 use promql::kernel::window::StepTimes;
 
@@ -12,8 +13,10 @@ pub(crate) enum Points {
     Stepped {
         /// The times.
         steps: StepTimes,
-        /// One row of `steps.n_steps` values per series.
-        values: Vec<f64>,
+        /// Values as the operators gave them, rows of `steps.n_steps`.
+        parts: Vec<ScalarBuffer<f64>>,
+        /// The part and the row in it of each series.
+        rows: Vec<(u32, u32)>,
     },
     /// Samples with times of their own: `m[5m]`.
     Raw {
@@ -36,8 +39,10 @@ impl Points {
     /// The points of one series, ascending in time.
     pub(crate) fn of_series(&self, series_idx: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
         match self {
-            Self::Stepped { steps, values } => {
-                let row = &values[series_idx * steps.n_steps..(series_idx + 1) * steps.n_steps];
+            Self::Stepped { steps, parts, rows } => {
+                let (part, row) = rows[series_idx];
+                let start = row as usize * steps.n_steps;
+                let row = &parts[part as usize][start..start + steps.n_steps];
                 let points = row.iter().enumerate();
                 Either::First(
                     points

@@ -53,7 +53,7 @@ pub struct SeriesSet {
     pub(crate) labels: LabelSets,
     pub(crate) points: Points,
     /// Held for as long as the result is.
-    pub(crate) _reservation: Option<MemoryReservation>,
+    pub(crate) _reservations: Vec<MemoryReservation>,
 }
 
 /// What a query cost.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, UInt32Array};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::QueryError;
@@ -52,6 +52,13 @@ fn item_field() -> FieldRef {
 
 fn list_size(n_steps: usize) -> i32 {
     i32::try_from(n_steps).expect("the number of steps was checked when the query was taken")
+}
+
+/// The values of a batch, shared with it.
+pub(crate) fn values_of(batch: &RecordBatch) -> Option<ScalarBuffer<f64>> {
+    let lists = batch.columns().get(1)?.as_fixed_size_list_opt()?;
+    let values = lists.values().as_primitive_opt::<Float64Type>()?;
+    Some(values.values().clone())
 }
 
 /// A batch, read.

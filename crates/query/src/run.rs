@@ -3,25 +3,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow_array::RecordBatch;
-use datafusion_execution::memory_pool::MemoryReservation;
 use promql::ast::{Expr, ExprKind, ValueType};
 use promql::kernel::window::StepTimes;
 use promql::{ParseOptions, QueryTiming};
 
 use crate::QueryError;
 use crate::annotations::Annotations;
+use crate::assemble::Assembly;
 use crate::context::Limits;
 use crate::engine::Shared;
-use crate::exec::collect::{collect, reserve};
-use crate::exec::samples::{Samples, for_each_sample};
+use crate::exec::collect::collect;
+use crate::exec::samples::Samples;
 use crate::labels::{LabelSets, SeriesTable};
 use crate::memory::QueryPool;
 use crate::options::{EngineOptions, QueryRequest, QueryTimes};
 use crate::plan::{Frame, Planner, Vector};
 use crate::points::Points;
 use crate::result::{QueryResult, QueryStats, SeriesSet, Value};
-use crate::rows::Rows;
 
 /// Parses, plans, runs and assembles.
 pub(crate) async fn query(
@@ -173,12 +171,13 @@ impl Running {
             });
         }
         Ok(Value::Matrix(SeriesSet {
-            labels: LabelSets::of_table(&SeriesTable::unlabelled(usize::from(!values.is_empty()))),
+            labels: LabelSets::of_table(&SeriesTable::unlabelled(1)),
             points: Points::Stepped {
                 steps: self.frame.steps,
-                values: values.to_vec(),
+                parts: vec![values.to_vec().into()],
+                rows: vec![(0, 0)],
             },
-            _reservation: None,
+            _reservations: Vec::new(),
         }))
     }
 
@@ -197,7 +196,10 @@ impl Running {
                 let collected = collect(&plan, &self.planner.task).await?;
                 self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
                 let table = SeriesTable::of_selection(selection, None);
-                self.raw_series(&table, &collected.batches)
+                let assembly = Assembly::new(&table, true, self.limit, &self.planner.task);
+                let assembled = assembly.raw(&collected.batches)?;
+                self.is_truncated = assembled.is_truncated;
+                Ok(assembled.series)
             }
             _ => Err(QueryError::internal("an expression that is no range vector")),
         }
@@ -214,90 +216,12 @@ impl Running {
         self.stats.prepare_time = self.begun.elapsed();
         let collected = collect(&vector.plan, &self.planner.task).await?;
         self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
-        let mut found: Vec<(u32, &[f64])> = Vec::new();
-        for batch in &collected.batches {
-            found.extend(Rows::of(batch)?.iter());
-        }
-        let rows: Vec<u32> = found.iter().map(|(series_idx, _)| *series_idx).collect();
-        let (labels, order) = self.labels_of(&vector.table, rows, is_sorted);
-        let n_values = order.len() * frame.steps.n_steps;
-        let reservation = self.reserve_result(&labels, n_values)?;
-        let mut values = Vec::with_capacity(n_values);
-        for &position in &order {
-            values.extend_from_slice(found[position as usize].1);
-        }
-        Ok(SeriesSet {
-            labels,
-            points: Points::Stepped {
-                steps: frame.steps,
-                values,
-            },
-            _reservation: Some(reservation),
-        })
-    }
-
-    fn raw_series(&mut self, table: &SeriesTable, batches: &[RecordBatch]) -> Result<SeriesSet, QueryError> {
-        let (mut rows, mut ranges) = (Vec::new(), Vec::new());
-        let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
-        for batch in batches {
-            for_each_sample(batch, |series_idx, timestamp_ms, value| {
-                if rows.last() != Some(&series_idx) {
-                    rows.push(series_idx);
-                    ranges.push(values.len()..values.len());
-                }
-                timestamps_ms.push(timestamp_ms);
-                values.push(value);
-                if let Some(range) = ranges.last_mut() {
-                    range.end = values.len();
-                }
-            })?;
-        }
-        let (labels, order) = self.labels_of(table, rows, true);
-        // A sample has a time and a value.
-        let reservation = self.reserve_result(&labels, 2 * values.len())?;
-        Ok(SeriesSet {
-            labels,
-            points: Points::Raw {
-                ranges: order
-                    .iter()
-                    .map(|&position| ranges[position as usize].clone())
-                    .collect(),
-                timestamps_ms,
-                values,
-            },
-            _reservation: Some(reservation),
-        })
-    }
-
-    /// Memory of a result, held until it has been written out.
-    fn reserve_result(&self, labels: &LabelSets, n_values: usize) -> Result<MemoryReservation, QueryError> {
-        let reservation = reserve(&self.planner.task, "result");
-        reservation.try_grow(
-            n_values
-                .saturating_mul(size_of::<f64>())
-                .saturating_add(labels.bytes()),
-        )?;
-        Ok(reservation)
-    }
-
-    /// The label sets of the series at `rows`, and the order they are given in as positions of `rows`.
-    fn labels_of(&mut self, table: &SeriesTable, rows: Vec<u32>, is_sorted: bool) -> (LabelSets, Vec<u32>) {
         let begun = Instant::now();
-        let labels = LabelSets::of_table(&table.take(rows, true));
-        let mut order = if is_sorted {
-            labels.sorted_order()
-        } else {
-            (0..).take(labels.n_series()).collect()
-        };
-        self.is_truncated = order.len() > self.limit;
-        order.truncate(self.limit);
-        let labels = if is_sorted || self.is_truncated {
-            labels.take(&order)
-        } else {
-            labels
-        };
+        let assembly = Assembly::new(&vector.table, is_sorted, self.limit, &self.planner.task);
+        let assembled = assembly.stepped(collected, frame.steps)?;
         self.stats.sort_time = begun.elapsed();
-        (labels, order)
+        self.is_truncated = assembled.is_truncated;
+        Ok(assembled.series)
     }
 
     fn finish(self, value: Value, text: &str) -> QueryResult {

@@ -17,7 +17,8 @@ use crate::rows::{ABSENT, Rows};
 pub(crate) struct Collected {
     /// The batches in order of partitions.
     pub(crate) batches: Vec<RecordBatch>,
-    _reservations: Vec<MemoryReservation>,
+    /// For what they take.
+    pub(crate) reservations: Vec<MemoryReservation>,
 }
 
 /// All values of a plan by position: `n_series` rows of `n_steps`, absent where the plan gave none.
@@ -36,11 +37,11 @@ pub(crate) async fn collect(plan: &Plan, task: &Arc<TaskContext>) -> Result<Coll
     .await?;
     let mut collected = Collected {
         batches: Vec::new(),
-        _reservations: Vec::new(),
+        reservations: Vec::new(),
     };
     for (batches, reservation) in results {
         collected.batches.extend(batches);
-        collected._reservations.push(reservation);
+        collected.reservations.push(reservation);
     }
     Ok(collected)
 }

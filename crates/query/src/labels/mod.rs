@@ -1,7 +1,7 @@
 //! Labels of many series as code columns. Everything that concerns labels happens here, while a query is planned;
 //! running operators know series by position only.
 //!
-//! Read [`column`] (one label of many series), then [`table`] (a node's known series, columns made when asked for),
+//! Read [`mod@column`] (one label of many series), then [`table`] (a node's known series, columns made when asked for),
 //! [`grouping`] (dense group ids) and [`sets`] (what leaves the crate).
 
 pub(crate) mod column;

@@ -260,12 +260,15 @@ impl Lane {
 struct MemorySelection {
     streams: Vec<SelectedStream>,
     chosen: Vec<Chosen>,
-    /// Names and values of entities' labels; one code per chosen stream.
-    columns: Vec<(String, Vec<u32>, Vec<Arc<str>>)>,
+    /// The labels of entities.
+    columns: Vec<EntityColumn>,
     n_series: usize,
     /// Columns of the metric name and of `le`, made when asked for.
     lane_columns: Mutex<HashMap<String, LabelColumn>>,
 }
+
+/// Name, one code per chosen stream, values.
+type EntityColumn = (String, Vec<u32>, Vec<Arc<str>>);
 
 #[derive(Debug)]
 struct Chosen {
@@ -334,7 +337,7 @@ impl Source for MemorySource {
 }
 
 impl MemorySelection {
-    fn entity_column(&self, name: &str) -> Option<&(String, Vec<u32>, Vec<Arc<str>>)> {
+    fn entity_column(&self, name: &str) -> Option<&EntityColumn> {
         self.columns.iter().find(|(known, _, _)| known == name)
     }
 

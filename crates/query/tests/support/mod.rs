@@ -2,4 +2,5 @@
 #![allow(dead_code, reason = "each of them takes what it needs")]
 
 pub(crate) mod memory;
+pub(crate) mod mesh;
 pub(crate) mod runner;
