@@ -19,6 +19,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(api())
         .route("/federate", get(federate::federate).head(method_not_allowed))
         .route("/metrics", get(metrics_page))
+        .route("/", get(welcome))
         .merge(probes(""))
         // Kiali puts this path behind a URL that may end in a slash.
         .merge(probes("/"))
@@ -64,6 +65,16 @@ fn api() -> Router<App> {
         api = api.route(path, any(later::not_implemented));
     }
     api
+}
+
+/// For people who open the address in a browser.
+async fn welcome() -> &'static str {
+    "Meshtide, a metrics store for service meshes. There is no user interface here; point one at this address:\n\n\
+     Grafana     a data source of type Prometheus with this URL\n\
+     Kiali       external_services.prometheus.url\n\
+     Prometheus  remote_write: [{url: <this>/api/v1/write}]\n\
+     Collectors  GET /federate?match[]={__name__=~\"istio_.*\"}\n\
+     By hand     /api/v1/query?query=up   /api/v1/label/__name__/values   /metrics   /-/ready\n"
 }
 
 async fn not_found() -> Response {

@@ -281,6 +281,7 @@ async fn paths_and_methods_that_are_none_are_answered_as_in_prometheus() {
             "{method} {path}"
         );
     };
+    assert!(world.get("/").await.text().contains("Grafana"));
     check(Method::GET, "/nope", 404, "404 page not found\n").await;
     check(Method::GET, "/api/v1/nope", 404, "404 page not found\n").await;
     check(
