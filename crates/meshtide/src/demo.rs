@@ -54,10 +54,11 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
     let result = runtime.block_on(async {
         let service = Service::start(&settings, folder.path()).await?;
         let url = format!("http://{}", service.local_addr());
-        print_welcome(&url, &folder.path().display().to_string());
+        tracing::info!("sending half an hour of the past of a simulated bookinfo mesh");
         let plan = simulate::Plan::demo(format!("{url}/api/v1/write"));
         let stop = async { drop(signals::stop().await) };
-        let simulated = simulate::run(&plan, &SystemClock, stop).await;
+        let welcome = || print_welcome(&url, &folder.path().display().to_string());
+        let simulated = simulate::run(&plan, &SystemClock, stop, welcome).await;
         serve::stop(service).await?;
         simulated.map(drop)
     });
@@ -68,23 +69,16 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn print_welcome(url: &str, folder: &str) {
     println!(
-        "\nA simulated bookinfo mesh: half an hour of its past, then live traffic, at\n\n  {url}\n\n\
+        "\nA simulated bookinfo mesh, half an hour of its past and now live, at\n\n  {url}\n\n\
          Grafana: a data source of type Prometheus with that URL.\n\
          Kiali:   external_services.prometheus.url: {url}\n\
          Metrics of the server itself: {url}/metrics\n\n\
          Three queries to try:"
     );
     for (title, query) in QUERIES {
-        println!(
-            "\n  # {title}\n  curl -s {url}/api/v1/query --data-urlencode '{}'",
-            form(query)
-        );
+        println!("\n  # {title}\n  curl -s {url}/api/v1/query --data-urlencode 'query={query}'");
     }
     println!("\nCtrl-C ends it and removes {folder}.\n");
-}
-
-fn form(query: &str) -> String {
-    format!("query={query}")
 }
 
 #[cfg(test)]

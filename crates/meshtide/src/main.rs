@@ -83,7 +83,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Demo(arguments) => demo::run(&arguments)?,
         Command::Simulate(plan) => serve::runtime()?.block_on(async {
             let stop = async { drop(signals::stop().await) };
-            simulate::run(&plan, &SystemClock, stop).await.map(drop)
+            simulate::run(&plan, &SystemClock, stop, || {}).await.map(drop)
         })?,
         Command::Promqltest(arguments) => {
             return serve::runtime()?.block_on(promqltest::run(&arguments));

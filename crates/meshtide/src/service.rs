@@ -44,7 +44,6 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(listener.serve(server.router(), stopped));
         let (store, report) = open_store(settings, data_dir).await?;
-        log_recovery(&report);
         let source = Arc::clone(&store);
         server.open(Opened {
             engine: Engine::new(source, settings.engine())?,
@@ -72,7 +71,7 @@ impl Service {
     /// # Errors
     /// The last sync of the log failed.
     pub(crate) async fn stop(self) -> Result<()> {
-        tracing::info!("stopping");
+        tracing::info!("ending requests under way, then closing the store");
         self.server.announce_stop();
         self.stop.send_replace(true);
         self.serving.await.context("the server panicked")?;
@@ -136,39 +135,4 @@ impl ProgressLog {
             tracing::info!("replaying the log: {percent} %, {} samples", state.samples);
         }
     }
-}
-
-fn log_recovery(report: &RecoveryReport) {
-    for damage in &report.damaged {
-        tracing::error!(
-            file = %damage.path.display(),
-            offset = damage.offset,
-            bytes = damage.bytes,
-            "damaged part of the log skipped: {}",
-            damage.reason
-        );
-    }
-    if report.lost_series_samples > 0 {
-        tracing::error!(
-            "{} samples belong to series whose labels are lost; they are kept as {}",
-            report.lost_series_samples,
-            storage::LOST_METRIC
-        );
-    }
-    if let Some(torn) = &report.torn {
-        tracing::info!(
-            file = %torn.path.display(),
-            offset = torn.offset,
-            bytes = torn.bytes,
-            "a record at the end of the log was cut off; it had not been acknowledged"
-        );
-    }
-    tracing::info!(
-        segments = report.segments,
-        bytes = report.bytes,
-        records = report.records,
-        samples = report.samples,
-        "replayed the log in {} ms",
-        report.duration_ms
-    );
 }

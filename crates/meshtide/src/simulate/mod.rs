@@ -24,11 +24,17 @@ use sender::{Sender, Target};
 /// Requests that wait to be sent, per connection. Generating is faster than sending.
 const QUEUED_PER_CONNECTION: usize = 2;
 
-/// Sends the mesh of `plan` until it is done or `stop` resolves. Returns what was sent.
+/// Sends the mesh of `plan` until it is done or `stop` resolves. Returns what was sent. `caught_up` is called when
+/// the past has been sent.
 ///
 /// # Errors
 /// If the URL is none that can be spoken to, or the server cannot be reached at all.
-pub(crate) async fn run(plan: &Plan, clock: &dyn Clock, stop: impl Future<Output = ()>) -> Result<Summary> {
+pub(crate) async fn run(
+    plan: &Plan,
+    clock: &dyn Clock,
+    stop: impl Future<Output = ()>,
+    caught_up: impl FnOnce(),
+) -> Result<Summary> {
     let target = Target::parse(&plan.remote_write)?;
     let mut mesh = Mesh::new(plan.mesh_config());
     let progress = Progress::new(plan.quiet);
@@ -43,6 +49,7 @@ pub(crate) async fn run(plan: &Plan, clock: &dyn Clock, stop: impl Future<Output
     let mut encoder = RequestEncoder::new(plan.version(), plan.samples_per_request);
     let work = async {
         let live_from_ms = back_fill(plan, &mut mesh, &mut encoder, &queue, clock, &progress).await?;
+        caught_up();
         if plan.live {
             live(&mut mesh, &mut encoder, &queue, clock, live_from_ms, &progress).await?;
         }
