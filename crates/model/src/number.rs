@@ -76,7 +76,33 @@ fn non_finite(value: f64) -> &'static str {
 }
 
 fn push_plain(text: &mut String, value: f64) {
+    let start = text.len();
     write!(text, "{value}").expect("writing to a String cannot fail");
+    let last = text.as_bytes().last().copied().unwrap_or(b'0');
+    if last % 2 == 1 && is_rounded_from_middle(&text[start..], value) {
+        // An odd digit is no 0: nothing is borrowed from the digit before it.
+        text.pop();
+        text.push(char::from(last - 1));
+    }
+}
+
+/// True when the exact value lies in the middle between two shortest texts, of which `text` is one. Go then takes the
+/// one with the even last digit, the standard library the larger one.
+///
+/// A float with n bits after the binary point has exactly n decimals, the last one a 5. So the text was rounded from
+/// the middle exactly if it is one decimal short of that. Whole numbers have too many factors of two for it.
+fn is_rounded_from_middle(text: &str, value: f64) -> bool {
+    text.split_once('.')
+        .is_some_and(|(_, decimals)| n_fraction_bits(value) == decimals.len() + 1)
+}
+
+/// Bits after the binary point, without trailing zeros.
+fn n_fraction_bits(value: f64) -> usize {
+    const MANTISSA_BITS: u32 = 52;
+    let bits = value.to_bits();
+    let exponent = usize::try_from(bits >> MANTISSA_BITS & 0x7ff).unwrap_or(0);
+    let mantissa = bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS;
+    (1_023 + 52_usize).saturating_sub(exponent + mantissa.trailing_zeros() as usize)
 }
 
 /// Go writes at least two digits of exponent and always its sign.
@@ -114,6 +140,14 @@ mod tests {
         check(1e20, "100000000000000000000");
         check(1e21, "1e+21");
         check(1.25e300, "1.25e+300");
+        // In the middle of two shortest texts the even digit wins.
+        check(2_500_032_319_386.0 + 9.0 / 32.0, "2500032319386.2812");
+        check(-1_034_698_181_818_458.0 - 0.25, "-1034698181818458.2");
+        check(1_034_698_181_818_458.0 + 0.75, "1034698181818458.8");
+        check(0.5, "0.5");
+        check(10.0, "10");
+        check(-3e20, "-300000000000000000000");
+        check(0.375, "0.375");
         check(f64::NAN, "NaN");
         check(f64::INFINITY, "+Inf");
         check(f64::NEG_INFINITY, "-Inf");
