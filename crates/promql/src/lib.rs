@@ -25,3 +25,4 @@ pub use duration::{DurationError, QueryTiming};
 pub use error::{Location, ParseError};
 pub use options::ParseOptions;
 pub use parser::{parse, parse_selector};
+pub use printer::label_set;

@@ -214,6 +214,25 @@ fn bare_selector(selector: &VectorSelector, f: &mut Formatter<'_>) -> fmt::Resul
     f.write_str("}")
 }
 
+/// A label set as Prometheus writes it in messages; labels come in the order given.
+///
+/// ```
+/// let labels = [("__name__", "up"), ("net.peer", "x\n")];
+/// assert_eq!(promql::label_set(labels), r#"{__name__="up", "net.peer"="x\n"}"#);
+/// ```
+#[must_use]
+pub fn label_set<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let labels = labels.into_iter().map(|(name, value)| {
+        let value = quote(value);
+        if is_plain_label_name(name) {
+            format!("{name}={value}")
+        } else {
+            format!("{}={value}", quote(name))
+        }
+    });
+    format!("{{{}}}", labels.collect::<Vec<_>>().join(", "))
+}
+
 /// True when `name` needs no quotes as a label.
 fn is_plain_label_name(name: &str) -> bool {
     !name.is_empty()

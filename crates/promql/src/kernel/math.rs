@@ -164,6 +164,27 @@ fn split_exponent(value: f64) -> (f64, f64) {
     (fraction, biased as f64 - 1022.0 + shift)
 }
 
+/// From here on, the smaller of the two exponentials in sinh and cosh is lost in the rounding of the larger one.
+const ONE_EXPONENTIAL_FROM: f64 = 21.0;
+
+/// The hyperbolic sine; infinite as soon as Go's, from about 709.78 on, though the result would fit a little further.
+#[must_use]
+pub fn sinh(value: f64) -> f64 {
+    if value.abs() > ONE_EXPONENTIAL_FROM {
+        return (value.abs().exp() * 0.5).copysign(value);
+    }
+    value.sinh()
+}
+
+/// The hyperbolic cosine; infinite as soon as Go's, as [`sinh`].
+#[must_use]
+pub fn cosh(value: f64) -> f64 {
+    if value.abs() > ONE_EXPONENTIAL_FROM {
+        return value.abs().exp() * 0.5;
+    }
+    value.cosh()
+}
+
 /// Numbers from here on are too large to be squared without loss.
 const SQUARE_MAX: f64 = (1_u64 << 28) as f64;
 
@@ -223,6 +244,16 @@ mod tests {
 
     const INF: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn hyperbolic_functions_overflow_where_those_of_go_do() {
+        assert_eq!(cosh(-710.0), INF);
+        assert_eq!(sinh(-710.0), -INF);
+        assert_eq!(cosh(22.0), 22_f64.exp() / 2.0);
+        assert_eq!(sinh(0.25), 0.25_f64.sinh());
+        assert_eq!(cosh(1.0), 1_f64.cosh());
+        assert!(cosh(NAN).is_nan() && sinh(NAN).is_nan());
+    }
 
     #[test]
     fn operators_follow_ieee_and_the_remainder_the_dividend() {
