@@ -107,6 +107,14 @@ impl VectorBinary {
     }
 }
 
+impl VectorBinary {
+    /// True if series may meet that must not.
+    pub(crate) fn can_fail(&self) -> bool {
+        let pairing = &self.inner.pairing;
+        !pairing.rivals.is_empty() || pairing.n_claims > 0 || pairing.n_results < pairing.pairs.len()
+    }
+}
+
 impl Operator for VectorBinary {
     const NAME: &'static str = "VectorBinaryExec";
 

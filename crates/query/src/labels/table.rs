@@ -261,13 +261,14 @@ impl SeriesTable {
         hashes.into_iter().map(offset).collect()
     }
 
-    /// The labels of one series as error messages print them: `{__name__="x", a="b"}`.
+    /// The labels of one series as Prometheus prints them: `{__name__="up", job="api"}`.
     pub(crate) fn display(&self, series_idx: usize) -> String {
-        let pairs = self.label_names().into_iter().filter_map(|name| {
+        let pairs = self.label_names().into_iter().map(|name| {
             let value = Arc::clone(self.column(&name).value(series_idx));
-            (!value.is_empty()).then(|| format!("{name}={value:?}"))
+            (name, value)
         });
-        format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        let pairs: Vec<(Text, Text)> = pairs.filter(|(_, value)| !value.is_empty()).collect();
+        promql::label_set(pairs.iter().map(|(name, value)| (&**name, &**value)))
     }
 }
 

@@ -106,6 +106,7 @@ impl Planner {
         let vector = self.vector(&aggregate.expr, frame).await?;
         let largest = parameters.iter().copied().fold(f64::NAN, f64::max);
         if largest < 1.0 {
+            self.leave_unread(vector);
             return Ok(Vector::empty(frame));
         }
         let k: Result<Vec<usize>, _> = parameters
@@ -126,6 +127,7 @@ impl Planner {
         let ratios = self.scalar(parameter, frame).await?;
         let vector = self.vector(&aggregate.expr, frame).await?;
         if ratios.iter().all(|&ratio| ratio == 0.0) {
+            self.leave_unread(vector);
             return Ok(Vector::empty(frame));
         }
         if ratios.iter().any(|ratio| ratio.is_nan()) {

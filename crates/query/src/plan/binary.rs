@@ -70,6 +70,8 @@ impl Planner {
         frame: &Frame,
     ) -> Vector {
         if left.table.n_series() == 0 || right.table.n_series() == 0 {
+            self.leave_unread(left);
+            self.leave_unread(right);
             return Vector::empty(frame);
         }
         let many_is_right = matching.cardinality == Cardinality::OneToMany;

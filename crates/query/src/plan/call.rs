@@ -86,7 +86,8 @@ impl Planner {
 
     /// Functions of native histograms, which leave floats out.
     async fn native_histogram_only(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
-        self.vector(argument(call, 0)?, frame).await?;
+        let vector = self.vector(argument(call, 0)?, frame).await?;
+        self.leave_unread(vector);
         Ok(Vector::empty(frame))
     }
 
@@ -129,17 +130,19 @@ fn instant_functions(call: &Call, parameters: &[ScalarValues]) -> Result<Vec<Ins
     functions.ok_or_else(|| unsupported(call.function.name))
 }
 
-/// The one series of `absent`: what equality matchers say, unless a label is matched more than once.
+/// The one series of `absent`: what equality matchers say. A second matcher of a label removes it, a first equality
+/// after other matchers brings it back, as in Prometheus.
 fn absent_labels(selector: Option<&VectorSelector>) -> SeriesTable {
     let mut labels: Vec<(&str, Option<&str>)> = Vec::new();
     for matcher in selector.map_or(&[] as &[_], |selector| &selector.matchers) {
         if matcher.name() == METRIC_NAME {
             continue;
         }
-        let value = (matcher.op() == MatchOp::Equal).then(|| matcher.value());
+        let is_equality = matcher.op() == MatchOp::Equal;
         match labels.iter_mut().find(|(name, _)| *name == matcher.name()) {
             Some((_, before)) => *before = None,
-            None => labels.push((matcher.name(), value)),
+            None if is_equality => labels.push((matcher.name(), Some(matcher.value()))),
+            None => {}
         }
     }
     labels
