@@ -91,10 +91,16 @@ fn sample_difference(expected: &Value, actual: &Value) -> Option<String> {
 /// True when two values are one: equal, both NaN, or within [`RELATIVE_TOLERANCE`].
 #[must_use]
 pub fn close(expected: f64, actual: f64) -> bool {
+    close_within(RELATIVE_TOLERANCE, expected, actual)
+}
+
+/// The same with another tolerance.
+#[must_use]
+pub fn close_within(tolerance: f64, expected: f64, actual: f64) -> bool {
     if expected.is_nan() || actual.is_nan() || expected.is_infinite() || actual.is_infinite() {
         return expected.to_bits() == actual.to_bits() || (expected.is_nan() && actual.is_nan());
     }
-    (expected - actual).abs() <= RELATIVE_TOLERANCE * expected.abs().max(actual.abs())
+    (expected - actual).abs() <= tolerance * expected.abs().max(actual.abs())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::query::Expr;
+use super::stability::{Stability, stability};
 
 /// The time that the data covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,12 @@ impl Case {
             expr: Some(expr),
             evaluation: self.evaluation.clone(),
         }
+    }
+
+    /// How far its answer is laid down; without a tree, it is known to be wholly.
+    #[must_use]
+    pub fn stability(&self) -> Stability {
+        self.expr.as_ref().map_or(Stability::Exact, stability)
     }
 
     /// Path and form fields of the request.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::case::Case;
 use super::query::Expr;
 use super::reply::{Reply, ReplySeries};
 use super::stability::Stability;
-use crate::compare::close;
+use crate::compare::{RELATIVE_TOLERANCE, close, close_within};
 
 /// In what respect two replies differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,11 +44,17 @@ fn found(aspect: Aspect, what: String) -> Found {
     Some(Difference { aspect, what })
 }
 
-/// The first difference of two replies to a query of this tree, as far as `stability` lays the answer down.
+/// The first difference of two replies to a query, as far as its answer is laid down.
 #[must_use]
-pub fn difference(
-    expr: Option<&Expr>,
-    stability: Stability,
+pub fn difference(case: &Case, expected: &Reply, actual: &Reply) -> Option<Difference> {
+    difference_within(case, RELATIVE_TOLERANCE, expected, actual)
+}
+
+/// The same with values that may lie further apart, relative to the larger one.
+#[must_use]
+pub fn difference_within(
+    case: &Case,
+    tolerance: f64,
     expected: &Reply,
     actual: &Reply,
 ) -> Option<Difference> {
@@ -71,11 +78,10 @@ pub fn difference(
         let what = format!("{} instead of {}", actual.result_type, expected.result_type);
         return found(Aspect::ResultType, what);
     }
-    match stability {
-        Stability::Exact => {
-            series_difference(expected, actual).or_else(|| order_difference(expr, expected, actual))
-        }
-        Stability::Values => values_difference(expected, actual),
+    match case.stability() {
+        Stability::Exact => series_difference(tolerance, expected, actual)
+            .or_else(|| order_difference(case.expr.as_ref(), expected, actual)),
+        Stability::Values => values_difference(tolerance, expected, actual),
         Stability::Count | Stability::Lost => counts_difference(expected, actual),
     }
 }
@@ -133,7 +139,7 @@ fn comparable_text(error: &str) -> String {
     outside.collect()
 }
 
-fn series_difference(expected: &Reply, actual: &Reply) -> Found {
+fn series_difference(tolerance: f64, expected: &Reply, actual: &Reply) -> Found {
     let (expected, actual) = match (by_labels(expected), by_labels(actual)) {
         (Ok(expected), Ok(actual)) => (expected, actual),
         (Err(twice), _) | (_, Err(twice)) => {
@@ -149,7 +155,7 @@ fn series_difference(expected: &Reply, actual: &Reply) -> Found {
     }
     expected
         .iter()
-        .find_map(|(labels, expected)| samples_difference(labels, expected, actual[labels]))
+        .find_map(|(labels, expected)| samples_difference(tolerance, labels, expected, actual[labels]))
 }
 
 /// The series of a reply by their labels.
@@ -167,7 +173,7 @@ fn by_labels(reply: &Reply) -> Result<BTreeMap<String, &ReplySeries>, String> {
     Ok(map)
 }
 
-fn samples_difference(labels: &str, expected: &ReplySeries, actual: &ReplySeries) -> Found {
+fn samples_difference(tolerance: f64, labels: &str, expected: &ReplySeries, actual: &ReplySeries) -> Found {
     let times = |series: &ReplySeries| {
         series
             .samples
@@ -195,7 +201,7 @@ fn samples_difference(labels: &str, expected: &ReplySeries, actual: &ReplySeries
                 (Ok(expected), Ok(actual)) if expected.to_bits() == actual.to_bits() => {
                     found(Aspect::Spelling, what())
                 }
-                (Ok(expected), Ok(actual)) if close(expected, actual) => None,
+                (Ok(expected), Ok(actual)) if close_within(tolerance, expected, actual) => None,
                 _ => found(Aspect::Value, what()),
             }
         })
@@ -254,7 +260,7 @@ fn values_by_time(reply: &Reply) -> BTreeMap<&str, Vec<f64>> {
     times
 }
 
-fn values_difference(expected: &Reply, actual: &Reply) -> Found {
+fn values_difference(tolerance: f64, expected: &Reply, actual: &Reply) -> Found {
     let (expected, actual) = (values_by_time(expected), values_by_time(actual));
     if let Some(difference) = counts_of(&expected, &actual) {
         return Some(difference);
@@ -264,7 +270,7 @@ fn values_difference(expected: &Reply, actual: &Reply) -> Found {
         let same = expected
             .iter()
             .zip(actual)
-            .all(|(expected, actual)| close(*expected, *actual));
+            .all(|(expected, actual)| close_within(tolerance, *expected, *actual));
         (!same).then(|| Difference {
             aspect: Aspect::Value,
             what: format!("values at {time}: {actual:?} instead of {expected:?}"),
@@ -296,6 +302,8 @@ fn counts_of(expected: &BTreeMap<&str, Vec<f64>>, actual: &BTreeMap<&str, Vec<f6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diff::case::Evaluation;
+    use crate::diff::query::{Aggregate, Selector};
 
     fn reply(values: &[(&str, &str)]) -> Reply {
         let series = values.iter().map(|(job, value)| ReplySeries {
@@ -314,7 +322,27 @@ mod tests {
     }
 
     fn aspect(stability: Stability, expected: &Reply, actual: &Reply) -> Option<Aspect> {
-        difference(None, stability, expected, actual).map(|difference| difference.aspect)
+        let op = match stability {
+            Stability::Values => "topk",
+            Stability::Count => "limitk",
+            Stability::Exact | Stability::Lost => "sum",
+        };
+        let expr = Expr::Aggregate(Box::new(Aggregate {
+            op: op.to_owned(),
+            grouping: None,
+            parameter: None,
+            inner: Expr::Selector(Selector::default()),
+        }));
+        let case = Case {
+            text: expr.to_string(),
+            expr: Some(expr),
+            evaluation: Evaluation::Instant {
+                time_ms: 0,
+                lookback: None,
+            },
+        };
+        assert_eq!(case.stability(), stability);
+        difference(&case, expected, actual).map(|difference| difference.aspect)
     }
 
     #[test]

@@ -14,7 +14,6 @@ use super::population::{SPAN_MS, dataset};
 use super::reply::Reply;
 use super::servers::{Pair, Program};
 use super::shrink::{shrink_case, shrink_data};
-use super::stability::{Stability, stability};
 
 /// Queries put to one set of data; then both servers start afresh with another one.
 const QUERIES_PER_DATASET: u64 = 1_000;
@@ -137,7 +136,7 @@ impl Session<'_> {
                 count.example = format!("{line}\n  {case}");
             }
         }
-        let Some(difference) = compare(&case, &expected, &actual) else {
+        let Some(difference) = difference(&case, &expected, &actual) else {
             return Ok(());
         };
         if perturbed {
@@ -170,18 +169,18 @@ impl Session<'_> {
             return false;
         };
         let mut perturbation = Perturbation::new(self.plan.seed, number);
-        let altered = perturbation.alters_one_in(one_in) && perturbation.alter(case_stability(case), actual);
+        let altered = perturbation.alters_one_in(one_in) && perturbation.alter(case.stability(), actual);
         self.outcome.n_perturbed += u64::from(altered);
         altered
     }
 
     /// The smallest case and data found that differ in the same respect, described.
-    fn shrink(&self, number: u64, case: Case, difference: &Difference) -> Result<String> {
+    fn shrink(&self, number: u64, case: Case, first: &Difference) -> Result<String> {
         let differs = |pair: &Pair, case: &Case| {
             let Ok((expected, actual)) = pair.ask(case) else {
                 return false;
             };
-            compare(case, &expected, &actual).is_some_and(|found| {
+            difference(case, &expected, &actual).is_some_and(|found| {
                 let evidence = Evidence {
                     case,
                     expected: &expected,
@@ -189,7 +188,7 @@ impl Session<'_> {
                     difference: &found,
                     pair,
                 };
-                found.aspect == difference.aspect && justified(&evidence).is_none()
+                found.aspect == first.aspect && justified(&evidence).is_none()
             })
         };
         let original = case.clone();
@@ -200,7 +199,7 @@ impl Session<'_> {
         });
         let pair = start(&data)?;
         let (expected, actual) = pair.ask(&small)?;
-        let difference = compare(&small, &expected, &actual).unwrap_or_else(|| difference.clone());
+        let difference = difference(&small, &expected, &actual).unwrap_or_else(|| first.clone());
         let mut text = describe(number, &small, &difference, &expected, &actual);
         if small != original {
             text += &format!("\n  shrunk from {original}");
@@ -236,14 +235,6 @@ fn pattern(annotation: &str) -> String {
         }
     }
     pattern
-}
-
-fn case_stability(case: &Case) -> Stability {
-    case.expr.as_ref().map_or(Stability::Exact, stability)
-}
-
-fn compare(case: &Case, expected: &Reply, actual: &Reply) -> Option<Difference> {
-    difference(case.expr.as_ref(), case_stability(case), expected, actual)
 }
 
 fn describe(number: u64, case: &Case, difference: &Difference, expected: &Reply, actual: &Reply) -> String {

@@ -42,6 +42,12 @@ fn judge(expr: &Expr) -> (Stability, Option<&Grouping>) {
     match expr {
         Expr::Paren(inner) => judge(inner),
         Expr::Aggregate(aggregate) => judge_aggregate(aggregate),
+        // Its labels then depend on the order of matchers, which the storage of Prometheus changes when it likes.
+        Expr::Call(function, arguments)
+            if function.starts_with("absent") && arguments.iter().any(matches_twice) =>
+        {
+            (Stability::Lost, None)
+        }
         _ if is_whole(expr) => (Stability::Exact, None),
         _ => {
             let exact = expr
@@ -82,6 +88,20 @@ fn judge_aggregate(aggregate: &Aggregate) -> (Stability, Option<&Grouping>) {
         }
         _ => (Stability::Lost, None),
     }
+}
+
+/// True for selectors with two matchers of one label.
+fn matches_twice(expr: &Expr) -> bool {
+    let (Expr::Selector(selector) | Expr::Range(selector, _)) = expr.unparenthesized() else {
+        return false;
+    };
+    let name = |matcher: &String| {
+        let end = matcher.find(['=', '!']).unwrap_or(matcher.len());
+        matcher[..end].trim_matches('"').to_owned()
+    };
+    let mut names: Vec<String> = selector.matchers.iter().map(name).collect();
+    names.sort();
+    names.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 /// Two halves of `limit_ratio` with one another: all series of an aggregation, whichever half they are in.
