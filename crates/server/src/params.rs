@@ -167,7 +167,7 @@ fn atoi_reason(text: &str, error: &std::num::ParseIntError) -> String {
 /// Float seconds, rounded to milliseconds, or RFC 3339.
 fn parse_time(text: &str) -> Result<TimestampMs, String> {
     if let Some(seconds) = parse_float(text) {
-        return Ok(clamp_ms(seconds * 1000.0));
+        return Ok(round_ms(seconds));
     }
     match text.parse::<jiff::Timestamp>() {
         Ok(time) => Ok(time.as_millisecond()),
@@ -194,8 +194,12 @@ fn parse_float(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-fn clamp_ms(ms: f64) -> TimestampMs {
-    (ms.round() as TimestampMs).clamp(-TIME_MS_MAX, TIME_MS_MAX)
+/// Milliseconds of float seconds. Whole seconds and the rest are taken apart before rounding, as Prometheus does:
+/// `1.0005` is a little less than it looks.
+fn round_ms(seconds: f64) -> TimestampMs {
+    let whole_ms = seconds.trunc() * 1000.0;
+    let rest_ms = (seconds.fract() * 1000.0).round();
+    ((whole_ms + rest_ms) as TimestampMs).clamp(-TIME_MS_MAX, TIME_MS_MAX)
 }
 
 #[cfg(test)]

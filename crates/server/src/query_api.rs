@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use axum::extract::State;
+use model::number::push_plain_float;
 use query::{QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
 
 use crate::app::{App, IfReady};
@@ -132,9 +133,11 @@ impl Answer {
         json.push_str(r#"","result":["#);
         match &self.result.value {
             Value::Scalar { timestamp_ms, value } => {
-                json.pop();
-                json::push_point(json, *timestamp_ms, *value);
-                json.pop();
+                // Unlike samples, scalars never have an exponent.
+                json::push_timestamp(json, *timestamp_ms);
+                json.push_str(",\"");
+                push_plain_float(json, *value);
+                json.push('"');
             }
             Value::String { timestamp_ms, text } => {
                 json::push_timestamp(json, *timestamp_ms);

@@ -61,8 +61,12 @@ pub(crate) async fn label_values(
 /// No exemplars, for any valid query: they are not stored yet. Grafana probes with times in milliseconds, which
 /// read as seconds lie in the year 56,000 and are fine.
 pub(crate) async fn exemplars(reply: Reply, params: Params) -> ApiResult {
-    params.time_or("start", TimestampMs::MIN)?;
-    params.time_or("end", TimestampMs::MAX)?;
+    let start_ms = params.time_or("start", TimestampMs::MIN)?;
+    if params.time_or("end", TimestampMs::MAX)? < start_ms {
+        return Err(ApiError::bad_data(
+            "end timestamp must not be before start timestamp",
+        ));
+    }
     let expr = promql::parse(params.get("query"), &ParseOptions::default())
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     if !has_selector(&expr) {

@@ -41,6 +41,11 @@ async fn each_type_of_value_has_its_shape() {
     )
     .await;
     check(
+        "query?query=1e-7&time=1.0005",
+        json!({"resultType": "scalar", "result": [1, "0.0000001"]}),
+    )
+    .await;
+    check(
         "query?query=\"a\"&time=1.5",
         json!({"resultType": "string", "result": [1.5, "a"]}),
     )
@@ -97,7 +102,11 @@ async fn the_type_of_a_result_stands_before_it_and_the_name_before_labels() {
 }
 
 /// Requests that Prometheus answers with 400, and its words.
-const BAD_REQUESTS: [(&str, &str); 15] = [
+const BAD_REQUESTS: [(&str, &str); 16] = [
+    (
+        "query_exemplars?query=up&start=5&end=1",
+        "end timestamp must not be before start timestamp",
+    ),
     (
         "query",
         r#"invalid parameter "query": unknown position: parse error: no expression found in input"#,
