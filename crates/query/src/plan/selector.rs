@@ -187,9 +187,13 @@ impl Planner {
     }
 }
 
-/// Functions of a range whose result is a sample of the series and so keeps its name.
+/// Functions of a range whose result is a sample of the series and so keeps its name; and `absent_over_time`, which
+/// wants to know of any sample, so that series without their names must not collide.
 pub(crate) fn keeps_names(id: FunctionId) -> bool {
-    matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime)
+    matches!(
+        id,
+        FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime
+    )
 }
 
 /// The table of a selection, with the metric name known to be one if a matcher says so.
