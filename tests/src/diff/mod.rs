@@ -3,7 +3,8 @@
 //! - Data: [`metric`] says what there is, [`population`] draws it from a seed, [`dataset`] sends and prints it.
 //! - Queries: [`query`] is their tree, `spelling` the forms of their words, [`generator`] draws them, [`case`] adds
 //!   the time, [`stability`] says what of their answers Prometheus lays down.
-//! - Answers: [`reply`] reads, [`comparison`] compares, [`deviation`] lists what may differ and why.
+//! - Answers: [`reply`] reads, [`comparison`] compares, [`deviation`] lists what may differ and why,
+//!   [`noise`] tells last bits from errors.
 //! - [`servers`] starts the two, [`run`] asks them, [`shrink`] makes a difference small enough to read.
 //!
 //! Everything follows from a seed and the time at which the data ends: the same two give the same queries.
@@ -14,6 +15,7 @@ pub mod dataset;
 pub mod deviation;
 pub mod generator;
 pub mod metric;
+pub mod noise;
 pub mod perturbation;
 pub mod population;
 pub mod query;

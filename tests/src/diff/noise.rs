@@ -1,0 +1,157 @@
+//! Is a difference nothing but last bits? The sums of a group of series depend on their order, which Prometheus does
+//! not lay down, and the libraries of Go and Rust differ in the last bit of functions such as `exp`. What is done with
+//! such values afterwards (`%`, `==`, `floor`, a difference of two that are nearly equal) can make anything of it.
+//!
+//! Found out by asking for the parts of the query: the difference is noise if it arises at an operation whose operands
+//! agree within the tolerance but not in every bit, or at an operation that makes noise itself.
+
+use super::case::{Case, Evaluation};
+use super::comparison::{Aspect, difference, difference_within};
+use super::query::{Aggregate, Expr, Subquery};
+use super::reply::Reply;
+use super::servers::Pair;
+
+/// How far apart the results of an operation that makes noise may lie: sums of values that cancel out lose digits.
+const NOISE_TOLERANCE: f64 = 1e-6;
+/// How long the parts of a subquery are compared.
+const SUBQUERY_RANGE: &str = "1h";
+
+/// True if the replies to this query differ in last bits only, or in what was made of them.
+#[must_use]
+pub fn is_noise(case: &Case, pair: &Pair) -> bool {
+    let Some(expr) = &case.expr else {
+        return false;
+    };
+    let mut asked = Asked {
+        pair,
+        case: case.clone(),
+        step: None,
+    };
+    let mut part = expr;
+    loop {
+        let is_own = makes_noise(part) && asked.agreement(part, NOISE_TOLERANCE) != Agreement::None;
+        if let Expr::Subquery(subquery) = part {
+            asked.enter(subquery);
+        }
+        let operands = part.children();
+        let agreements = operands.iter().map(|operand| asked.agreement(operand, 0.0));
+        let agreements: Vec<Agreement> = agreements.collect();
+        match agreements
+            .iter()
+            .position(|agreement| *agreement == Agreement::None)
+        {
+            Some(position) => part = operands[position],
+            None => return is_own || agreements.contains(&Agreement::Nearly),
+        }
+    }
+}
+
+/// How far two replies agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agreement {
+    /// In every bit, or not to be compared.
+    Full,
+    /// Within a tolerance.
+    Nearly,
+    /// Not at all.
+    None,
+}
+
+/// Asks for parts of a query.
+struct Asked<'a> {
+    pair: &'a Pair,
+    case: Case,
+    /// Inside a subquery: its step.
+    step: Option<String>,
+}
+
+impl Asked<'_> {
+    /// From now on, parts are those of this subquery: they are evaluated at its steps.
+    fn enter(&mut self, subquery: &Subquery) {
+        self.step = Some(subquery.step.clone());
+        if let Evaluation::Range { end_ms, lookback, .. } = &self.case.evaluation {
+            self.case.evaluation = Evaluation::Instant {
+                time_ms: *end_ms,
+                lookback: lookback.clone(),
+            };
+        }
+    }
+
+    /// How far both servers agree on a part; `tolerance` is 0 for the usual one.
+    fn agreement(&self, part: &Expr, tolerance: f64) -> Agreement {
+        use super::query::Kind;
+        let case = match (&self.step, part.kind()) {
+            (Some(step), Kind::Scalar | Kind::Vector) => {
+                self.case.with_expr(Expr::Subquery(Box::new(Subquery {
+                    inner: part.clone(),
+                    range: SUBQUERY_RANGE.to_owned(),
+                    step: step.clone(),
+                    shift: super::query::Shift::default(),
+                })))
+            }
+            (_, Kind::Scalar | Kind::Vector) => self.case.with_expr(part.clone()),
+            // Strings and ranges are not computed; what a subquery computes is looked at inside it.
+            _ if !matches!(part, Expr::Subquery(_)) => return Agreement::Full,
+            _ => return self.of_subquery(part),
+        };
+        let Ok((expected, actual)) = self.pair.ask(&case) else {
+            return Agreement::Full;
+        };
+        agreement_of(&case, tolerance, &expected, &actual)
+    }
+
+    fn of_subquery(&self, part: &Expr) -> Agreement {
+        let mut case = self.case.with_expr(part.clone());
+        if let Evaluation::Range { end_ms, lookback, .. } = &self.case.evaluation {
+            case.evaluation = Evaluation::Instant {
+                time_ms: *end_ms,
+                lookback: lookback.clone(),
+            };
+        }
+        let replies = self.pair.ask(&case);
+        replies.map_or(Agreement::Full, |(expected, actual)| {
+            agreement_of(&case, 0.0, &expected, &actual)
+        })
+    }
+}
+
+fn agreement_of(case: &Case, tolerance: f64, expected: &Reply, actual: &Reply) -> Agreement {
+    let found = if tolerance > 0.0 {
+        difference_within(case, tolerance, expected, actual)
+    } else {
+        difference(case, expected, actual)
+    };
+    let same_texts = || expected.series.len() == actual.series.len() && sorted(expected) == sorted(actual);
+    match found {
+        Some(found) if found.aspect != Aspect::Spelling => Agreement::None,
+        _ if same_texts() => Agreement::Full,
+        _ => Agreement::Nearly,
+    }
+}
+
+fn sorted(reply: &Reply) -> Vec<String> {
+    let mut texts: Vec<String> = reply
+        .series
+        .iter()
+        .map(|series| format!("{} {:?}", series.labels_text(), series.samples))
+        .collect();
+    texts.sort();
+    texts
+}
+
+/// Operations whose result depends on the order of series or on the library in its last bits.
+fn makes_noise(expr: &Expr) -> bool {
+    const FUNCTIONS: &[&str] = &[
+        "exp", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+    ];
+    let is_op = |op: &str, ops: &[&str]| ops.contains(&op.to_ascii_lowercase().as_str());
+    match expr {
+        Expr::Call(function, _) => FUNCTIONS.contains(&function.as_str()),
+        Expr::Binary(binary) => is_op(&binary.op, &["^", "atan2"]),
+        Expr::Aggregate(aggregate) => {
+            let Aggregate { op, .. } = &**aggregate;
+            is_op(op, &["sum", "avg", "stddev", "stdvar"])
+        }
+        _ => false,
+    }
+}
