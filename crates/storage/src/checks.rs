@@ -29,9 +29,7 @@ mod tests {
     use testkit::{Chance, mutate};
 
     use super::*;
-    use crate::wal::{
-        Payload, RecordEncoder, RecordKind, SampleColumns, encode_definitions, encode_metadata,
-    };
+    use crate::wal::{Payload, RecordEncoder, encode_definitions, encode_metadata};
 
     /// Records of every kind.
     fn records() -> Vec<Payload> {
@@ -67,10 +65,7 @@ mod tests {
             };
             batch.push(series, 1_795_238_213_618, f64::from(idx / 10));
         }
-        let mut columns = SampleColumns::default();
-        columns.extend(&batch, 0..batch.len());
-        let samples = encoder.encode(RecordKind::Samples, &columns.finish().unwrap());
-        records.push(samples.unwrap());
+        records.extend(encoder.encode_samples([&batch]).unwrap());
         records
     }
 
@@ -81,7 +76,7 @@ mod tests {
         let records = records();
         assert_eq!(records.len(), 5);
         for (idx, record) in records.into_iter().enumerate() {
-            let bytes = [&[record.kind as u8], &record.bytes[..]].concat();
+            let bytes = [&[record.kind() as u8], record.bytes()].concat();
             assert!(decode_record(bytes[0], &bytes[1..]).is_ok());
             for seed in 0..n_mutations {
                 let mut damaged = bytes.clone();

@@ -11,15 +11,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::ArrowError;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use model::{Clock, TimestampMs};
+use model::{Clock, SampleBatch, TimestampMs};
 
 use super::config::WalSync;
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
-use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, SampleColumns, WalCounters, WalWriter};
+use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, WalCounters, WalWriter};
 
 /// Samples of a group, unless its last request has more.
 const GROUP_SAMPLES: usize = ROWS_MAX;
@@ -141,7 +140,7 @@ impl Committer {
             push_all(&mut self.wal, &pending, false)?;
             pending
         };
-        let samples = encode_samples(group, &mut self.encoder)?;
+        let samples = self.encoder.encode_samples(group.batches())?;
         if samples.is_empty() && definitions.is_empty() && !begins_segment {
             return Ok(());
         }
@@ -216,6 +215,13 @@ impl Committer {
 }
 
 impl Group {
+    fn batches(&self) -> impl Iterator<Item = &SampleBatch> {
+        self.requests.iter().filter_map(|request| match request {
+            Request::Append { batch, .. } => Some(batch),
+            Request::Metadata { .. } | Request::Close => None,
+        })
+    }
+
     fn fail(self, error: &Error, gauge: &QueueGauge) {
         for request in self.requests {
             gauge.release(request.weight());
@@ -227,34 +233,9 @@ impl Group {
 /// Pushes records; as copies only those that define series.
 fn push_all(wal: &mut WalWriter, payloads: &[Payload], is_copy: bool) -> Result<(), Error> {
     for payload in payloads {
-        if !is_copy || payload.kind != RecordKind::Metadata {
+        if !is_copy || payload.kind() != RecordKind::Metadata {
             wal.push(payload, is_copy)?;
         }
     }
     Ok(())
-}
-
-/// The samples of all requests of a group, in as few records as possible.
-fn encode_samples(group: &Group, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
-    let mut payloads = Vec::new();
-    let mut columns = SampleColumns::default();
-    for request in &group.requests {
-        let Request::Append { batch, .. } = request else {
-            continue;
-        };
-        let mut start = 0;
-        while start < batch.len() {
-            let end = batch.len().min(start + ROWS_MAX - columns.len());
-            columns.extend(batch, start..end);
-            start = end;
-            if columns.len() == ROWS_MAX {
-                let full = std::mem::take(&mut columns);
-                payloads.push(encoder.encode(RecordKind::Samples, &full.finish()?)?);
-            }
-        }
-    }
-    if columns.len() > 0 {
-        payloads.push(encoder.encode(RecordKind::Samples, &columns.finish()?)?);
-    }
-    Ok(payloads)
 }

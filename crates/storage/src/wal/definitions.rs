@@ -385,7 +385,7 @@ mod tests {
         let payloads = encode_definitions(definitions.iter().cloned(), &mut encoder).unwrap();
         let mut read = Vec::new();
         for payload in payloads {
-            match decode(payload.kind as u8, &payload.bytes).unwrap() {
+            match decode(payload.kind() as u8, payload.bytes()).unwrap() {
                 Record::Definitions(definitions) => read.extend(definitions),
                 other => panic!("{other:?}"),
             }

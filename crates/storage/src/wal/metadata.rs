@@ -127,7 +127,7 @@ mod tests {
         assert!(payloads.len() > 1);
         let read: Vec<MetricMetadata> = payloads
             .iter()
-            .flat_map(|payload| decode_metadata(&payload.bytes).unwrap())
+            .flat_map(|payload| decode_metadata(payload.bytes()).unwrap())
             .collect();
         assert_eq!(read, metadata);
         assert!(encode_metadata(&[], &mut encoder).unwrap().is_empty());

@@ -45,16 +45,15 @@ mod segment;
 mod writer;
 
 pub use counters::WalStats;
+pub use record::{Payload, Record, RecordEncoder, RecordKind, decode as decode_record};
 pub use report::{Damage, RecoveryProgress, RecoveryReport};
 
 pub(crate) use counters::WalCounters;
 pub(crate) use definitions::encode_definitions;
 pub(crate) use ipc::ROWS_MAX;
 pub(crate) use metadata::encode_metadata;
-pub(crate) use record::{Payload, Record, RecordEncoder, RecordKind, decode as decode_record};
 pub(crate) use recovery::{RecoveryTarget, recover};
 pub(crate) use replay::Replay;
-pub(crate) use samples::SampleColumns;
 pub(crate) use writer::WalWriter;
 
 /// The metric name of samples whose series' labels are lost.

@@ -8,14 +8,14 @@ use catalog::Definition;
 use model::{MetricMetadata, SampleBatch};
 
 use super::definitions::{decode_entities, decode_lanes, decode_streams};
-use super::ipc::IpcEncoder;
+use super::ipc::{IpcEncoder, ROWS_MAX};
 use super::metadata::decode_metadata;
-use super::samples::decode_samples;
+use super::samples::{SampleColumns, decode_samples};
 
 /// The kinds of records, by their stored number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum RecordKind {
+pub enum RecordKind {
     /// New entities.
     Entities = 1,
     /// New streams.
@@ -29,15 +29,14 @@ pub(crate) enum RecordKind {
 }
 
 /// An encoded record.
-pub(crate) struct Payload {
-    pub(crate) kind: RecordKind,
-    /// A multiple of 8 bytes.
-    pub(crate) bytes: Vec<u8>,
+pub struct Payload {
+    kind: RecordKind,
+    bytes: Vec<u8>,
 }
 
 /// A record that was read.
 #[derive(Debug, Clone)]
-pub(crate) enum Record {
+pub enum Record {
     /// Entities, streams or lanes.
     Definitions(Vec<Definition>),
     /// Metadata.
@@ -48,15 +47,43 @@ pub(crate) enum Record {
 
 /// Turns record batches into payloads.
 #[derive(Debug)]
-pub(crate) struct RecordEncoder(IpcEncoder);
+pub struct RecordEncoder(IpcEncoder);
 
 impl RecordEncoder {
     /// An encoder.
     ///
     /// # Errors
     /// If lz4 is not compiled in.
-    pub(crate) fn new() -> Result<Self, ArrowError> {
+    pub fn new() -> Result<Self, ArrowError> {
         Ok(Self(IpcEncoder::new()?))
+    }
+
+    /// Samples in their order, in as few records as possible.
+    ///
+    /// # Errors
+    /// If Arrow refuses a batch.
+    pub fn encode_samples<'a>(
+        &mut self,
+        batches: impl IntoIterator<Item = &'a SampleBatch>,
+    ) -> Result<Vec<Payload>, ArrowError> {
+        let mut payloads = Vec::new();
+        let mut columns = SampleColumns::default();
+        for batch in batches {
+            let mut start = 0;
+            while start < batch.len() {
+                let end = batch.len().min(start + ROWS_MAX - columns.len());
+                columns.extend(batch, start..end);
+                start = end;
+                if columns.len() == ROWS_MAX {
+                    let full = std::mem::take(&mut columns);
+                    payloads.push(self.encode(RecordKind::Samples, &full.finish()?)?);
+                }
+            }
+        }
+        if columns.len() > 0 {
+            payloads.push(self.encode(RecordKind::Samples, &columns.finish()?)?);
+        }
+        Ok(payloads)
     }
 
     /// The payload of a batch of one kind.
@@ -71,6 +98,20 @@ impl RecordEncoder {
     }
 }
 
+impl Payload {
+    /// What is in it.
+    #[must_use]
+    pub fn kind(&self) -> RecordKind {
+        self.kind
+    }
+
+    /// Its bytes, a multiple of 8.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// True for the kinds that define series.
 pub(crate) fn is_definition(kind: u8) -> bool {
     [RecordKind::Entities, RecordKind::Streams, RecordKind::Lanes]
@@ -78,11 +119,12 @@ pub(crate) fn is_definition(kind: u8) -> bool {
         .any(|definition| *definition as u8 == kind)
 }
 
-/// Reads a payload.
+/// Reads the payload of a record of this kind. Takes any bytes, and no more memory than a hundred times theirs or
+/// some 100 MB, whichever is less.
 ///
 /// # Errors
 /// What is wrong with it, as a clause.
-pub(crate) fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
+pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
     let kinds = [
         RecordKind::Entities,
         RecordKind::Streams,

@@ -141,14 +141,14 @@ impl WalWriter {
             false if is_copy => FrameRole::Copy,
             false => FrameRole::Other,
         };
-        let header = FrameHeader::of(payload.kind as u8, role, &payload.bytes);
+        let header = FrameHeader::of(payload.kind() as u8, role, payload.bytes());
         let place = Place {
             segment: segment.number,
             offset: segment.end(),
         };
-        segment.buffer.reserve(FRAME_HEADER_BYTES + payload.bytes.len());
+        segment.buffer.reserve(FRAME_HEADER_BYTES + payload.bytes().len());
         segment.buffer.extend_from_slice(&header.to_bytes(place));
-        segment.buffer.extend_from_slice(&payload.bytes);
+        segment.buffer.extend_from_slice(payload.bytes());
         if segment.buffer.len() >= BUFFER_BYTES {
             self.write_buffer()?;
         }
