@@ -1,5 +1,6 @@
 //! Registering series, and applying what was registered before a restart.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{
@@ -13,7 +14,7 @@ use crate::error::CatalogError;
 use crate::hash::HashSecret;
 use crate::limits::CatalogLimits;
 use crate::regex_cache::RegexCache;
-use crate::streams::{LaneCode, MetricId, StreamTable};
+use crate::streams::{LaneCode, MetricId, Stream, StreamTable};
 
 /// All known series. Registering needs it exclusively; everything else reads.
 #[derive(Debug)]
@@ -123,27 +124,57 @@ impl Catalog {
 
     /// Everything registered, in an order that [`Self::apply`] accepts: entities, streams, then lanes by stream.
     pub fn definitions(&self) -> impl Iterator<Item = Definition> {
-        let entities = (0..self.entities.len())
-            .map(EntityId)
-            .map(|id| Definition::Entity {
-                id,
-                labels: self.entity_labels(id),
-            });
-        let numbered = || (0..).map(StreamId).zip(self.streams.streams());
-        let streams = numbered().map(|(id, stream)| Definition::Stream {
+        let (entities, streams) = (0..self.n_entities(), 0..self.n_streams());
+        self.entity_definitions(entities)
+            .chain(self.stream_definitions(streams.clone()))
+            .chain(self.lane_definitions(streams))
+    }
+
+    /// Number of entities: their ids are those below.
+    #[must_use]
+    pub fn n_entities(&self) -> u32 {
+        self.entities.len()
+    }
+
+    /// Number of streams: their ids are those below.
+    #[must_use]
+    pub fn n_streams(&self) -> u32 {
+        self.streams.streams().len() as u32
+    }
+
+    /// The entities with these ids, as far as there are any.
+    pub fn entity_definitions(&self, ids: Range<u32>) -> impl Iterator<Item = Definition> {
+        let ids = ids.start..ids.end.min(self.n_entities());
+        ids.map(EntityId).map(|id| Definition::Entity {
+            id,
+            labels: self.entity_labels(id),
+        })
+    }
+
+    /// The streams with these ids, as far as there are any.
+    pub fn stream_definitions(&self, ids: Range<u32>) -> impl Iterator<Item = Definition> {
+        self.numbered_streams(ids).map(|(id, stream)| Definition::Stream {
             id,
             entity: stream.entity,
             base: Arc::clone(&self.streams.metric(stream.metric).base),
-        });
-        let lanes = numbered().flat_map(move |(id, stream)| {
+        })
+    }
+
+    /// The lanes of the streams with these ids, as far as there are any.
+    pub fn lane_definitions(&self, ids: Range<u32>) -> impl Iterator<Item = Definition> {
+        self.numbered_streams(ids).flat_map(move |(id, stream)| {
             let lanes = (0..).map(LaneIdx).zip(self.streams.lanes(stream));
             lanes.map(move |(lane, &code)| Definition::Lane {
                 stream: id,
                 lane,
                 name: self.lane_name(code),
             })
-        });
-        entities.chain(streams).chain(lanes)
+        })
+    }
+
+    fn numbered_streams(&self, ids: Range<u32>) -> impl Iterator<Item = (StreamId, &Stream)> {
+        let ids = ids.start..ids.end.min(self.n_streams());
+        ids.map(StreamId).map(|id| (id, self.streams.stream(id)))
     }
 
     fn locate(&self, labels: &Labels, name: SeriesName<'_>) -> Place {

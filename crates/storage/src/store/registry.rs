@@ -5,6 +5,7 @@
 //! always writes them before the samples. It does not matter what becomes of the request that made the series.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow_schema::ArrowError;
 use catalog::{Catalog, CatalogError, Definition};
@@ -19,6 +20,12 @@ const METADATA_METRICS_MAX: usize = 200_000;
 
 /// Bytes of name, help and unit of one metric.
 const METADATA_BYTES_MAX: usize = 64 << 10;
+
+/// Entities restated while the catalog is locked once.
+const ENTITIES_AT_ONCE: u32 = 256;
+
+/// Streams restated while the catalog is locked once.
+const STREAMS_AT_ONCE: u32 = 1_024;
 
 /// The catalog, the metadata, and what of both is not in the log yet.
 #[derive(Debug)]
@@ -105,12 +112,28 @@ impl Registry {
         Ok(payloads)
     }
 
-    /// Everything there is, as records; nothing is pending then.
+    /// Everything there is, as records. Nothing that is pending when it begins is pending afterwards.
+    ///
+    /// The catalog is locked for a few ids at a time: with a million series the whole takes a good part of a second.
     pub(crate) fn encode_all(&self, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
         let catalog = self.catalog.read();
         self.pending.lock().clear();
-        let mut payloads = encode_definitions(catalog.definitions(), encoder)?;
+        let (n_entities, n_streams) = (catalog.n_entities(), catalog.n_streams());
         drop(catalog);
+        let mut payloads = Vec::new();
+        for ids in pieces(n_entities, ENTITIES_AT_ONCE) {
+            let definitions: Vec<Definition> = self.catalog.read().entity_definitions(ids).collect();
+            payloads.extend(encode_definitions(definitions, encoder)?);
+        }
+        for ids in pieces(n_streams, STREAMS_AT_ONCE) {
+            let definitions: Vec<Definition> = self.catalog.read().stream_definitions(ids).collect();
+            payloads.extend(encode_definitions(definitions, encoder)?);
+        }
+        // A lane that is made meanwhile is pending, and may be here as well.
+        for ids in pieces(n_streams, STREAMS_AT_ONCE) {
+            let definitions: Vec<Definition> = self.catalog.read().lane_definitions(ids).collect();
+            payloads.extend(encode_definitions(definitions, encoder)?);
+        }
         let mut held = self.metadata.lock();
         held.pending.clear();
         let metadata: Vec<MetricMetadata> = held.by_name.values().cloned().collect();
@@ -118,4 +141,9 @@ impl Registry {
         payloads.extend(encode_metadata(&metadata, encoder)?);
         Ok(payloads)
     }
+}
+
+/// The ids below `n_ids` in pieces of some.
+fn pieces(n_ids: u32, n_at_once: u32) -> impl Iterator<Item = Range<u32>> {
+    (0..n_ids.div_ceil(n_at_once)).map(move |piece| piece * n_at_once..n_ids.min((piece + 1) * n_at_once))
 }
