@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use promql::ast::{Expr, ExprKind, ValueType};
 use promql::kernel::window::StepTimes;
 use promql::{ParseOptions, QueryTiming};
@@ -45,7 +44,6 @@ pub(crate) async fn query(
     let planner = Planner {
         task: pool.task(&shared.environment, &shared.config),
         annotations: Annotations::default(),
-        unread: Mutex::default(),
         lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),
         start_ms: steps.first_ms,
         end_ms: match request.times {
@@ -67,7 +65,6 @@ pub(crate) async fn query(
         is_truncated: false,
     };
     let value = running.value(&expr).await?;
-    running.planner.run_unread().await?;
     Ok(running.finish(value, &request.text))
 }
 

@@ -46,6 +46,19 @@ pub(crate) async fn collect(plan: &Plan, task: &Arc<TaskContext>) -> Result<Coll
     Ok(collected)
 }
 
+/// Runs all partitions of a plan for what it may have to say, and keeps nothing.
+pub(crate) async fn drain(plan: &Plan, task: &Arc<TaskContext>) -> Result<(), QueryError> {
+    let drained = each_partition(plan, task, |plan, partition, task| async move {
+        let mut stream = plan.execute(partition, task)?;
+        while let Some(batch) = stream.next().await {
+            batch?;
+            tokio::task::coop::consume_budget().await;
+        }
+        Ok(())
+    });
+    drained.await.map(|_| ())
+}
+
 /// Runs `work` on every partition of a plan and gives the results in order of partitions. The first partition runs in
 /// the calling task, others in tasks of their own, which stop when this future is dropped.
 pub(crate) async fn each_partition<T, F>(

@@ -92,12 +92,6 @@ impl<O: Operator> OperatorExec<O> {
     }
 }
 
-/// The operator of a plan node, if it is an `O`.
-pub(crate) fn operator_of<O: Operator>(plan: &Plan) -> Option<&O> {
-    let node = plan.downcast_ref::<OperatorExec<O>>()?;
-    Some(&node.operator)
-}
-
 /// How many partitions a node has.
 pub(crate) fn n_partitions(plan: &Plan) -> usize {
     plan.properties().partitioning.partition_count()

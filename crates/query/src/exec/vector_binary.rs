@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use promql::ast::BinaryOp;
 
-use super::collect::Dense;
+use super::collect::{Dense, drain};
 use super::map::binary;
 use super::merge_duplicates::same_labelset;
 use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
@@ -107,14 +107,6 @@ impl VectorBinary {
     }
 }
 
-impl VectorBinary {
-    /// True if series may meet that must not.
-    pub(crate) fn can_fail(&self) -> bool {
-        let pairing = &self.inner.pairing;
-        !pairing.rivals.is_empty() || pairing.n_claims > 0 || pairing.n_results < pairing.pairs.len()
-    }
-}
-
 impl Operator for VectorBinary {
     const NAME: &'static str = "VectorBinaryExec";
 
@@ -133,18 +125,10 @@ impl Operator for VectorBinary {
         let inner = Arc::clone(&self.inner);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
         Ok(stream_after(run.schema, async move {
-            let pairing = &inner.pairing;
-            let (many, one) = if pairing.many_is_right {
-                (right, left)
-            } else {
-                (left, right)
-            };
-            let many = Dense::of_plan(&many, pairing.n_many, inner.n_steps, &task).await?;
-            let one = Dense::of_plan(&one, pairing.n_one, inner.n_steps, &task).await?;
-            inner.check_rivals(&many, &one)?;
-            let results = inner.compute(&many, &one, &task)?;
+            let results = inner.evaluate(&left, &right, &task).await?;
+            let n_results = inner.pairing.n_results;
             Ok(row_batches(
-                pairing.n_results,
+                n_results,
                 inner.n_steps,
                 schema,
                 move |series_idx, row| {
@@ -156,49 +140,86 @@ impl Operator for VectorBinary {
     }
 }
 
+/// Why two pairs cannot both have a result at a step, in the order in which they are noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Conflict {
+    MultipleMatches,
+    SameLabels,
+}
+
 impl Inner {
-    /// Fails if two series of one match group on the one side have a value at the same step, unless nothing can match
-    /// at that step anyway.
-    fn check_rivals(&self, many: &Dense, one: &Dense) -> Result<(), QueryError> {
-        if self.pairing.rivals.is_empty() {
-            return Ok(());
+    /// Evaluates the left side, then the right one, and computes the results.
+    async fn evaluate(
+        &self,
+        left: &Plan,
+        right: &Plan,
+        task: &Arc<TaskContext>,
+    ) -> Result<Dense, QueryError> {
+        let Pairing { n_many, n_one, .. } = self.pairing;
+        if self.pairing.pairs.is_empty() && (self.pairing.rivals.is_empty() || n_many == 0) {
+            // Nothing can come of it, but either side may have something to say.
+            drain(left, task).await?;
+            drain(right, task).await?;
+            return Dense::absent(0, self.n_steps, task);
         }
-        for step in 0..self.n_steps {
+        let (n_left, n_right) = if self.pairing.many_is_right {
+            (n_one, n_many)
+        } else {
+            (n_many, n_one)
+        };
+        let left = Dense::of_plan(left, n_left, self.n_steps, task).await?;
+        let right = Dense::of_plan(right, n_right, self.n_steps, task).await?;
+        let (many, one) = if self.pairing.many_is_right {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        self.compute(&many, &one, task)
+    }
+
+    /// The first step at which two series of one match group on the one side have a value, and those two; steps at which
+    /// nothing can match anyway do not count.
+    fn first_rivals(&self, many: &Dense, one: &Dense) -> Option<(usize, [u32; 2])> {
+        if self.pairing.rivals.is_empty() {
+            return None;
+        }
+        (0..self.n_steps).find_map(|step| {
             if (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx)[step])) {
-                continue;
+                return None;
             }
-            for rivals in &self.pairing.rivals {
+            self.pairing.rivals.iter().find_map(|rivals| {
                 let mut present = rivals
                     .iter()
                     .filter(|&&series_idx| !is_absent(one.row(series_idx as usize)[step]));
-                if let (Some(&first), Some(&second)) = (present.next(), present.next()) {
-                    return Err(self.duplicate(first, second));
-                }
-            }
-        }
-        Ok(())
+                Some((step, [*present.next()?, *present.next()?]))
+            })
+        })
     }
 
-    fn duplicate(&self, first: u32, second: u32) -> QueryError {
+    fn duplicate(&self, rivals: [u32; 2]) -> QueryError {
         let messages = &self.pairing.messages;
         let side = if self.pairing.many_is_right {
             "left"
         } else {
             "right"
         };
-        let mut series = [first, second].map(|series_idx| messages.one.display(series_idx as usize));
+        let mut series = rivals.map(|series_idx| messages.one.display(series_idx as usize));
         series.sort_unstable();
         let [first_text, second_text] = series;
-        let group = messages.match_groups.display(first as usize);
+        let group = messages.match_groups.display(rivals[0] as usize);
         QueryError::execution(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
              [{first_text}, {second_text}];many-to-many matching not allowed: matching labels must be unique on one side"
         ))
     }
 
+    /// The results. Where several things are wrong, that of the earliest step is said, as Prometheus does, which goes
+    /// step by step.
     fn compute(&self, many: &Dense, one: &Dense, task: &TaskContext) -> Result<Dense, QueryError> {
         let mut results = Dense::absent(self.pairing.n_results, self.n_steps, task)?;
         let mut claimed = vec![false; self.pairing.n_claims * self.n_steps];
+        let rivals = self.first_rivals(many, one);
+        let mut first_conflict: Option<(usize, Conflict)> = None;
         for pair in &self.pairing.pairs {
             let many_row = many.row(pair.many as usize);
             let one_row = one.row(pair.one as usize);
@@ -208,27 +229,45 @@ impl Inner {
                 if is_absent(many) || is_absent(one) {
                     continue;
                 }
-                if pair.claim != Pair::UNCONTESTED
-                    && std::mem::replace(&mut claimed[pair.claim as usize * self.n_steps + step], true)
-                {
-                    return Err(self.multiple_matches());
+                let claim = (pair.claim != Pair::UNCONTESTED)
+                    .then(|| &mut claimed[pair.claim as usize * self.n_steps + step]);
+                if let Err(conflict) = self.put(many, one, claim, result) {
+                    let found = (step, conflict);
+                    first_conflict = Some(first_conflict.map_or(found, |first| first.min(found)));
+                    break;
                 }
-                let (left, right) = if self.pairing.many_is_right {
-                    (one, many)
-                } else {
-                    (many, one)
-                };
-                let value = binary(self.op, left, right, left, self.return_bool);
-                if is_absent(value) {
-                    continue;
-                }
-                if !is_absent(*result) {
-                    return Err(same_labelset());
-                }
-                *result = value;
             }
         }
-        Ok(results)
+        match (rivals, first_conflict) {
+            (Some((step, rivals)), conflict) if conflict.is_none_or(|(other, _)| step <= other) => {
+                Err(self.duplicate(rivals))
+            }
+            (_, Some((_, Conflict::MultipleMatches))) => Err(self.multiple_matches()),
+            (_, Some((_, Conflict::SameLabels))) => Err(same_labelset()),
+            _ => Ok(results),
+        }
+    }
+
+    /// Computes one value, if nothing else claims its place.
+    #[inline]
+    fn put(&self, many: f64, one: f64, claim: Option<&mut bool>, result: &mut f64) -> Result<(), Conflict> {
+        if claim.is_some_and(|claim| std::mem::replace(claim, true)) {
+            return Err(Conflict::MultipleMatches);
+        }
+        let (left, right) = if self.pairing.many_is_right {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        let value = binary(self.op, left, right, left, self.return_bool);
+        if is_absent(value) {
+            return Ok(());
+        }
+        if !is_absent(*result) {
+            return Err(Conflict::SameLabels);
+        }
+        *result = value;
+        Ok(())
     }
 
     fn multiple_matches(&self) -> QueryError {

@@ -104,16 +104,7 @@ impl Planner {
     ) -> Result<Vector, QueryError> {
         let parameters = self.scalar(parameter(aggregate)?, frame).await?;
         let vector = self.vector(&aggregate.expr, frame).await?;
-        let largest = parameters.iter().copied().fold(f64::NAN, f64::max);
-        if largest < 1.0 {
-            self.leave_unread(vector);
-            return Ok(Vector::empty(frame));
-        }
-        let k: Result<Vec<usize>, _> = parameters
-            .iter()
-            .map(|&parameter| count_parameter(parameter))
-            .collect();
-        let k = k.map_err(|error| QueryError::execution(error.to_string()))?;
+        let k = kept_counts(&parameters)?;
         let groups = vector
             .table
             .group(&aggregate.grouping.labels, aggregate.grouping.without);
@@ -126,10 +117,6 @@ impl Planner {
         let parameter = parameter(aggregate)?;
         let ratios = self.scalar(parameter, frame).await?;
         let vector = self.vector(&aggregate.expr, frame).await?;
-        if ratios.iter().all(|&ratio| ratio == 0.0) {
-            self.leave_unread(vector);
-            return Ok(Vector::empty(frame));
-        }
         if ratios.iter().any(|ratio| ratio.is_nan()) {
             return Err(QueryError::execution("Ratio value is NaN"));
         }
@@ -252,6 +239,18 @@ impl Grouped {
             marked: self.marked,
         }
     }
+}
+
+/// The k of each step, or of all. All parameters below 1 keep nothing, whatever else is wrong with them.
+fn kept_counts(parameters: &[f64]) -> Result<Vec<usize>, QueryError> {
+    let largest = parameters.iter().copied().fold(f64::NAN, f64::max);
+    if largest < 1.0 {
+        return Ok(vec![0]);
+    }
+    let counts = parameters.iter().map(|&parameter| count_parameter(parameter));
+    counts
+        .collect::<Result<_, _>>()
+        .map_err(|error| QueryError::execution(error.to_string()))
 }
 
 fn parameter(aggregate: &Aggregate) -> Result<&Expr, QueryError> {

@@ -69,11 +69,6 @@ impl Planner {
         right: Vector,
         frame: &Frame,
     ) -> Vector {
-        if left.table.n_series() == 0 || right.table.n_series() == 0 {
-            self.leave_unread(left);
-            self.leave_unread(right);
-            return Vector::empty(frame);
-        }
         let many_is_right = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if many_is_right {
             (&right.table, &left.table)

@@ -13,6 +13,7 @@ use crate::exec::absent::Absent;
 use crate::exec::map::{Map, Mapping, of_step};
 use crate::exec::merge_duplicates::Overlap;
 use crate::labels::{Column, SeriesTable};
+use crate::rows::ABSENT;
 
 impl Planner {
     /// Plans a call that gives an instant vector and is no leaf.
@@ -87,8 +88,8 @@ impl Planner {
     /// Functions of native histograms, which leave floats out.
     async fn native_histogram_only(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
         let vector = self.vector(argument(call, 0)?, frame).await?;
-        self.leave_unread(vector);
-        Ok(Vector::empty(frame))
+        // Evaluated all the same: it may fail.
+        Ok(vector.map_plan(|plan| Map::plan(plan, Mapping::Replace(vec![ABSENT]), &frame.schema)))
     }
 
     async fn absent(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {

@@ -19,7 +19,6 @@ mod labels;
 mod scalar;
 mod selector;
 mod sort;
-mod unread;
 mod vector;
 mod window;
 
@@ -28,7 +27,6 @@ use std::sync::Arc;
 use datafusion_execution::TaskContext;
 use futures::future::BoxFuture;
 use model::TimestampMs;
-use parking_lot::Mutex;
 use promql::QueryTiming;
 use promql::ast::{Expr, ExprKind};
 
@@ -41,7 +39,6 @@ use crate::context::Limits;
 use crate::engine::Shared;
 use crate::exec::map::{Map, Mapping};
 use crate::exec::merge_duplicates::Overlap;
-use crate::exec::operator::Plan;
 use crate::exec::repeat::Repeat;
 
 /// A plan that is not there yet.
@@ -58,8 +55,6 @@ pub(crate) struct Planner {
     pub(crate) limits: Limits,
     /// What the query says beside its result.
     pub(crate) annotations: Annotations,
-    /// Parts that nothing reads but that may fail; see [`unread`].
-    pub(crate) unread: Mutex<Vec<Plan>>,
     /// How far instant selectors reach back.
     pub(crate) lookback_ms: i64,
     /// What `@ start()` means.

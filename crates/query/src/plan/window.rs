@@ -92,10 +92,6 @@ impl Planner {
         };
         let inner_frame = self.subquery_frame(subquery, &function)?;
         let inner = self.vector(&subquery.expr, &inner_frame).await?;
-        if inner.table.n_series() == 0 {
-            self.leave_unread(inner);
-            return Ok(Vector::empty(frame));
-        }
         let watch = match call.function.id {
             FunctionId::Rate | FunctionId::Increase => {
                 Watch::non_counters(inner.table.column(METRIC_NAME), &self.annotations, span)
