@@ -81,7 +81,10 @@ fn meshtide_answers_every_console_query_as_the_prometheus_that_wrote_to_it() -> 
     );
     // Many queries are about TCP, ambient mode and containers, which the scraped pods do not have: they must be
     // empty on both sides.
-    assert!(n_with_data >= 150, "the data does not fit the queries: only {n_with_data} have an answer");
+    assert!(
+        n_with_data >= 150,
+        "the data does not fit the queries: only {n_with_data} have an answer"
+    );
     assert!(
         differences.is_empty(),
         "{} differences:\n{}",
