@@ -1,6 +1,6 @@
 //! Random queries over the grammar of Prometheus 3.5, floats only.
 //!
-//! Generated queries are valid; [`mistake`] spoils some of them. Their answers must not depend on what Prometheus
+//! Generated queries are valid; `mistake` spoils some of them. Their answers must not depend on what Prometheus
 //! leaves open, which [`stability`](super::stability) checks: a query that fails it is drawn again.
 //!
 //! Not generated, because Prometheus 3.5 lacks it: `fill`, `smoothed`, `anchored`, `</`, `>/`, `first_over_time`,
