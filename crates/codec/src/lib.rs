@@ -6,7 +6,7 @@
 //!
 //! Every decoder takes any bytes: what does not fit is an [`Error`], never a panic, and memory stays bounded by
 //! [`page::ROWS_MAX`]. A page carries no checksum: who stores one adds it ([`checksum`]).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,7 @@ pub mod column;
 mod deltas;
 mod error;
 pub mod page;
+pub mod prefetch;
 pub mod presence;
 mod scale;
 pub mod varint;
@@ -29,4 +30,5 @@ pub mod varint;
 pub use column::ColumnReader;
 pub use error::Error;
 pub use page::{PageReader, PageWriter};
+pub use prefetch::prefetch;
 pub use presence::Presence;

@@ -28,6 +28,10 @@ impl LateBuffer {
         self.samples.capacity() * size_of::<LateSample>()
     }
 
+    pub(super) fn oldest_ms(&self) -> Option<TimestampMs> {
+        self.samples.first().map(|sample| sample.timestamp_ms)
+    }
+
     /// The bits of a sample.
     pub(super) fn get(&self, timestamp_ms: TimestampMs, lane: u16) -> Option<u64> {
         let position = self.position(timestamp_ms, lane).ok()?;

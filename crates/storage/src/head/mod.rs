@@ -24,7 +24,7 @@ mod stats;
 mod stream;
 mod table;
 
-use model::{SampleBatch, StreamId, TimeRange};
+use model::{SampleBatch, SeriesRef, StreamId, TimeRange};
 use parking_lot::Mutex;
 
 pub use lanes::LaneChoice;
@@ -35,6 +35,10 @@ use stream::{LaneSample, Workspace};
 use table::StreamTable;
 
 use crate::{Error, NewestBuffer, StreamBuffer};
+
+/// For how many samples memory is asked for before they are stored. More than the processor has under way at a time
+/// is no use.
+const PREFETCH_LEN: usize = 24;
 
 /// How a head behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +88,15 @@ impl Head {
     pub fn append(&self, batch: &SampleBatch, refused: &mut Vec<Refusal>) -> usize {
         let mut workspace = self.workspace.lock();
         let n_refused = refused.len();
-        let mut sample_idx = 0;
+        let (mut sample_idx, mut n_prefetched) = (0, 0);
         while let Some(first) = batch.series.get(sample_idx) {
-            let (stream, n_bytes) = self.streams.get_or_make(first.stream);
+            if sample_idx >= n_prefetched {
+                n_prefetched = batch.len().min(sample_idx + PREFETCH_LEN);
+                self.prefetch(&batch.series[sample_idx..n_prefetched]);
+            }
+            let (slot, n_bytes) = self.streams.get_or_make(first.stream);
             workspace.stats.bytes.table += n_bytes;
-            let mut stream = stream.lock();
+            let mut stream = slot.lock();
             let rest = &batch.series[sample_idx..];
             for series in rest.iter().take_while(|series| series.stream == first.stream) {
                 let sample = LaneSample {
@@ -101,8 +109,17 @@ impl Head {
                 }
                 sample_idx += 1;
             }
+            slot.note_newest_row(&stream);
         }
         batch.len() - (refused.len() - n_refused)
+    }
+
+    fn prefetch(&self, series: &[SeriesRef]) {
+        for series in series {
+            if let Some(slot) = self.streams.get(series.stream) {
+                slot.prefetch(series.lane);
+            }
+        }
     }
 
     /// Reads the samples of some lanes of one stream in `range` into `buffer`, as
@@ -149,10 +166,9 @@ impl Head {
     /// much as finding the stream.
     #[must_use]
     pub fn may_have_samples(&self, stream: StreamId, range: TimeRange) -> bool {
-        self.streams.get(stream).is_some_and(|slot| {
-            let stream = slot.lock();
-            !stream.is_empty() && range.overlaps(stream.oldest_ms, stream.newest_ms)
-        })
+        self.streams
+            .get(stream)
+            .is_some_and(|slot| slot.lock().overlaps(range))
     }
 
     /// What the head holds, as of the last append. Waits for one that is under way.

@@ -2,11 +2,11 @@
 
 use codec::PageReader;
 use model::{TimeRange, TimestampMs};
-use parking_lot::Mutex;
 
 use super::lanes::LaneChoice;
-use super::read::{ReadScratch, list_sealed, raw_rows_in};
+use super::read::{ReadScratch, list_pages, raw_rows_in};
 use super::stream::Stream;
+use super::table::Slot;
 use crate::NewestBuffer;
 
 type Newest = Option<(TimestampMs, f64)>;
@@ -16,7 +16,7 @@ type Newest = Option<(TimestampMs, f64)>;
 /// # Errors
 /// A page that does not decode.
 pub(super) fn read_newest(
-    stream: &Mutex<Stream>,
+    slot: &Slot,
     lanes: LaneChoice<'_>,
     range: TimeRange,
     buffer: &mut NewestBuffer,
@@ -24,16 +24,23 @@ pub(super) fn read_newest(
     let NewestBuffer { samples, scratch } = buffer;
     scratch.clear();
     {
-        let stream = stream.lock();
-        if stream.is_empty() || !range.overlaps(stream.oldest_ms, stream.newest_ms) {
+        let stream = slot.lock();
+        if stream.is_empty() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
         if newest_raw(&stream, lanes, range, samples) {
             return Ok(());
         }
-        list_sealed(&stream, range, &mut scratch.parts, &mut scratch.timestamps_ms)?;
-        let late = stream.sealed.as_ref().map(|sealed| sealed.late.in_range(range));
-        scratch.late.extend_from_slice(late.unwrap_or_default());
+        let Some(sealed) = stream.sealed_in(range) else {
+            return Ok(());
+        };
+        list_pages(
+            sealed.pages_in(range),
+            range,
+            &mut scratch.parts,
+            &mut scratch.timestamps_ms,
+        )?;
+        scratch.late.extend_from_slice(sealed.late.in_range(range));
     }
     newest_sealed(scratch, lanes, samples)?;
     newest_late(scratch, lanes, samples);
@@ -44,24 +51,22 @@ pub(super) fn read_newest(
 /// Takes what the open rows hold; true when no lane is left.
 fn newest_raw(stream: &Stream, lanes: LaneChoice<'_>, range: TimeRange, samples: &mut [Newest]) -> bool {
     let raw = &stream.raw;
-    let rows = raw_rows_in(stream, range);
-    let in_range = (1_u64 << rows.end) - (1 << rows.start);
-    let mut is_complete = true;
-    for (lane, newest) in lanes.positions().zip(&mut *samples) {
-        let held_rows = if lane < raw.n_lanes() {
-            raw.held_rows(lane) & in_range
-        } else {
-            0
-        };
-        match held_rows.checked_ilog2() {
-            Some(row) => {
-                let row = row as usize;
-                *newest = Some((raw.timestamp(row), raw.values(lane, row..row + 1)[0]));
-            }
-            None => is_complete = false,
+    let mut n_missing = samples.len();
+    for row in raw_rows_in(stream, range).rev() {
+        let timestamp_ms = raw.timestamp(row);
+        let missing = lanes
+            .positions()
+            .zip(&mut *samples)
+            .filter(|(_, newest)| newest.is_none());
+        for (lane, newest) in missing {
+            *newest = raw.get(row, lane).map(|value| (timestamp_ms, value));
+            n_missing -= usize::from(newest.is_some());
+        }
+        if n_missing == 0 {
+            break;
         }
     }
-    is_complete
+    n_missing == 0
 }
 
 /// Takes what the pages hold for the lanes that are still without a sample.

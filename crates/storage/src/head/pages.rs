@@ -13,14 +13,14 @@ use super::rebuild::Rebuilder;
 const MERGE_FAN_IN: usize = 4;
 
 /// Pages of fewer rows are merged with pages of fewer rows; see [`merge_choice`].
-const MERGE_LEVELS_ROWS: [usize; 2] = [64, 256];
+const MERGE_LEVELS_ROWS: [u32; 2] = [64, 256];
 
 /// Sealed rows, encoded.
 #[derive(Debug, Clone)]
 pub(super) struct Page {
     pub(super) first_ms: TimestampMs,
     pub(super) last_ms: TimestampMs,
-    pub(super) n_rows: usize,
+    pub(super) n_rows: u32,
     pub(super) bytes: Arc<[u8]>,
 }
 
@@ -41,6 +41,12 @@ impl Sealed {
     /// Every row up to here is sealed, every later one is open.
     pub(super) fn newest_ms(&self) -> TimestampMs {
         self.pages.last().map_or(TimestampMs::MIN, |page| page.last_ms)
+    }
+
+    /// The oldest row that is sealed or late.
+    pub(super) fn oldest_ms(&self) -> Option<TimestampMs> {
+        let page_ms = self.pages.first().map(|page| page.first_ms);
+        page_ms.into_iter().chain(self.late.oldest_ms()).min()
     }
 
     /// Bytes of the pages, with what holds them.
@@ -91,6 +97,8 @@ impl Sealed {
 
     /// Adds the page of the newest sealed rows, and merges older ones when enough have come together.
     pub(super) fn push(&mut self, page: Page, rebuilder: &mut Rebuilder) -> Result<(), codec::Error> {
+        // There are few pages and many streams: room for pages to come would be a large part of all.
+        self.pages.reserve_exact(1);
         self.pages.push(page);
         while let Some(merged) = merge_choice(&self.pages) {
             let mut pages = rebuilder.rebuild(&self.pages[merged.clone()], &[])?;
@@ -147,9 +155,9 @@ fn merge_choice(pages: &[Page]) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
-    fn check(n_rows: &[usize], expected: impl Into<Option<Range<usize>>>) {
+    fn check(n_rows: &[u32], expected: impl Into<Option<Range<usize>>>) {
         let bytes: Arc<[u8]> = Arc::from(&[][..]);
-        let page = |n_rows: &usize| Page {
+        let page = |n_rows: &u32| Page {
             first_ms: 0,
             last_ms: 0,
             n_rows: *n_rows,

@@ -2,14 +2,19 @@
 //!
 //! ```text
 //! one allocation of eight-byte words:
-//!   timestamps      row_capacity
-//!   lane states     lane_capacity: bits 0 ..: rows in which the lane holds a value; bit 63: the lane ever had one
-//!   values          lane_capacity x row_capacity, lane by lane
+//!   lanes that ever had a sample    one bit per lane, n_bit_words
+//!   rows, row_capacity of them:
+//!     timestamp                     1
+//!     lanes that hold a value       one bit per lane, n_bit_words
+//!     values                        lane_capacity
+//! n_bit_words = lane_capacity / 64, rounded up
 //! ```
 //!
-//! Timestamps are strictly ascending. A word is an `f64`; timestamps and states are kept as its bits, which copies
-//! preserve. The allocation starts with few rows and grows by lane; once it has its full number of rows it holds
-//! exactly the lanes there are, and a lane that comes later makes it a little larger.
+//! Timestamps are strictly ascending. A word is an `f64`; timestamps and bits are kept as the bits of one, which
+//! copies preserve. Row by row, because samples arrive scrape by scrape: the newest rows of all streams stay in the
+//! cache, and the row of a histogram of 22 lanes is three cache lines. The allocation starts with few rows and
+//! grows by lane; once it has its full number of rows it holds exactly the lanes there are, and a lane that comes
+//! later makes it a little larger.
 
 use std::ops::Range;
 
@@ -20,8 +25,6 @@ pub(super) const ROWS_MAX: usize = 20;
 
 /// How many rows there is room for at first.
 const ROWS_FIRST: usize = 4;
-
-const EVER_HELD: u64 = 1 << 63;
 
 /// The open rows of a stream.
 #[derive(Debug, Default)]
@@ -62,11 +65,19 @@ impl RawRows {
     }
 
     pub(super) fn timestamp(&self, row: usize) -> TimestampMs {
-        self.words[row].to_bits().cast_signed()
+        self.words[self.row_start(row)].to_bits().cast_signed()
     }
 
     pub(super) fn timestamps(&self, rows: Range<usize>) -> impl DoubleEndedIterator<Item = TimestampMs> {
-        self.words[rows].iter().map(|word| word.to_bits().cast_signed())
+        rows.map(|row| self.timestamp(row))
+    }
+
+    /// Where the values of the newest row are in memory.
+    #[inline]
+    pub(super) fn newest_values_address(&self) -> usize {
+        let last_row = self.n_rows().saturating_sub(1);
+        let first_value = self.row_start(last_row) + 1 + self.n_bit_words();
+        self.words.as_ptr().addr() + first_value * size_of::<f64>()
     }
 
     /// The first row at or after `timestamp_ms`.
@@ -88,15 +99,24 @@ impl RawRows {
         }
     }
 
-    /// The rows in which a lane holds a value, by bit.
-    pub(super) fn held_rows(&self, lane: usize) -> u64 {
-        self.words[usize::from(self.row_capacity) + lane].to_bits() & !EVER_HELD
+    /// The value of a lane in a row, if the row holds one.
+    #[inline]
+    pub(super) fn get(&self, row: usize, lane: usize) -> Option<f64> {
+        let bits_idx = self.row_start(row) + 1;
+        let is_held =
+            lane < self.n_lanes() && self.words[bits_idx + lane / 64].to_bits() >> (lane % 64) & 1 == 1;
+        is_held.then(|| self.words[bits_idx + self.n_bit_words() + lane])
     }
 
-    /// The values of a lane; in rows that it does not hold they are undefined.
-    pub(super) fn values(&self, lane: usize, rows: Range<usize>) -> &[f64] {
-        let first = self.value_idx(lane, 0);
-        &self.words[first + rows.start..first + rows.end]
+    /// Some rows, to be read lane by lane.
+    pub(super) fn view(&self, rows: Range<usize>) -> RowsView<'_> {
+        RowsView {
+            words: &self.words[self.row_start(rows.start)..self.row_start(rows.end)],
+            n_rows: rows.len(),
+            row_len: self.row_len(),
+            n_bit_words: self.n_bit_words(),
+            n_lanes: self.n_lanes(),
+        }
     }
 
     /// True when another row would not fit.
@@ -107,14 +127,16 @@ impl RawRows {
     /// Stores a value in a row and a lane that are there.
     #[inline]
     pub(super) fn put(&mut self, lane: usize, row: usize, bits: u64) -> Put {
-        let value_idx = self.value_idx(lane, row);
-        let state = &mut self.words[usize::from(self.row_capacity) + lane];
-        let old_state = state.to_bits();
-        if old_state >> row & 1 == 0 {
-            *state = f64::from_bits(old_state | EVER_HELD | 1 << row);
+        let (bit_word, bit) = (lane / 64, 1_u64 << (lane % 64));
+        let row_start = self.row_start(row);
+        let value_idx = row_start + 1 + self.n_bit_words() + lane;
+        let held = &mut self.words[row_start + 1 + bit_word];
+        if held.to_bits() & bit == 0 {
+            *held = f64::from_bits(held.to_bits() | bit);
             self.words[value_idx] = f64::from_bits(bits);
-            let is_first_of_lane = old_state & EVER_HELD == 0;
-            return Put::New { is_first_of_lane };
+            return Put::New {
+                is_first_of_lane: self.mark_lane(lane),
+            };
         }
         match self.words[value_idx].to_bits() {
             held if held == bits => Put::Same,
@@ -122,15 +144,16 @@ impl RawRows {
         }
     }
 
-    /// Notes that a lane has a sample elsewhere; true when it is its first.
+    /// Notes that a lane has a sample; true when it is its first.
+    #[inline]
     pub(super) fn mark_lane(&mut self, lane: usize) -> bool {
-        if lane >= self.n_lanes() {
-            self.add_lane(lane);
+        let ever_held = &mut self.words[lane / 64];
+        let bit = 1_u64 << (lane % 64);
+        let is_first = ever_held.to_bits() & bit == 0;
+        if is_first {
+            *ever_held = f64::from_bits(ever_held.to_bits() | bit);
         }
-        let state = &mut self.words[usize::from(self.row_capacity) + lane];
-        let old_state = state.to_bits();
-        *state = f64::from_bits(old_state | EVER_HELD);
-        old_state & EVER_HELD == 0
+        is_first
     }
 
     /// Makes a row without values before row `row`, where `timestamp_ms` belongs.
@@ -140,52 +163,28 @@ impl RawRows {
     pub(super) fn insert_row(&mut self, row: usize, timestamp_ms: TimestampMs) {
         assert!(!self.is_full(), "room for another row");
         if self.n_rows == self.row_capacity {
-            let n_rows = if self.row_capacity == 0 {
+            let row_capacity = if self.row_capacity == 0 {
                 ROWS_FIRST
             } else {
                 ROWS_MAX
             };
-            self.resize(n_rows, self.n_lanes());
+            self.resize(row_capacity, self.n_lanes());
         }
-        let n_rows = self.n_rows();
-        if row < n_rows {
-            self.words.copy_within(row..n_rows, row + 1);
-            for lane in 0..self.n_lanes() {
-                self.shift_lane(lane, row);
-            }
-        }
-        self.words[row] = f64::from_bits(timestamp_ms.cast_unsigned());
+        let row_start = self.row_start(row);
+        let end = self.row_start(self.n_rows());
+        self.words.copy_within(row_start..end, row_start + self.row_len());
+        let n_bit_words = self.n_bit_words();
+        self.words[row_start] = f64::from_bits(timestamp_ms.cast_unsigned());
+        self.words[row_start + 1..row_start + 1 + n_bit_words].fill(0.0);
         self.n_rows += 1;
-    }
-
-    fn shift_lane(&mut self, lane: usize, row: usize) {
-        let state_idx = usize::from(self.row_capacity) + lane;
-        let held = self.held_rows(lane);
-        let before = held & !(u64::MAX << row);
-        let ever_held = self.words[state_idx].to_bits() & EVER_HELD;
-        self.words[state_idx] = f64::from_bits(ever_held | before | (held & !before) << 1);
-        let first = self.value_idx(lane, 0);
-        self.words
-            .copy_within(first + row..first + self.n_rows(), first + row + 1);
     }
 
     /// Drops the oldest rows.
     pub(super) fn drop_front(&mut self, n_rows: usize) {
-        let n_before = self.n_rows();
-        self.words.copy_within(n_rows..n_before, 0);
-        for lane in 0..self.n_lanes() {
-            let state_idx = usize::from(self.row_capacity) + lane;
-            let ever_held = self.words[state_idx].to_bits() & EVER_HELD;
-            self.words[state_idx] = f64::from_bits(ever_held | self.held_rows(lane) >> n_rows);
-            let first = self.value_idx(lane, 0);
-            self.words.copy_within(first + n_rows..first + n_before, first);
-        }
+        let end = self.row_start(self.n_rows());
+        self.words
+            .copy_within(self.row_start(n_rows)..end, self.row_start(0));
         self.n_rows -= n_rows as u8;
-    }
-
-    fn value_idx(&self, lane: usize, row: usize) -> usize {
-        let row_capacity = usize::from(self.row_capacity);
-        row_capacity + self.lane_capacity as usize + lane * row_capacity + row
     }
 
     /// Makes all lanes up to `lane`, which is not there yet.
@@ -208,23 +207,82 @@ impl RawRows {
         self.n_lanes = lane as u32 + 1;
     }
 
+    fn n_bit_words(&self) -> usize {
+        (self.lane_capacity as usize).div_ceil(64)
+    }
+
+    fn row_len(&self) -> usize {
+        1 + self.n_bit_words() + self.lane_capacity as usize
+    }
+
+    fn row_start(&self, row: usize) -> usize {
+        self.n_bit_words() + row * self.row_len()
+    }
+
     fn resize(&mut self, row_capacity: usize, lane_capacity: usize) {
-        let n_words = row_capacity + lane_capacity + lane_capacity * row_capacity;
         let mut grown = Self {
-            words: vec![0.0; n_words].into_boxed_slice(),
+            words: Box::default(),
             n_lanes: self.n_lanes,
             lane_capacity: lane_capacity as u32,
             n_rows: self.n_rows,
             row_capacity: row_capacity as u8,
         };
-        let n_rows = self.n_rows();
-        grown.words[..n_rows].copy_from_slice(&self.words[..n_rows]);
-        for lane in 0..self.n_lanes() {
-            grown.words[row_capacity + lane] = self.words[usize::from(self.row_capacity) + lane];
-            let first = grown.value_idx(lane, 0);
-            grown.words[first..first + n_rows].copy_from_slice(self.values(lane, 0..n_rows));
+        grown.words = vec![0.0; grown.row_start(row_capacity)].into_boxed_slice();
+        // Lanes only ever become more, except for capacity that none of them uses.
+        let n_bit_words = self.n_bit_words().min(grown.n_bit_words());
+        let n_values = self.n_lanes();
+        grown.words[..n_bit_words].copy_from_slice(&self.words[..n_bit_words]);
+        for row in 0..self.n_rows() {
+            let (from, to) = (self.row_start(row), grown.row_start(row));
+            let n_head = 1 + n_bit_words;
+            grown.words[to..to + n_head].copy_from_slice(&self.words[from..from + n_head]);
+            let (from, to) = (from + 1 + self.n_bit_words(), to + 1 + grown.n_bit_words());
+            grown.words[to..to + n_values].copy_from_slice(&self.words[from..from + n_values]);
         }
         *self = grown;
+    }
+}
+
+/// Open rows, to be read lane by lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsView<'a> {
+    words: &'a [f64],
+    n_rows: usize,
+    row_len: usize,
+    n_bit_words: usize,
+    n_lanes: usize,
+}
+
+impl<'a> RowsView<'a> {
+    /// The rows that hold a value of `lane`, by bit.
+    pub(super) fn held_rows(&self, lane: usize) -> u64 {
+        if lane >= self.n_lanes {
+            return 0;
+        }
+        let words = self.column(1 + lane / 64).enumerate();
+        words.fold(0, |held, (row, word)| {
+            held | (word.to_bits() >> (lane % 64) & 1) << row
+        })
+    }
+
+    /// The lanes `64 * bit_word ..` that hold a value in every row, by bit.
+    pub(super) fn complete_lanes(&self, bit_word: usize) -> u64 {
+        if bit_word >= self.n_bit_words {
+            return 0;
+        }
+        self.column(1 + bit_word)
+            .fold(u64::MAX, |lanes, word| lanes & word.to_bits())
+    }
+
+    /// The values of a lane that is there, one per row; undefined in rows that do not hold it.
+    pub(super) fn values(&self, lane: usize) -> impl ExactSizeIterator<Item = f64> + use<'a> {
+        self.column(1 + self.n_bit_words + lane)
+    }
+
+    /// The same word of every row.
+    fn column(&self, word_idx: usize) -> impl ExactSizeIterator<Item = f64> + use<'a> {
+        let Self { words, row_len, .. } = *self;
+        (0..self.n_rows).map(move |row| words[row * row_len + word_idx])
     }
 }
 
@@ -254,13 +312,19 @@ mod tests {
     }
 
     fn held(rows: &RawRows, lane: usize) -> Vec<Option<u64>> {
-        let values = rows.values(lane, 0..rows.n_rows());
-        let is_held = |row: usize| rows.held_rows(lane) >> row & 1 == 1;
-        values
-            .iter()
-            .enumerate()
-            .map(|(row, value)| is_held(row).then(|| value.to_bits()))
-            .collect()
+        let held: Vec<_> = (0..rows.n_rows())
+            .map(|row| rows.get(row, lane).map(f64::to_bits))
+            .collect();
+        let view = rows.view(0..rows.n_rows());
+        for ((row, value), held) in view.values(lane).enumerate().zip(&held) {
+            assert_eq!(view.held_rows(lane) >> row & 1 == 1, held.is_some());
+            assert!(held.is_none_or(|held| held == value.to_bits()));
+        }
+        assert_eq!(
+            view.complete_lanes(0) >> lane & 1 == 1,
+            held.iter().all(Option::is_some)
+        );
+        held
     }
 
     #[test]
@@ -304,7 +368,7 @@ mod tests {
     #[test]
     fn a_full_height_takes_no_more_lanes_than_there_are() {
         let words = |n_rows, n_lanes| rows(&(0..n_rows).collect::<Vec<_>>(), n_lanes).words.len();
-        assert_eq!(words(5, 22), 20 + 22 + 20 * 22);
-        assert_eq!(words(1, 1), 4 + 1 + 4);
+        assert_eq!(words(5, 22), 1 + 20 * (2 + 22));
+        assert_eq!(words(1, 1), 1 + 4 * 3);
     }
 }

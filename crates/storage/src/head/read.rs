@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use codec::PageReader;
 use model::{TimeRange, TimestampMs};
-use parking_lot::Mutex;
 
 use super::lanes::LaneChoice;
 use super::late::LateSample;
 use super::pages::Page;
 use super::stream::Stream;
+use super::table::Slot;
 use crate::{LaneBuffer, StreamBuffer};
 
 /// What a read takes out of the lock; empty between reads, so that no page is kept alive.
@@ -47,7 +47,7 @@ pub(super) struct PagePart {
 /// # Errors
 /// A page that does not decode.
 pub(super) fn read(
-    stream: &Mutex<Stream>,
+    slot: &Slot,
     lanes: LaneChoice<'_>,
     range: TimeRange,
     buffer: &mut StreamBuffer,
@@ -55,14 +55,15 @@ pub(super) fn read(
     let (timestamps_ms, lane_buffers, scratch) = buffer.parts_and_scratch_mut();
     scratch.clear();
     {
-        let stream = stream.lock();
-        if stream.is_empty() || !range.overlaps(stream.oldest_ms, stream.newest_ms) {
+        let stream = slot.lock();
+        if stream.is_empty() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
-        list_sealed(&stream, range, &mut scratch.parts, timestamps_ms)?;
+        if let Some(sealed) = stream.sealed_in(range) {
+            list_pages(sealed.pages_in(range), range, &mut scratch.parts, timestamps_ms)?;
+            scratch.late.extend_from_slice(sealed.late.in_range(range));
+        }
         copy_raw(&stream, range, lanes, timestamps_ms, lane_buffers);
-        let late = stream.sealed.as_ref().map(|sealed| sealed.late.in_range(range));
-        scratch.late.extend_from_slice(late.unwrap_or_default());
     }
     decode_parts(&scratch.parts, lanes, lane_buffers)?;
     if !scratch.late.is_empty() {
@@ -72,21 +73,16 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Lists the parts of pages that lie in `range`, oldest first, and appends their timestamps.
+/// Lists the parts of `pages` that lie in `range`, and appends their timestamps.
 ///
 /// # Errors
 /// A page that does not decode.
-pub(super) fn list_sealed(
-    stream: &Stream,
+pub(super) fn list_pages(
+    pages: &[Page],
     range: TimeRange,
     parts: &mut Vec<PagePart>,
     timestamps_ms: &mut Vec<TimestampMs>,
 ) -> Result<(), codec::Error> {
-    let pages = stream
-        .sealed
-        .as_ref()
-        .map(|sealed| sealed.pages_in(range))
-        .unwrap_or_default();
     for page in pages {
         let first_row = timestamps_ms.len();
         page.reader()?.read_timestamps(timestamps_ms)?;
@@ -140,24 +136,30 @@ fn copy_raw(
     let rows = raw_rows_in(stream, range);
     let n_sealed = timestamps_ms.len();
     timestamps_ms.extend(raw.timestamps(rows.clone()));
-    let all_rows = u64::MAX.checked_shr(64 - rows.len() as u32).unwrap_or_default();
+    let view = raw.view(rows.clone());
+    let (mut bit_word, mut complete_lanes) = (0, view.complete_lanes(0));
     for (lane, lane_buffer) in lanes.positions().zip(lane_buffers) {
         let LaneBuffer {
             values,
             absent_rows,
             may_be_nan,
         } = lane_buffer;
-        values.resize(n_sealed, 0.0);
-        let held_rows = if lane < raw.n_lanes() {
-            let copied = raw.values(lane, rows.clone());
-            values.extend_from_slice(copied);
-            *may_be_nan = copied.iter().fold(false, |any, value| any | value.is_nan());
-            raw.held_rows(lane) >> rows.start & all_rows
-        } else {
-            values.resize(timestamps_ms.len(), 0.0);
-            0
-        };
-        if held_rows != all_rows {
+        values.resize(timestamps_ms.len(), 0.0);
+        if lane < raw.n_lanes() {
+            // NaNs are looked for on the way: reading two values at once right after storing them one by one stalls.
+            let mut any_nan = false;
+            for (place, value) in values[n_sealed..].iter_mut().zip(view.values(lane)) {
+                *place = value;
+                any_nan |= value.is_nan();
+            }
+            *may_be_nan = any_nan;
+        }
+        if lane / 64 != bit_word {
+            bit_word = lane / 64;
+            complete_lanes = view.complete_lanes(bit_word);
+        }
+        if complete_lanes >> (lane % 64) & 1 == 0 {
+            let held_rows = view.held_rows(lane);
             let absent = (0..rows.len()).filter(|row| held_rows >> row & 1 == 0);
             absent_rows.extend(absent.map(|row| (n_sealed + row) as u32));
         }

@@ -7,6 +7,7 @@ use model::TimestampMs;
 
 use super::late::LateSample;
 use super::pages::Page;
+use super::raw::RowsView;
 
 /// A page that late samples made longer than this is divided.
 const PAGE_ROWS_MAX: usize = 1024;
@@ -44,21 +45,24 @@ struct LaneScratch {
 }
 
 impl Rebuilder {
-    /// The page of some rows: `value_rows` are lanes, each with its values and the rows it holds.
-    pub(super) fn encode<'a>(
+    /// The page of some open rows, at most 64.
+    pub(super) fn encode(
         &mut self,
         timestamps_ms: &[TimestampMs],
-        lanes: impl Iterator<Item = (&'a [f64], u64)>,
+        rows: RowsView<'_>,
+        n_lanes: usize,
     ) -> Page {
-        let all_rows = u64::MAX >> (64 - timestamps_ms.len());
         self.writer.begin(timestamps_ms);
-        for (values, held_rows) in lanes {
-            let presence = if held_rows & all_rows == all_rows {
-                Presence::All
+        for lane in 0..n_lanes {
+            self.lane.values.clear();
+            self.lane.values.extend(rows.values(lane));
+            let is_complete = rows.complete_lanes(lane / 64) >> (lane % 64) & 1 == 1;
+            let held_rows = if is_complete {
+                u64::MAX
             } else {
-                Presence::Rows(&[held_rows])
+                rows.held_rows(lane)
             };
-            self.writer.push(values, presence);
+            self.writer.push(&self.lane.values, Presence::Rows(&[held_rows]));
         }
         finish(&mut self.writer, timestamps_ms)
     }
@@ -193,7 +197,7 @@ fn finish(writer: &mut PageWriter, timestamps_ms: &[TimestampMs]) -> Page {
     Page {
         first_ms: timestamps_ms.first().copied().unwrap_or_default(),
         last_ms: timestamps_ms.last().copied().unwrap_or_default(),
-        n_rows: timestamps_ms.len(),
+        n_rows: timestamps_ms.len() as u32,
         bytes: Arc::from(writer.finish()),
     }
 }

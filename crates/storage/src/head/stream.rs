@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use model::TimestampMs;
+use model::{TimeRange, TimestampMs};
 
 use super::late::{LATE_MAX, LateSample};
 use super::pages::Sealed;
@@ -27,8 +27,6 @@ const OWN_PAGE: &str = "a page of the head decodes";
 pub(super) struct Stream {
     /// Timestamp of the newest row, which is an open one; 0 when there is none.
     pub(super) newest_ms: TimestampMs,
-    /// Timestamp of the oldest sample; 0 when there is none.
-    pub(super) oldest_ms: TimestampMs,
     pub(super) raw: RawRows,
     pub(super) sealed: Option<Box<Sealed>>,
 }
@@ -52,6 +50,27 @@ pub(super) struct Workspace {
 impl Stream {
     pub(super) fn is_empty(&self) -> bool {
         self.raw.n_rows() == 0
+    }
+
+    /// True when there may be samples in `range`.
+    pub(super) fn overlaps(&self, range: TimeRange) -> bool {
+        if self.is_empty() || self.newest_ms <= range.start_ms {
+            return false;
+        }
+        // Nearly every query reaches up to now: then nothing but this cache line is looked at.
+        self.newest_ms <= range.end_ms || self.oldest_ms() <= range.end_ms
+    }
+
+    fn oldest_ms(&self) -> TimestampMs {
+        let sealed_ms = self.sealed.as_ref().and_then(|sealed| sealed.oldest_ms());
+        sealed_ms.unwrap_or_else(|| self.raw.timestamp(0))
+    }
+
+    /// The sealed part, if it may have samples in `range`.
+    pub(super) fn sealed_in(&self, range: TimeRange) -> Option<&Sealed> {
+        // Sealed rows are older than the open ones, which are at hand.
+        let may_reach = range.start_ms < self.raw.timestamp(0);
+        self.sealed.as_deref().filter(|_| may_reach)
     }
 
     /// Stores a sample.
@@ -104,7 +123,6 @@ impl Stream {
     /// Makes the newest row.
     fn push_row(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
         if self.is_empty() {
-            self.oldest_ms = timestamp_ms;
             work.stats.n_streams += 1;
         }
         self.note_time(timestamp_ms, work);
@@ -152,7 +170,11 @@ impl Stream {
     }
 
     fn insert_late(&mut self, sample: LaneSample, work: &mut Workspace) {
-        let is_first_of_lane = self.raw.mark_lane(usize::from(sample.lane));
+        let lane = usize::from(sample.lane);
+        if lane >= self.raw.n_lanes() {
+            self.raw.add_lane(lane);
+        }
+        let is_first_of_lane = self.raw.mark_lane(lane);
         work.stats.n_samples += 1;
         work.stats.n_series += usize::from(is_first_of_lane);
         let sealed = self.sealed.get_or_insert_default();
@@ -172,9 +194,7 @@ impl Stream {
         for (timestamp_ms, held) in timestamps_ms.iter_mut().zip(self.raw.timestamps(0..SEAL_ROWS)) {
             *timestamp_ms = held;
         }
-        let raw = &self.raw;
-        let lanes = (0..raw.n_lanes()).map(|lane| (raw.values(lane, 0..SEAL_ROWS), raw.held_rows(lane)));
-        let page = rebuilder.encode(&timestamps_ms, lanes);
+        let page = rebuilder.encode(&timestamps_ms, self.raw.view(0..SEAL_ROWS), self.raw.n_lanes());
         self.sealed
             .get_or_insert_default()
             .push(page, rebuilder)
@@ -198,7 +218,6 @@ impl Stream {
     }
 
     fn note_time(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
-        self.oldest_ms = self.oldest_ms.min(timestamp_ms);
         self.newest_ms = if self.is_empty() {
             timestamp_ms
         } else {

@@ -5,9 +5,10 @@
 //! looking up takes no lock, and a stray id costs one segment and one directory page, about 80 kB.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::StreamId;
-use parking_lot::Mutex;
+use model::{LaneIdx, StreamId};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::stream::Stream;
 
@@ -15,10 +16,36 @@ const SEGMENT_LEN: usize = 1 << 10;
 const DIRECTORY_LEN: usize = 1 << 10;
 const ROOT_LEN: usize = 1 << 12;
 
-/// One cache line: appending a sample touches this line and the values.
+/// A stream in its place: one cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Slot(Mutex<Stream>);
+pub(super) struct Slot {
+    stream: Mutex<Stream>,
+    /// Where the values of the newest row are; a hint that may be out of date.
+    newest_values: AtomicUsize,
+}
+
+impl Slot {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock()
+    }
+
+    /// Asks for the memory that a sample of `lane` will touch if it belongs to the newest row, as nearly all do.
+    /// Without a lock, so that many of these are under way at a time: a lock waits for the access before it.
+    #[inline]
+    pub(super) fn prefetch(&self, lane: LaneIdx) {
+        let first_value = self.newest_values.load(Ordering::Relaxed);
+        codec::prefetch(first_value);
+        codec::prefetch(first_value.wrapping_add(usize::from(lane.0) * size_of::<f64>()));
+    }
+
+    /// Notes where the newest row is, for the next [`Self::prefetch`].
+    #[inline]
+    pub(super) fn note_newest_row(&self, stream: &Stream) {
+        self.newest_values
+            .store(stream.raw.newest_values_address(), Ordering::Relaxed);
+    }
+}
 
 type Segment = Box<[Slot]>;
 type Directory = Box<[OnceLock<Segment>]>;
@@ -37,14 +64,14 @@ impl StreamTable {
     }
 
     /// The stream, unless no stream of its segment was ever made.
-    pub(super) fn get(&self, stream: StreamId) -> Option<&Mutex<Stream>> {
+    pub(super) fn get(&self, stream: StreamId) -> Option<&Slot> {
         let place = Place::of(stream);
         let segment = self.root[place.root].get()?[place.directory].get()?;
-        Some(&segment[place.segment].0)
+        Some(&segment[place.segment])
     }
 
     /// The stream, and the bytes that had to be allocated to have it.
-    pub(super) fn get_or_make(&self, stream: StreamId) -> (&Mutex<Stream>, usize) {
+    pub(super) fn get_or_make(&self, stream: StreamId) -> (&Slot, usize) {
         if let Some(found) = self.get(stream) {
             return (found, 0);
         }
@@ -58,7 +85,7 @@ impl StreamTable {
             n_bytes += SEGMENT_LEN * size_of::<Slot>();
             (0..SEGMENT_LEN).map(|_| Slot::default()).collect()
         });
-        (&segment[place.segment].0, n_bytes)
+        (&segment[place.segment], n_bytes)
     }
 
     /// Bytes of the root.
