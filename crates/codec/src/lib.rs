@@ -17,6 +17,7 @@
 )]
 
 mod bits;
+pub mod checks;
 pub mod checksum;
 pub mod column;
 mod deltas;
