@@ -9,6 +9,9 @@ use super::*;
 
 const WINDOW_MS: i64 = 100_000;
 
+/// More than the lanes that share a word of bits.
+const LANES_MAX: u16 = 151;
+
 fn series(stream: u32, lane: u16) -> SeriesRef {
     SeriesRef {
         stream: StreamId(stream),
@@ -354,11 +357,9 @@ impl Sender {
             }
             return again;
         }
-        let stream = self.chance.random_range(0..3_u32);
-        let series = series(
-            stream * 700,
-            self.chance.random_range(0..[1, 5, 30][stream as usize]),
-        );
+        let (stream, n_lanes, lane_step) =
+            [(0, 1, 1), (700, 5, 1), (1400, 30, 5)][self.chance.random_range(0..3)];
+        let series = series(stream, self.chance.random_range(0..n_lanes) * lane_step);
         let age = match self.chance.random_range(0..10) {
             _ if !is_trouble => 0,
             0..5 => self.chance.random_range(0..4),
@@ -411,9 +412,9 @@ fn check_reads(head: &Head, reference: &Reference, chance: &mut ChaCha8Rng, newe
             TimeRange::ending_at(newest_row * 1000, 20_000),
             TimeRange::ALL,
         ] {
-            let mut lanes: Vec<LaneIdx> = (0..31).map(LaneIdx).collect();
-            lanes.rotate_left(chance.random_range(0..31));
-            lanes.truncate(chance.random_range(1..=31));
+            let mut lanes: Vec<LaneIdx> = (0..LANES_MAX).map(LaneIdx).collect();
+            lanes.rotate_left(chance.random_range(0..usize::from(LANES_MAX)));
+            lanes.truncate(chance.random_range(1..=usize::from(LANES_MAX)));
             let choice = if chance.random_bool(0.3) {
                 lanes = (0..lanes.len() as u16).map(LaneIdx).collect();
                 LaneChoice::First(lanes.len())
