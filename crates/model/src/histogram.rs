@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 pub use bound::exponential_bound;
 pub use bucket::Bucket;
-pub use buckets::{Buckets, BucketsBuilder, IndexedCounts, Span, any_drop};
+pub use buckets::{Buckets, BucketsBuilder, IndexedCounts, Span, any_drop, reduced_index};
 pub use hint::CounterResetHint;
 pub use integer::IntegerHistogram;
 pub use schema::Schema;

@@ -2,13 +2,17 @@
 
 use super::{FloatHistogram, exponential_bound};
 
-/// A bucket with its bounds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A bucket with its bounds. The default is empty, at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Bucket {
     /// −Inf for the first custom bucket.
     pub lower: f64,
     /// +Inf for the last custom bucket.
     pub upper: f64,
+    /// The lower bound belongs to it: below zero, for the zero bucket, and for the first custom bucket.
+    pub includes_lower: bool,
+    /// The upper bound belongs to it: above zero, for the zero bucket, and for custom buckets.
+    pub includes_upper: bool,
     /// Observations in it.
     pub count: f64,
 }
@@ -32,6 +36,8 @@ impl FloatHistogram {
         self.positive.iter().map(|(index, count)| Bucket {
             lower: self.bound(index - 1),
             upper: self.bound(index),
+            includes_lower: index == 0 && self.is_custom(),
+            includes_upper: true,
             count,
         })
     }
@@ -41,6 +47,8 @@ impl FloatHistogram {
         self.negative.iter().map(|(index, count)| Bucket {
             lower: -self.bound(index),
             upper: -self.bound(index - 1),
+            includes_lower: true,
+            includes_upper: false,
             count,
         })
     }
@@ -51,6 +59,8 @@ impl FloatHistogram {
         (!self.is_custom()).then_some(Bucket {
             lower: -self.zero_threshold,
             upper: self.zero_threshold,
+            includes_lower: true,
+            includes_upper: true,
             count: self.zero_count,
         })
     }

@@ -128,11 +128,10 @@ impl Buckets {
     /// The buckets of an exponential schema that is lower by `halvings`: each adds up 2^halvings neighbours.
     #[must_use]
     pub fn reduced(&self, halvings: u32) -> Self {
-        let halvings = halvings.min(62);
         let mut reduced = BucketsBuilder::with_capacity(self.len());
         let mut last_index = None;
         for (index, count) in self {
-            let index = (((i64::from(index) - 1) >> halvings) + 1) as i32;
+            let index = reduced_index(index, halvings);
             if last_index == Some(index) {
                 reduced.add_to_last(count);
             } else {
@@ -293,6 +292,13 @@ impl BucketsBuilder {
     pub fn finish(self) -> Buckets {
         self.buckets
     }
+}
+
+/// The index of the bucket into which an exponential bucket falls when the schema gets lower by `halvings`.
+#[must_use]
+pub fn reduced_index(index: i32, halvings: u32) -> i32 {
+    // All but the sign is gone after 31 halvings.
+    ((index - 1) >> halvings.min(31)) + 1
 }
 
 /// True when a bucket of `previous` that holds anything is missing in `current` or holds less there. Both ascend by

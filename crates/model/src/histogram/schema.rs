@@ -40,7 +40,8 @@ impl Schema {
 
     /// How often the number of buckets has to be halved to come to `target`; `None` unless both are exponential and
     /// `target` is the lower one.
-    pub(super) fn halvings_to(self, target: Self) -> Option<u32> {
+    #[must_use]
+    pub fn halvings_to(self, target: Self) -> Option<u32> {
         if self.is_custom() || target.is_custom() || target >= self {
             return None;
         }

@@ -13,42 +13,24 @@ impl fmt::Display for FloatHistogram {
         push_exposition_float(&mut text, self.count);
         text.push_str(", sum:");
         push_exposition_float(&mut text, self.sum);
-        let populated = |bucket: &Bucket| bucket.count != 0.0;
-        for bucket in self.negative_buckets().rev().filter(populated) {
-            self.push_bucket(&mut text, bucket);
-        }
-        if let Some(zero) = self.zero_bucket().filter(populated) {
-            push_bounded(&mut text, '[', zero, ']');
-        }
-        for bucket in self.positive_buckets().filter(populated) {
-            self.push_bucket(&mut text, bucket);
+        let below = self.negative_buckets().rev();
+        for bucket in below.chain(self.zero_bucket()).chain(self.positive_buckets()) {
+            if bucket.count != 0.0 {
+                text.push_str(", ");
+                push_bucket(&mut text, bucket);
+            }
         }
         text.push('}');
         f.write_str(&text)
     }
 }
 
-impl FloatHistogram {
-    fn push_bucket(&self, text: &mut String, bucket: Bucket) {
-        // Bounds belong to the bucket on the side away from zero; the first custom bucket includes both.
-        let (lower_included, upper_included) = if self.is_custom() {
-            (bucket.lower == f64::NEG_INFINITY, true)
-        } else {
-            (bucket.lower < 0.0, bucket.upper > 0.0)
-        };
-        let open = if lower_included { '[' } else { '(' };
-        let close = if upper_included { ']' } else { ')' };
-        push_bounded(text, open, bucket, close);
-    }
-}
-
-fn push_bounded(text: &mut String, open: char, bucket: Bucket, close: char) {
-    text.push_str(", ");
-    text.push(open);
+/// In the notation of intervals: a square bracket where the bound is included.
+fn push_bucket(text: &mut String, bucket: Bucket) {
+    text.push(if bucket.includes_lower { '[' } else { '(' });
     push_exposition_float(text, bucket.lower);
     text.push(',');
     push_exposition_float(text, bucket.upper);
-    text.push(close);
-    text.push(':');
+    text.push_str(if bucket.includes_upper { "]:" } else { "):" });
     push_exposition_float(text, bucket.count);
 }
