@@ -1,11 +1,13 @@
 //! Prometheus' test scripts (`.test`): data to load, queries, and what they must answer.
 //!
 //! A [`Script`] is a list of [`Command`]s in order. Parsing is strict: a line that means nothing is an error with
-//! its number. Native histograms are kept as text until they can be stored.
+//! its number.
 //!
 //! Source: Prometheus `promql/promqltest/README.md`.
 
 mod command;
+pub(crate) mod histogram;
+mod nhcb;
 mod parse;
 mod points;
 mod series;
@@ -13,6 +15,8 @@ mod series;
 pub use command::{
     Annotation, Command, CommandKind, Eval, Expected, ExpectedSeries, Load, LoadSeries, Times, Words,
 };
+pub use histogram::histogram_literal;
+pub use nhcb::{NhcbError, nhcb_series};
 pub use parse::parse_script;
 pub use points::Point;
 

@@ -1,12 +1,11 @@
-//! The numeric kernels of PromQL: floats in, floats out.
+//! The numeric kernels of PromQL: samples in, samples out.
 //!
 //! Nothing in here knows labels of whole series, plans or storage: an operator brings slices of timestamps and values
 //! and gets numbers back. Semantics are those of Prometheus 3.14, bit for bit where the order of operations decides.
 //! All functions are pure; those that need room for intermediate values take it from the caller or allocate per call,
 //! as their docs say.
 //!
-//! Limits: float samples only. Native histograms will get kernels of their own beside these; a window that mixes both
-//! is the operator's business, because the answer is an annotation and not a number.
+//! All but [`native`] are about floats; windows and groups that may hold native histograms go through that one.
 //!
 //! - [`window`]: which rows of a stream each step sees.
 //! - [`rate`]: rate, increase, delta, irate, idelta, with the work shared by the lanes of a stream done once.
@@ -16,10 +15,15 @@
 //! - [`histogram`]: classic histograms.
 //! - [`instant`], [`math`], [`date`]: functions and operators on single values.
 //! - [`labels`]: `label_replace` and `label_join` on strings.
+//! - [`start`]: what start timestamps say about counter resets.
+//! - [`extended`]: ranges with `anchored` or `smoothed`.
+//! - [`native`]: native histograms, alone and mixed with floats.
 
 pub mod window;
 
 pub mod rate;
+
+pub mod extended;
 
 pub mod range;
 
@@ -35,6 +39,8 @@ pub mod aggregate;
 
 pub mod histogram;
 
+pub mod native;
+
 pub mod instant;
 
 pub mod math;
@@ -42,3 +48,5 @@ pub mod math;
 pub mod date;
 
 pub mod labels;
+
+pub mod start;

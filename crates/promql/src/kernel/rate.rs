@@ -36,6 +36,14 @@ impl RateKind {
     pub fn is_counter(self) -> bool {
         matches!(self, Self::Rate | Self::Increase)
     }
+
+    /// The length of the range in seconds if the result is per second, otherwise 1.
+    pub(super) fn divisor(self, range: TimeRange) -> f64 {
+        match self {
+            Self::Rate => range_seconds(range),
+            Self::Increase | Self::Delta => 1.0,
+        }
+    }
 }
 
 /// What the timestamps of a window say about its extrapolation.
@@ -75,23 +83,61 @@ impl Extrapolation {
         };
         let to_start = cut(seconds_between(range.start_ms, first_ms));
         let to_end = cut(seconds_between(last_ms, range.end_ms));
-        let divisor = match kind {
-            RateKind::Rate => range_seconds(range),
-            RateKind::Increase | RateKind::Delta => 1.0,
-        };
         let mut extrapolation = Self {
             zero_ratio: f64::NAN,
             factor: 0.0,
             sampled,
             to_start,
             to_end,
-            divisor,
+            divisor: kind.divisor(range),
         };
         extrapolation.factor = extrapolation.factor_from(to_start);
         if kind.is_counter() {
             extrapolation.zero_ratio = safe_ratio(sampled, to_start);
         }
         Some(extrapolation)
+    }
+
+    /// As [`Self::new`] for a counter that is known to have been at 0 at `start_ms`, inside the range and before the
+    /// first sample: there is nothing to guess before that, and a single sample is enough.
+    #[must_use]
+    pub fn from_start(
+        kind: RateKind,
+        start_ms: TimestampMs,
+        timestamps_ms: &[TimestampMs],
+        range: TimeRange,
+    ) -> Option<Self> {
+        let (&first_ms, &last_ms) = (timestamps_ms.first()?, timestamps_ms.last()?);
+        let gap = match timestamps_ms.len() {
+            1 => 0.0,
+            n => seconds_between(first_ms, last_ms) / (n - 1) as f64,
+        };
+        let to_end = seconds_between(last_ms, range.end_ms);
+        let mut extrapolation = Self {
+            zero_ratio: f64::NAN,
+            factor: 0.0,
+            sampled: seconds_between(start_ms, last_ms),
+            to_start: 0.0,
+            to_end: if to_end >= gap * 1.1 { gap / 2.0 } else { to_end },
+            divisor: kind.divisor(range),
+        };
+        extrapolation.factor = extrapolation.factor_from(0.0);
+        Some(extrapolation)
+    }
+
+    /// What the increase of a lane has to be multiplied with; see [`Self::apply`].
+    #[inline]
+    #[must_use]
+    pub fn factor(&self, first: f64, increase: f64) -> f64 {
+        if self.is_unclamped(first, increase) {
+            return self.factor;
+        }
+        let to_zero = self.sampled * (first / increase);
+        if to_zero < self.to_start {
+            self.factor_from(to_zero)
+        } else {
+            self.factor
+        }
     }
 
     /// The result for one lane: `first` is the value of its first sample, `increase` the rise over the window, with
@@ -102,15 +148,10 @@ impl Extrapolation {
         // False for every NaN, a gauge's ratio included. If it is true, first / increase > ratio in exact arithmetic;
         // as rounding is monotonic, the distance to the zero point then rounds to no less than `to_start`.
         let far_from_zero = first > increase * self.zero_ratio;
-        if far_from_zero || self.is_unclamped(first, increase) {
+        if far_from_zero {
             return increase * self.factor;
         }
-        let to_zero = self.sampled * (first / increase);
-        if to_zero < self.to_start {
-            increase * self.factor_from(to_zero)
-        } else {
-            increase * self.factor
-        }
+        increase * self.factor(first, increase)
     }
 
     #[inline]

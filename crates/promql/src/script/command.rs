@@ -42,8 +42,9 @@ pub struct LoadSeries {
     pub labels: Labels,
     /// One point per step, gaps included.
     pub points: Vec<Point>,
-    /// Start timestamps were given for it (a line `name{…}@st …`).
-    pub has_start_timestamps: bool,
+    /// Start timestamps, as milliseconds from the point they belong to, parallel to `points`; `None` where there is none.
+    /// Empty without a line `name{…}@st …` before it.
+    pub start_offsets_ms: Vec<Option<i64>>,
 }
 
 /// A query and its expectations.

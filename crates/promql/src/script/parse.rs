@@ -1,11 +1,12 @@
 //! Lines to commands.
 
+use model::Labels;
 use model::duration::parse_duration_ms;
 
 use super::command::{
     Annotation, Command, CommandKind, Eval, Expected, ExpectedSeries, Load, LoadSeries, Times, Words,
 };
-use super::points::{parse_points, take_float};
+use super::points::{parse_offsets, parse_points, take_float};
 use super::series::{take_labels, take_string};
 use super::{Script, ScriptError};
 
@@ -76,23 +77,37 @@ fn parse_load(line: &str, block: &[&str]) -> Result<CommandKind, BlockError> {
         .and_then(parse_duration_ms)
         .ok_or((0, "load needs a step".to_owned()))?;
     let mut series: Vec<LoadSeries> = Vec::new();
-    let mut with_start_timestamps = Vec::new();
+    // A line of start timestamps, waiting for the line of points it is about.
+    let mut starts: Option<(usize, Labels, Vec<Option<i64>>)> = None;
     for (position, line) in block.iter().enumerate() {
         let at = |reason| (position + 1, reason);
         let (labels, rest) = take_labels(line).map_err(at)?;
-        if rest.starts_with("@st") {
-            with_start_timestamps.push(labels);
-        } else {
-            let points = parse_points(rest).map_err(at)?;
-            series.push(LoadSeries {
-                labels,
-                points,
-                has_start_timestamps: false,
-            });
+        if let Some(offsets) = rest.strip_prefix("@st") {
+            if let Some((before, ..)) = starts {
+                return Err((before, "no points follow the start timestamps".to_owned()));
+            }
+            starts = Some((position + 1, labels, parse_offsets(offsets).map_err(at)?));
+            continue;
         }
+        let points = parse_points(rest).map_err(at)?;
+        let start_offsets_ms = match starts.take() {
+            None => Vec::new(),
+            Some((_, of, offsets)) if of == labels && offsets.len() == points.len() => offsets,
+            Some((before, ..)) => {
+                return Err((
+                    before,
+                    "start timestamps do not fit the points that follow".to_owned(),
+                ));
+            }
+        };
+        series.push(LoadSeries {
+            labels,
+            points,
+            start_offsets_ms,
+        });
     }
-    for one in &mut series {
-        one.has_start_timestamps = with_start_timestamps.contains(&one.labels);
+    if let Some((before, ..)) = starts {
+        return Err((before, "no points follow the start timestamps".to_owned()));
     }
     Ok(CommandKind::Load(Load {
         step_ms,
@@ -290,6 +305,39 @@ mod tests {
             panic!("an eval")
         };
         assert_eq!(eval.expected, Expected::Scalar(2.0));
+    }
+
+    #[test]
+    fn start_timestamps_stand_before_their_points() {
+        let text = "load 1m\n  a@st _ -30s-1mx2 0 _x2 +1ms\n  a 1x7\n  b 1\n";
+        let CommandKind::Load(load) = &parse_script(text).unwrap()[0].kind else {
+            panic!("a load")
+        };
+        let offsets = [
+            None,
+            Some(-30_000),
+            Some(-90_000),
+            Some(-150_000),
+            Some(0),
+            None,
+            None,
+            Some(1),
+        ];
+        assert_eq!(load.series[0].start_offsets_ms, offsets);
+        assert_eq!(load.series[1].start_offsets_ms, []);
+        for bad in [
+            "a@st 0\n  b 1",
+            "a@st 0\n  a 1 2",
+            "a@st 0",
+            "a@st 0\n  a@st 0\n  a 1",
+            "a@st x\n  a 1",
+        ] {
+            assert_eq!(
+                parse_script(&format!("load 1m\n  {bad}\n")).unwrap_err().line,
+                2,
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn engine_of(loads: &[Load], options: &EngineOptions) -> Engine {
                 .zip(&series.points)
                 .filter_map(|(time_ms, point)| match point {
                     Point::Float(value) => Some((time_ms, *value)),
-                    Point::Gap | Point::Histogram(_) => None,
+                    Point::Gap | Point::Histogram { .. } => None,
                 });
             source.add(&series.labels, samples);
         }
@@ -89,7 +89,7 @@ fn expects_histograms(eval: &Eval) -> bool {
         Expected::Scalar(_) | Expected::String(_) => return false,
     };
     let mut points = series.iter().flat_map(|series| &series.points);
-    points.any(|point| matches!(point, Point::Histogram(_)))
+    points.any(|point| matches!(point, Point::Histogram { .. }))
 }
 
 async fn check(engine: &Engine, eval: &Eval) -> Result<(), String> {
@@ -238,7 +238,7 @@ fn expected_rows(series: &[ExpectedSeries], n_points: usize) -> Vec<Row> {
     let rows = series.iter().map(|series| {
         let values = series.points.iter().map(|point| match point {
             Point::Float(value) => Some(*value),
-            Point::Gap | Point::Histogram(_) => None,
+            Point::Gap | Point::Histogram { .. } => None,
         });
         let mut values: Vec<Option<f64>> = values.collect();
         values.resize(n_points, None);
