@@ -75,7 +75,12 @@ fn non_finite(value: f64) -> &'static str {
     }
 }
 
+/// Counters are whole numbers, which print several times faster as integers.
 fn push_plain(text: &mut String, value: f64) {
+    if let Some(integer) = small_integer(value) {
+        write!(text, "{integer}").expect("writing to a String cannot fail");
+        return;
+    }
     let start = text.len();
     write!(text, "{value}").expect("writing to a String cannot fail");
     let last = text.as_bytes().last().copied().unwrap_or(b'0');
@@ -84,6 +89,15 @@ fn push_plain(text: &mut String, value: f64) {
         text.pop();
         text.push(char::from(last - 1));
     }
+}
+
+/// The integer of this value, when every integer of its size is a float of its own; none for −0.
+fn small_integer(value: f64) -> Option<i64> {
+    const INTEGER_MAX: f64 = (1_u64 << 53) as f64;
+    let integer = value as i64;
+    let is_integer = value.abs() <= INTEGER_MAX && integer as f64 == value;
+    let is_negative_zero = integer == 0 && value.is_sign_negative();
+    (is_integer && !is_negative_zero).then_some(integer)
 }
 
 /// True when the exact value lies in the middle between two shortest texts, of which `text` is one. Go then takes the
@@ -124,6 +138,19 @@ fn push_exponent(text: &mut String, value: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whole_numbers_print_as_the_language_prints_them(
+            integer in prop_oneof![any::<i64>(), -2_000_i64..2_000, (1_i64 << 53) - 9..(1_i64 << 53) + 9],
+        ) {
+            let value = integer as f64;
+            let mut text = String::new();
+            push_plain_float(&mut text, value);
+            prop_assert_eq!(text, format!("{value}"));
+        }
+    }
 
     #[test]
     fn api_floats_look_like_prometheus() {
