@@ -139,10 +139,14 @@ fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
                 }
                 _ => (RefusalKind::TooOld, "too old sample"),
             };
-            let (series, timestamp_ms) = stored.sample(refusal.sample_idx);
             refusals.push(kind, 1, || {
                 let reason = format!("{phrase}: {}", refusal.reason);
-                name_sample(&ready.opened.store, series, timestamp_ms, &reason)
+                match stored.sample(refusal.sample_idx) {
+                    Some((series, timestamp_ms)) => {
+                        name_sample(&ready.opened.store, series, timestamp_ms, &reason)
+                    }
+                    None => reason,
+                }
             });
         }
     }

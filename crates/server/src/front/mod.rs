@@ -16,6 +16,15 @@
 //! wait to be taken. The lengths of lines and heads are bounded by hyper. HTTP/2 passes untouched: its requests
 //! have no request line.
 
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::string_slice
+)]
+
 mod preface;
 mod scanner;
 
@@ -102,9 +111,7 @@ impl<S> Front<S> {
 }
 
 fn push_encoded(bytes: &mut Vec<u8>, byte: u8) {
-    const HEX: [u8; 16] = *b"0123456789ABCDEF";
-    let digit = |nibble: u8| HEX[usize::from(nibble & 15)];
-    bytes.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte)]);
+    bytes.extend_from_slice(format!("%{byte:02X}").as_bytes());
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Front<S> {

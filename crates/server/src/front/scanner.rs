@@ -109,7 +109,7 @@ impl Scanner {
             self.line.push(rest);
             return Step::Clean(rest.len());
         };
-        self.line.push(&rest[..end]);
+        self.line.push(rest.split_at(end).0);
         self.framing.leave_alone = self.line.is("CONNECT");
         self.state = match rest.get(end) {
             Some(b' ') if self.line.is_method() => State::Target,
@@ -120,13 +120,11 @@ impl Scanner {
     }
 
     fn target(&mut self, rest: &[u8]) -> Step {
-        let found = rest
-            .iter()
-            .position(|byte| CLASS[usize::from(*byte)] != Class::Plain);
-        let Some(idx) = found else {
+        let mut classes = rest.iter().map(|byte| Class::of(*byte)).enumerate();
+        let Some((idx, class)) = classes.find(|(_, class)| *class != Class::Plain) else {
             return Step::Clean(rest.len());
         };
-        match CLASS[usize::from(rest[idx])] {
+        match class {
             Class::Refused => return Step::Refused(idx),
             Class::Space => self.state = State::Version,
             Class::Control | Class::Plain => self.state = State::PassThrough,
@@ -140,7 +138,7 @@ impl Scanner {
             self.line.push(rest);
             return Step::Clean(rest.len());
         };
-        self.line.push(&rest[..end]);
+        self.line.push(rest.split_at(end).0);
         at_end(self);
         self.line.clear();
         Step::Clean(end + 1)
@@ -299,8 +297,11 @@ impl Line {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        let n_more = bytes.len().min(LINE_KEPT_BYTES - self.n_kept);
-        self.kept[self.n_kept..self.n_kept + n_more].copy_from_slice(&bytes[..n_more]);
+        let room = self.kept.get_mut(self.n_kept..).unwrap_or_default();
+        let n_more = bytes.len().min(room.len());
+        for (slot, byte) in room.iter_mut().zip(bytes) {
+            *slot = *byte;
+        }
         self.n_kept += n_more;
         self.n_bytes += bytes.len();
         self.last = bytes.last().copied().unwrap_or(self.last);
@@ -308,7 +309,7 @@ impl Line {
 
     /// What is kept, without the carriage return of the line's end.
     fn text(&self) -> &[u8] {
-        let kept = &self.kept[..self.n_kept];
+        let kept = self.kept.get(..self.n_kept).unwrap_or_default();
         match kept {
             [text @ .., b'\r'] if !self.is_cut() => text,
             _ => kept,
@@ -340,9 +341,9 @@ impl Line {
         }
         match text.iter().position(|byte| *byte == b':') {
             Some(colon) => {
-                let name = &text[..colon];
+                let (name, rest) = text.split_at(colon);
                 let plain = !name.is_empty() && !name.iter().any(u8::is_ascii_whitespace);
-                plain.then(|| (name, text[colon + 1..].trim_ascii()))
+                plain.then(|| (name, rest.strip_prefix(b":").unwrap_or(rest).trim_ascii()))
             }
             None if self.is_cut() => Some((text, &[])),
             None => None,
@@ -361,17 +362,13 @@ enum Class {
     Control,
 }
 
-static CLASS: [Class; 256] = {
-    let mut classes = [Class::Plain; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte {
-            0x20 => Class::Space,
-            0..0x20 | 0x7f => Class::Control,
-            0x22 | 0x23 | 0x3c | 0x3e | 0x60 | 0x80.. => Class::Refused,
-            _ => Class::Plain,
-        };
-        byte += 1;
+impl Class {
+    fn of(byte: u8) -> Self {
+        match byte {
+            b' ' => Self::Space,
+            0..b' ' | 0x7f => Self::Control,
+            b'"' | b'#' | b'<' | b'>' | b'`' | 0x80.. => Self::Refused,
+            _ => Self::Plain,
+        }
     }
-    classes
-};
+}

@@ -111,7 +111,8 @@ impl Columns {
 
     fn end_series(&mut self, n_before: usize, n_exemplars: usize, n_histograms: usize) {
         // A body is smaller than 4 GiB, so its samples are fewer.
-        self.n_samples.push((self.values.len() - n_before) as u32);
+        let n_samples = u32::try_from(self.values.len() - n_before);
+        self.n_samples.push(n_samples.unwrap_or(u32::MAX));
         self.n_exemplars += n_exemplars;
         self.n_histograms += n_histograms;
     }

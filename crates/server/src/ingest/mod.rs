@@ -12,6 +12,15 @@
 //!   and is capped, so that resident memory does not follow the load.
 //! - Every queue has a bound; beyond it a request is turned away, to come again.
 
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::string_slice
+)]
+
 mod admission;
 mod buffers;
 mod config;
@@ -85,8 +94,9 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// Which sample of the batch this is.
-    pub(crate) fn sample(&self, sample_idx: usize) -> (SeriesRef, TimestampMs) {
-        (self.series[sample_idx], self.timestamps_ms[sample_idx])
+    pub(crate) fn sample(&self, sample_idx: usize) -> Option<(SeriesRef, TimestampMs)> {
+        let series = self.series.get(sample_idx)?;
+        Some((*series, *self.timestamps_ms.get(sample_idx)?))
     }
 }
 

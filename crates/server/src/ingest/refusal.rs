@@ -52,7 +52,9 @@ const REASONS_MAX: usize = 10;
 impl Refusals {
     /// Notes a refusal that concerns `n_samples`. `reason` is asked only while there is room for it.
     pub(crate) fn push(&mut self, kind: RefusalKind, n_samples: usize, reason: impl FnOnce() -> String) {
-        self.n_samples[kind as usize] += n_samples;
+        if let Some(counted) = self.n_samples.get_mut(kind as usize) {
+            *counted += n_samples;
+        }
         self.n_refusals += 1;
         if self.reasons.len() < REASONS_MAX {
             self.reasons.push(reason());

@@ -2,10 +2,13 @@
 
 use std::iter::repeat_n;
 
+use catalog::SeriesKey;
 use model::{Labels, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
 use storage::Store;
 use wire::remote_write::{SeriesLabels, v1, v2};
 use wire::{Limits, RefusedSeries};
+
+use crate::error::chain;
 
 use super::gather::Columns;
 use super::metadata::family_metadata;
@@ -29,6 +32,14 @@ pub(super) struct Resolving<'a> {
     pub(super) refusals: &'a mut Refusals,
 }
 
+/// A series of the request that is not known yet.
+#[derive(Debug, Clone, Copy)]
+struct NewSeries {
+    position: usize,
+    key: SeriesKey,
+    n_samples: u32,
+}
+
 impl Resolving<'_> {
     /// Looks all series up; true when a second walk is needed, because some are unknown or carry nothing.
     pub(super) fn look_up(&mut self) -> bool {
@@ -45,9 +56,9 @@ impl Resolving<'_> {
             v1::Entry::Metadata(_) => None,
         });
         for (position, series) in all_series.enumerate() {
-            if self.found[position].is_none() {
+            if let Some(new) = self.new_series(position) {
                 let labels = v1::parse_labels(series.label_bytes(&mut scattered), self.limits);
-                self.register(position, labels)?;
+                self.register(new, labels)?;
             }
         }
         Ok(())
@@ -70,11 +81,12 @@ impl Resolving<'_> {
                 });
                 continue;
             }
-            if self.found[position].is_some() {
+            let Some(new) = self.new_series(position) else {
                 continue;
-            }
+            };
             if let Some((_, reason)) = broken.next_if(|(at, _)| *at == position) {
-                self.refuse_series(position, &series.refused(symbols, reason));
+                let refused = series.refused(symbols, reason);
+                self.refuse(new, || refused.to_string());
                 continue;
             }
             let labels = series.labels(symbols, self.limits);
@@ -83,52 +95,63 @@ impl Resolving<'_> {
             {
                 all_metadata.push(family_metadata(labels.metric_name(), metadata));
             }
-            self.register(position, labels)?;
+            self.register(new, labels)?;
         }
         Ok(all_metadata)
+    }
+
+    /// The series at a position of the request, if it is unknown.
+    fn new_series(&self, position: usize) -> Option<NewSeries> {
+        if self.found.get(position)?.is_some() {
+            return None;
+        }
+        Some(NewSeries {
+            position,
+            key: *self.columns.keys.get(position)?,
+            n_samples: *self.columns.n_samples.get(position)?,
+        })
     }
 
     /// A series that carries no sample is only checked: it would be a series of nothing.
     fn register(
         &mut self,
-        position: usize,
+        new: NewSeries,
         labels: Result<SeriesLabels<'_>, RefusedSeries>,
     ) -> Result<(), Failure> {
         let labels = match labels {
             Ok(labels) => labels,
             Err(refused) => {
-                self.refuse_series(position, &refused);
+                self.refuse(new, || refused.to_string());
                 return Ok(());
             }
         };
-        if self.columns.n_samples[position] == 0 {
+        if new.n_samples == 0 {
             return Ok(());
         }
-        let key = self.columns.keys[position];
         let owned = match Labels::from_pairs(labels.as_slice().iter().copied()) {
             Ok(owned) => owned,
             Err(reason) => {
-                self.refuse_labels(position, || format!("series {labels}: {reason}"));
+                self.refuse(new, || format!("series {labels}: {reason}"));
                 return Ok(());
             }
         };
-        match self.store.register(key, &owned) {
-            Ok(series) => self.found[position] = Some(series),
-            Err(storage::Error::Series(reason)) => {
-                self.refuse_labels(position, || format!("series {labels}: {reason}"));
+        match self.store.register(new.key, &owned) {
+            Ok(series) => {
+                if let Some(found) = self.found.get_mut(new.position) {
+                    *found = Some(series);
+                }
             }
-            Err(error) => return Err(Failure::Unavailable(crate::error::chain(&error))),
+            Err(storage::Error::Series(reason)) => {
+                self.refuse(new, || format!("series {labels}: {reason}"));
+            }
+            Err(error) => return Err(Failure::Unavailable(chain(&error))),
         }
         Ok(())
     }
 
-    fn refuse_series(&mut self, position: usize, refused: &RefusedSeries) {
-        self.refuse_labels(position, || refused.to_string());
-    }
-
-    fn refuse_labels(&mut self, position: usize, reason: impl FnOnce() -> String) {
-        let n_samples = self.columns.n_samples[position] as usize;
-        self.refusals.push(RefusalKind::Labels, n_samples, reason);
+    fn refuse(&mut self, new: NewSeries, reason: impl FnOnce() -> String) {
+        self.refusals
+            .push(RefusalKind::Labels, new.n_samples as usize, reason);
     }
 
     /// The batch of all samples whose series is known and whose time is within `bounds`. Takes the columns.
