@@ -51,11 +51,17 @@ impl Limits {
         Duration::from_nanos(self.0.queue_nanos.load(Ordering::Relaxed))
     }
 
-    /// Fails when the query was cancelled or has run too long. Costs about 30 ns: call it per stream, not per sample.
-    pub(crate) fn check(&self) -> Result<(), QueryError> {
+    /// Fails when the query was cancelled. Costs nearly nothing.
+    pub(crate) fn check_cancelled(&self) -> Result<(), QueryError> {
         if self.0.cancelled.load(Ordering::Relaxed) {
             return Err(QueryError::Canceled);
         }
+        Ok(())
+    }
+
+    /// Fails when the query was cancelled or has run too long. Looks at the clock, which costs about 30 ns.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        self.check_cancelled()?;
         if self.0.arrived.elapsed() > self.0.timeout {
             return Err(QueryError::Timeout {
                 stage: "expression evaluation",

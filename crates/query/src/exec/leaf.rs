@@ -40,7 +40,7 @@ pub(crate) struct Watch {
     span: Span,
 }
 
-/// Reads the streams of a leaf one after the other.
+/// Reads the streams of a leaf one after the other. Call [`Self::finish`] after the last.
 #[derive(Debug)]
 pub(crate) struct LeafReader {
     leaf: Arc<Leaf>,
@@ -49,7 +49,20 @@ pub(crate) struct LeafReader {
     evaluator: LaneEvaluator,
     /// A row that is the same at all steps.
     row: Vec<f64>,
+    usage: Usage,
 }
+
+/// What has been read and not been counted yet. Tasks share the counters and the clock costs time, so both are left
+/// alone for some streams.
+#[derive(Debug, Default)]
+struct Usage {
+    n_streams: u32,
+    n_read: u64,
+    n_queryable: u64,
+}
+
+/// After so many streams they are counted.
+const UNCOUNTED_STREAMS_MAX: u32 = 32;
 
 impl LeafReader {
     /// A reader with empty buffers.
@@ -60,6 +73,7 @@ impl LeafReader {
             leaf,
             buffer: StreamBuffer::default(),
             newest: NewestBuffer::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -75,78 +89,78 @@ impl LeafReader {
         stream_idx: usize,
         emit: impl FnMut(u32, &[f64]),
     ) -> Result<usize, QueryError> {
-        let leaf = Arc::clone(&self.leaf);
-        leaf.limits.check()?;
-        let (n_read, n_queryable) = if leaf.function.is_single_newest() {
-            let range = leaf.function.range();
-            leaf.selection.read_newest(stream_idx, range, &mut self.newest)?;
-            self.newest_rows(&leaf, stream_idx, emit)
+        let range = self.leaf.function.range();
+        self.leaf.limits.check_cancelled()?;
+        if self.leaf.function.is_single_newest() {
+            self.leaf
+                .selection
+                .read_newest(stream_idx, range, &mut self.newest)?;
+            self.newest_rows(stream_idx, emit);
         } else {
-            leaf.selection
-                .read(stream_idx, leaf.function.range(), &mut self.buffer)?;
-            self.stream_rows(&leaf, stream_idx, emit)?
-        };
-        leaf.limits.add_samples(n_read, n_queryable)?;
-        let n_lanes = leaf.selection.streams()[stream_idx].n_lanes as usize;
+            self.leaf.selection.read(stream_idx, range, &mut self.buffer)?;
+            self.stream_rows(stream_idx, emit)?;
+        }
+        self.usage.n_streams += 1;
+        if self.usage.n_streams == UNCOUNTED_STREAMS_MAX {
+            self.finish()?;
+        }
+        let n_lanes = self.leaf.selection.streams()[stream_idx].n_lanes as usize;
         Ok(n_lanes * (self.row.len() + self.buffer.timestamps_ms.len()))
     }
 
-    fn newest_rows(
-        &mut self,
-        leaf: &Leaf,
-        stream_idx: usize,
-        mut emit: impl FnMut(u32, &[f64]),
-    ) -> (u64, u64) {
-        let first_series = leaf.selection.streams()[stream_idx].first_series;
-        let (mut n_read, mut n_present) = (0, 0);
+    /// Counts what was read, and looks at the clock.
+    pub(crate) fn finish(&mut self) -> Result<(), QueryError> {
+        let usage = std::mem::take(&mut self.usage);
+        self.leaf.limits.check()?;
+        self.leaf.limits.add_samples(usage.n_read, usage.n_queryable)
+    }
+
+    fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, &[f64])) {
+        let first_series = self.leaf.selection.streams()[stream_idx].first_series;
         for (series_idx, sample) in (first_series..).zip(&self.newest.samples) {
             let Some((timestamp_ms, value)) = *sample else {
                 continue;
             };
-            n_read += 1;
+            self.usage.n_read += 1;
             if !is_stale_nan(value) {
-                n_present += 1;
-                self.row.fill(leaf.function.of_newest(timestamp_ms, value));
+                self.usage.n_queryable += self.row.len() as u64;
+                self.row.fill(self.leaf.function.of_newest(timestamp_ms, value));
                 emit(series_idx, &self.row);
             }
         }
-        (n_read, n_present * self.row.len() as u64)
     }
 
     fn stream_rows(
         &mut self,
-        leaf: &Leaf,
         stream_idx: usize,
         mut emit: impl FnMut(u32, &[f64]),
-    ) -> Result<(u64, u64), QueryError> {
+    ) -> Result<(), QueryError> {
+        let Leaf { function, watch, .. } = &*self.leaf;
         let timestamps_ms = &self.buffer.timestamps_ms;
-        let n_in_windows = self.evaluator.prepare(&leaf.function, timestamps_ms);
-        let first_series = leaf.selection.streams()[stream_idx].first_series;
-        let (mut n_read, mut n_queryable) = (0, 0);
+        let n_in_windows = self.evaluator.prepare(function, timestamps_ms);
+        let first_series = self.leaf.selection.streams()[stream_idx].first_series;
         for (series_idx, lane) in (first_series..).zip(self.buffer.lanes()) {
             let n_samples = timestamps_ms.len() - lane.absent_rows.len();
             if n_samples == 0 {
                 continue;
             }
-            n_read += n_samples as u64;
-            let (row, n_seen) = if is_whole(lane, &leaf.function) {
-                let row = self
-                    .evaluator
-                    .shared(&leaf.function, timestamps_ms, &lane.values)?;
+            let (row, n_seen) = if is_whole(lane, function) {
+                let row = self.evaluator.shared(function, timestamps_ms, &lane.values)?;
                 (row, n_in_windows)
             } else {
                 let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
                 let is_present = |row| absent.next_if_eq(&row).is_none();
                 self.evaluator
-                    .own(&leaf.function, timestamps_ms, &lane.values, is_present)?
+                    .own(function, timestamps_ms, &lane.values, is_present)?
             };
-            n_queryable += n_seen as u64;
-            if let Some(watch) = &leaf.watch {
+            self.usage.n_read += n_samples as u64;
+            self.usage.n_queryable += n_seen as u64;
+            if let Some(watch) = watch {
                 watch.note(series_idx, row);
             }
             emit(series_idx, row);
         }
-        Ok((n_read, n_queryable))
+        Ok(())
     }
 }
 

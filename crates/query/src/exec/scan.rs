@@ -84,6 +84,7 @@ impl ScanStream {
         let mut n_values = 0;
         while !builder.is_full() {
             let Some(stream_idx) = self.streams.next() else {
+                self.reader.finish()?;
                 break;
             };
             n_values += self

@@ -122,6 +122,7 @@ impl Part {
                 tokio::task::yield_now().await;
             }
         }
+        reader.finish()?;
         Ok((accumulators, reservation))
     }
 }
