@@ -26,10 +26,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The environment: another process, or another store of this one, has the directory open.
-    #[error("the data directory {} is in use by another process", path.display())]
+    #[error("the data directory {} is in use by another process", dir.display())]
     InUse {
-        /// The lock file.
-        path: PathBuf,
+        /// The directory.
+        dir: PathBuf,
     },
     /// Stored data is damaged.
     #[error("damaged data in {} at byte {offset}: {reason}", path.display())]

@@ -135,7 +135,7 @@ impl Store {
 
     /// Queues samples. `done` is called when they are durable (see [`WalSync`]) and visible to queries, or with
     /// the reason why not. Requests are written, and their contradictions judged, in the order in which they were
-    /// queued.
+    /// queued. The series must come from this store.
     ///
     /// # Errors
     /// At once, with `done` dropped: [`Error::Overloaded`] when the queue is full, [`Error::Closed`].

@@ -18,7 +18,7 @@ use super::config::WalSync;
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
-use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, WalCounters, WalWriter};
+use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, WalCounters, WalEnd, WalWriter};
 
 /// Samples of a group, unless its last request has more.
 const GROUP_SAMPLES: usize = ROWS_MAX;
@@ -51,6 +51,27 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
+    /// Writes samples again that a recovery has found behind the end of the log. Should it fail, they stay where they
+    /// are.
+    pub(crate) fn carry_over(&mut self, end: &WalEnd) {
+        if end.carried.is_empty() {
+            return;
+        }
+        let written = self.begin_segment().and_then(|everything| {
+            let samples = self.encoder.encode_samples(&end.carried)?;
+            push_all(&mut self.wal, &samples, false)?;
+            push_all(&mut self.wal, &everything, true)?;
+            self.wal.commit(true)
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "samples at the end of the log could not be written again");
+            self.wal.abandon();
+            if let Some(uncut) = end.uncut {
+                self.wal.go_on_after(uncut);
+            }
+        }
+    }
+
     /// Writes until the queue is closed.
     ///
     /// # Errors

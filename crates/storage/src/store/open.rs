@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use catalog::{Catalog, CatalogLimits, Resolver};
-use model::{FileLock, Files, MetricMetadata};
+use model::{Clock, FileLock, Files, MetricMetadata};
 use parking_lot::Mutex;
 
 use super::apply::{AppendCounters, apply_groups};
@@ -17,7 +17,8 @@ use super::queue::Queue;
 use super::registry::Registry;
 use super::{Store, Threads};
 use crate::wal::{
-    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Replay, WalCounters, WalWriter, recover,
+    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Replay, WalCounters, WalEnd, WalWriter,
+    recover,
 };
 use crate::{Error, Head, HeadConfig};
 
@@ -46,40 +47,33 @@ impl Store {
         files
             .create_dir(&wal_dir)
             .map_err(|error| Error::io("create", &wal_dir, error))?;
-        let lock = take_lock(&*files, &dir.join("lock"))?;
-        let head = Arc::new(Head::new(HeadConfig {
+        let lock = take_lock(&*files, dir)?;
+        let head = Head::new(HeadConfig {
             out_of_order_window_ms: config.out_of_order_window_ms,
-        }));
-        let mut catalog = Catalog::new(config.limits, secret.clone());
-        let mut metadata = BTreeMap::new();
-        let mut put_metadata = |more: Vec<MetricMetadata>| {
-            metadata.extend(
-                more.into_iter()
-                    .map(|metric| (metric.metric_name.clone(), metric)),
-            );
-        };
-        let target = RecoveryTarget {
-            replay: Replay::new(&mut catalog, &head),
-            put_metadata: &mut put_metadata,
-            progress,
-        };
-        let (report, end) = recover(&*files, &wal_dir, target, &*clock)?;
-        report.log();
+        });
+        let catalog = Catalog::new(config.limits, secret.clone());
+        let recovered = read_log(catalog, head, &*files, &wal_dir, &*clock, progress)?;
+        let Recovered {
+            registry,
+            head,
+            n_series,
+            report,
+            end,
+        } = recovered;
 
         let resolver = Resolver::new(secret);
-        resolver.set_n_series(catalog.n_series());
-        let registry = Arc::new(Registry::new(catalog, metadata));
+        resolver.set_n_series(n_series);
         let (queue, requests) = Queue::new(config.queue_samples_max);
         let (sender, groups) = crossbeam_channel::bounded(GROUPS_AHEAD);
         let wal_counters = Arc::<WalCounters>::default();
         let counters = Arc::<AppendCounters>::default();
-        let committer = Committer {
+        let mut committer = Committer {
             registry: Arc::clone(&registry),
             wal: WalWriter::new(
                 files,
                 wal_dir,
                 config.segment_bytes,
-                end,
+                &end,
                 Arc::clone(&wal_counters),
             ),
             encoder: RecordEncoder::new()?,
@@ -92,6 +86,7 @@ impl Store {
             unsynced_since_ms: None,
             failure: None,
         };
+        committer.carry_over(&end);
         let (gauge, applied_head) = (Arc::clone(queue.gauge()), Arc::clone(&head));
         let applied_counters = Arc::clone(&counters);
         let threads = Threads {
@@ -114,6 +109,46 @@ impl Store {
     }
 }
 
+/// What a log gave.
+struct Recovered {
+    registry: Arc<Registry>,
+    head: Arc<Head>,
+    n_series: usize,
+    report: RecoveryReport,
+    end: WalEnd,
+}
+
+fn read_log(
+    mut catalog: Catalog,
+    head: Head,
+    files: &dyn Files,
+    wal_dir: &Path,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<Recovered, Error> {
+    let mut metadata = BTreeMap::new();
+    let mut put_metadata = |more: Vec<MetricMetadata>| {
+        metadata.extend(
+            more.into_iter()
+                .map(|metric| (metric.metric_name.clone(), metric)),
+        );
+    };
+    let target = RecoveryTarget {
+        replay: Replay::new(&mut catalog, &head),
+        put_metadata: &mut put_metadata,
+        progress,
+    };
+    let (report, end) = recover(files, wal_dir, target, clock)?;
+    report.log();
+    Ok(Recovered {
+        n_series: catalog.n_series(),
+        registry: Arc::new(Registry::new(catalog, metadata)),
+        head: Arc::new(head),
+        report,
+        end,
+    })
+}
+
 fn check_limits(limits: &CatalogLimits) -> Result<(), Error> {
     let label_bytes = limits.label_name_bytes_max + limits.label_value_bytes_max;
     if limits.labels_per_series_max.saturating_mul(label_bytes) > LABEL_BYTES_MAX {
@@ -125,12 +160,11 @@ fn check_limits(limits: &CatalogLimits) -> Result<(), Error> {
     Ok(())
 }
 
-fn take_lock(files: &dyn Files, path: &Path) -> Result<Box<dyn FileLock>, Error> {
-    files.lock(path).map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => Error::InUse {
-            path: path.to_owned(),
-        },
-        _ => Error::io("lock", path, error),
+fn take_lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn FileLock>, Error> {
+    let path = dir.join("lock");
+    files.lock(&path).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Error::InUse { dir: dir.to_owned() },
+        _ => Error::io("lock", &path, error),
     })
 }
 

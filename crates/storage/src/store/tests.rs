@@ -209,7 +209,7 @@ fn one_directory_is_open_once() {
     let error = world.try_open().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the data directory /data/lock is in use by another process"
+        "the data directory /data is in use by another process"
     );
     store.close().unwrap();
     world.open();

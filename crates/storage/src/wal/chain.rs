@@ -31,7 +31,8 @@ pub(crate) struct ChainedSegment {
     pub(crate) path: PathBuf,
     /// Its frames count up to here.
     pub(crate) end: u64,
-    pub(crate) has_header: bool,
+    /// What is wrong with its header.
+    pub(crate) header_damage: Option<Damage>,
 }
 
 /// The segments of a log in order.
@@ -114,43 +115,39 @@ pub(crate) fn chain(files: &[SegmentFile]) -> Result<Chain, Error> {
             Err(BadHeader::Damaged(_)) => {}
         }
     }
-    for (position, file) in files.iter().enumerate() {
+    for file in files {
         let end = ends.get(&file.number).copied();
-        if end == Some(0) {
-            continue;
+        if end != Some(0) {
+            chain.add(file, end);
         }
-        chain.add(file, end, position + 1 == files.len());
     }
     chain.add_missing(files, &ends);
     Ok(chain)
 }
 
 impl Chain {
-    fn add(&mut self, file: &SegmentFile, end: Option<u64>, is_last: bool) {
-        let mut damage = |offset: u64, bytes: u64, reason: &str| {
-            self.damaged.push(Damage {
-                path: file.path.clone(),
-                offset,
-                bytes,
-                reason: reason.to_owned(),
-            });
+    fn add(&mut self, file: &SegmentFile, end: Option<u64>) {
+        let damage = |offset: u64, bytes: u64, reason: &str| Damage {
+            path: file.path.clone(),
+            offset,
+            bytes,
+            reason: reason.to_owned(),
         };
-        if let Err(BadHeader::Damaged(reason)) = &file.header {
-            // The last file may have been cut off while it was made.
-            if !is_last || file.len > SEGMENT_HEADER_BYTES as u64 {
-                damage(0, file.len.min(SEGMENT_HEADER_BYTES as u64), reason);
-            }
-        }
         if let Some(missing) = end.and_then(|end| end.checked_sub(file.len))
             && missing > 0
         {
-            damage(file.len, missing, "the end of the file is missing");
+            let damage = damage(file.len, missing, "the end of the file is missing");
+            self.damaged.push(damage);
         }
+        let header_bytes = file.len.min(SEGMENT_HEADER_BYTES as u64);
         self.segments.push(ChainedSegment {
             number: file.number,
             path: file.path.clone(),
             end: end.unwrap_or(file.len).min(file.len),
-            has_header: file.header.is_ok(),
+            header_damage: match &file.header {
+                Err(BadHeader::Damaged(reason)) => Some(damage(0, header_bytes, reason)),
+                Err(BadHeader::Version(_)) | Ok(_) => None,
+            },
         });
     }
 
@@ -253,11 +250,10 @@ mod tests {
 
     #[test]
     fn a_damaged_header_hides_no_frames() {
-        check(
-            &[damaged(1, 800), file(2, 100, Some((1, 700)))],
-            &[(1, 700), (2, 100)],
-            &[("00000001.wal", 0)],
-        );
+        let files = [damaged(1, 800), file(2, 100, Some((1, 700)))];
+        check(&files, &[(1, 700), (2, 100)], &[]);
+        let damage = chain(&files).unwrap().segments[0].header_damage.clone().unwrap();
+        assert_eq!((damage.offset, damage.bytes), (0, 48));
         check(&[damaged(1, 20)], &[(1, 20)], &[]);
         check(&[], &[], &[]);
     }

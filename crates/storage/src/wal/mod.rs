@@ -54,7 +54,7 @@ pub(crate) use ipc::ROWS_MAX;
 pub(crate) use metadata::encode_metadata;
 pub(crate) use recovery::{RecoveryTarget, recover};
 pub(crate) use replay::Replay;
-pub(crate) use writer::WalWriter;
+pub(crate) use writer::{WalEnd, WalWriter};
 
 /// The metric name of samples whose series' labels are lost.
 pub const LOST_METRIC: &str = "meshtide_lost_series";

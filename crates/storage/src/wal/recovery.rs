@@ -1,16 +1,21 @@
 //! Recovery: reading a log from its first segment to its last.
 //!
 //! A thread ([`scan`](super::scan)) reads, checks and decodes; the calling one applies. What cannot be read is told
-//! and stepped over. Behind the last intact record of the last segment nothing was acknowledged: it is cut off.
+//! and stepped over.
 //!
-//! A record that cannot be applied, because definitions it needs are damaged, is held back until the next group
-//! begins. If none does, it belongs to the group that a crash interrupted, which was never acknowledged: it is cut
-//! off too. Otherwise placeholders take the place of the definitions.
+//! **The last group.** Every group but the last was synced before the next one began, so damage in it is damage. In
+//! the last one it rather comes from a crash that interrupted a write which was never acknowledged. Nobody can tell
+//! for sure, so intact samples behind the damage are kept; but the log is cut off there, and the store begins the
+//! next segment with them ([`WalEnd::carried`]). The same damage is therefore never told twice.
+//!
+//! **Missing definitions.** A record that needs definitions which cannot be found is held back until the next group
+//! begins. If none does, it is cut off with the last group. Otherwise placeholders take the place of the
+//! definitions.
 
 use std::path::Path;
 
 use crossbeam_channel::Receiver;
-use model::{Clock, Files, MetricMetadata};
+use model::{Clock, Files, MetricMetadata, SampleBatch};
 
 use super::chain::{Chain, chain, list_segments};
 use super::record::Record;
@@ -58,6 +63,8 @@ pub(crate) fn recover(
             ..RecoveryReport::default()
         },
         good_ends: Vec::new(),
+        open_damage: Vec::new(),
+        carried: Vec::new(),
         held: Vec::new(),
     };
     let (sender, receiver) = crossbeam_channel::bounded(READ_AHEAD);
@@ -67,7 +74,6 @@ pub(crate) fn recover(
         let scanned = scanning.join().unwrap_or(Err(Error::Closed));
         applied.and(scanned)
     })?;
-    recovery.settle_held()?;
     let end = recovery.end()?;
     let mut report = recovery.report;
     report.lost_series_samples = recovery.target.replay.lost_series_samples;
@@ -82,6 +88,10 @@ struct Recovery<'log, 'store> {
     report: RecoveryReport,
     /// Where the frames of each segment end.
     good_ends: Vec<u64>,
+    /// Damage since the last group began.
+    open_damage: Vec<Damage>,
+    /// Samples behind that damage, applied.
+    carried: Vec<SampleBatch>,
     /// Records that cannot be applied, with all behind them up to the next group.
     held: Vec<FoundRecord>,
 }
@@ -90,11 +100,7 @@ impl Recovery<'_, '_> {
     fn apply_all(&mut self, steps: Receiver<Step>) -> Result<(), Error> {
         for step in steps {
             match step {
-                Step::Damage(damage) => self.report.damaged.push(damage),
-                Step::Segment { good_end, torn } => {
-                    self.good_ends.push(good_end);
-                    self.report.torn = torn;
-                }
+                Step::Damage(damage) => self.open_damage.push(damage),
                 Step::Record(record) => {
                     let bytes = record.bytes_done;
                     self.take(record)?;
@@ -103,6 +109,12 @@ impl Recovery<'_, '_> {
                         total_bytes: self.report.bytes,
                         samples: self.report.samples,
                     });
+                }
+                Step::Segment { good_end } => {
+                    self.good_ends.push(good_end);
+                    if self.good_ends.len() < self.chain.segments.len() {
+                        self.settle_group()?;
+                    }
                 }
             }
         }
@@ -115,28 +127,30 @@ impl Recovery<'_, '_> {
             self.report.samples += batch.len() as u64;
         }
         if found.begins_group {
-            self.apply_held()?;
+            self.settle_group()?;
         }
         if !self.held.is_empty() || !self.apply(&found)? {
             self.held.push(found);
+        } else if let Record::Samples(batch) = found.record
+            && !self.open_damage.is_empty()
+        {
+            self.carried.push(batch);
         }
         Ok(())
     }
 
-    /// Applies what was held back, with placeholders for what is missing.
-    fn apply_held(&mut self) -> Result<(), Error> {
+    /// The group before was acknowledged: its damage is damage, and what was held back is applied with placeholders
+    /// for what is missing.
+    fn settle_group(&mut self) -> Result<(), Error> {
+        self.report.damaged.append(&mut self.open_damage);
+        self.carried.clear();
         for mut found in std::mem::take(&mut self.held) {
             self.target.replay.invent(match &mut found.record {
                 Record::Samples(batch) => Some(batch),
                 Record::Definitions(_) | Record::Metadata(_) => None,
             });
             if !self.apply(&found)? {
-                self.report.damaged.push(Damage {
-                    path: self.path(&found),
-                    offset: found.offset,
-                    bytes: 0,
-                    reason: "what it refers to is lost".to_owned(),
-                });
+                self.tell(&found, "what it refers to is lost".to_owned());
             }
         }
         Ok(())
@@ -157,73 +171,94 @@ impl Recovery<'_, '_> {
         };
         let complaints: Vec<String> = replay.complaints.drain(..).collect();
         for reason in complaints {
-            self.report.damaged.push(Damage {
-                path: self.path(found),
-                offset: found.offset,
-                bytes: 0,
-                reason,
-            });
+            self.tell(found, reason);
         }
         Ok(is_applied)
     }
 
-    /// At the end of the log: what is still held back was not acknowledged, unless a later segment says so.
-    fn settle_held(&mut self) -> Result<(), Error> {
-        let Some(first) = self.held.first() else {
-            return Ok(());
-        };
-        let last_idx = self.chain.segments.len() - 1;
-        if first.segment_idx != last_idx {
-            return self.apply_held();
-        }
-        let (path, offset) = (self.path(first), first.offset);
-        let end = self
-            .chain
-            .segments
-            .get(last_idx)
-            .map_or(offset, |segment| segment.end);
-        self.report.torn = Some(Damage {
-            path,
-            offset,
-            bytes: end - offset,
-            reason: "definitions that it needs are missing".to_owned(),
-        });
-        if let Some(good_end) = self.good_ends.last_mut() {
-            *good_end = offset;
-        }
-        self.held.clear();
-        Ok(())
-    }
-
-    /// Cuts off what is torn and says where the log goes on.
-    fn end(&self) -> Result<WalEnd, Error> {
-        let mut last = None;
-        let read = self.chain.segments.iter().zip(&self.good_ends);
-        for (segment, good_end) in read.rev() {
-            if *good_end > 0 {
-                // Also makes durable what the process before wrote and did not sync.
-                self.files
-                    .truncate(&segment.path, *good_end)
-                    .map_err(|error| Error::io("truncate", &segment.path, error))?;
-                last = Some(SegmentEnd {
-                    number: segment.number,
-                    end: *good_end,
-                });
-                break;
-            }
-            // A file that was never finished.
-            self.files
-                .remove(&segment.path)
-                .map_err(|error| Error::io("remove", &segment.path, error))?;
-        }
-        Ok(WalEnd {
-            next_number: self.chain.number_max + 1,
-            last,
-        })
-    }
-
-    fn path(&self, found: &FoundRecord) -> std::path::PathBuf {
+    fn tell(&mut self, found: &FoundRecord, reason: String) {
         let segment = self.chain.segments.get(found.segment_idx);
-        segment.map(|segment| segment.path.clone()).unwrap_or_default()
+        self.report.damaged.push(Damage {
+            path: segment.map(|segment| segment.path.clone()).unwrap_or_default(),
+            offset: found.offset,
+            bytes: 0,
+            reason,
+        });
+    }
+
+    /// Cuts the log off where the last group is damaged and says where it goes on.
+    fn end(&mut self) -> Result<WalEnd, Error> {
+        let mut end = WalEnd {
+            next_number: self.chain.number_max + 1,
+            last: None,
+            carried: std::mem::take(&mut self.carried),
+            uncut: None,
+        };
+        let Some(last_idx) = self.chain.segments.len().checked_sub(1) else {
+            return Ok(end);
+        };
+        if let Some(cut) = self.take_torn(last_idx) {
+            // What is carried over stays where it is until it stands in the next segment.
+            if !end.carried.is_empty() {
+                end.uncut = self.make_durable(last_idx)?;
+            }
+            if let Some(good_end) = self.good_ends.get_mut(last_idx) {
+                *good_end = cut;
+            }
+            if cut == 0 && end.carried.is_empty() {
+                let path = self.chain.segments.get(last_idx).map(|segment| &segment.path);
+                if let Some(path) = path {
+                    self.files
+                        .remove(path)
+                        .map_err(|error| Error::io("remove", path, error))?;
+                }
+            }
+        }
+        for segment_idx in (0..=last_idx).rev() {
+            let is_carried_over = segment_idx == last_idx && end.uncut.is_some();
+            end.last = match self.good_ends.get(segment_idx) {
+                Some(0) | None => continue,
+                Some(good_end) if is_carried_over => self.segment_end(segment_idx, *good_end),
+                Some(_) => self.make_durable(segment_idx)?,
+            };
+            break;
+        }
+        Ok(end)
+    }
+
+    /// Where the last segment must be cut off, if anywhere; tells of it.
+    fn take_torn(&mut self, last_idx: usize) -> Option<u64> {
+        let damage = self.open_damage.first();
+        let held = self.held.first();
+        let reason = damage.map_or("definitions that it needs are missing", |damage| &damage.reason);
+        let reason = reason.to_owned();
+        let offset = damage
+            .map(|damage| damage.offset)
+            .or(held.map(|held| held.offset))?;
+        let segment = self.chain.segments.get(last_idx)?;
+        self.report.torn = Some(Damage {
+            path: segment.path.clone(),
+            offset,
+            bytes: segment.end - offset,
+            reason,
+        });
+        Some(offset)
+    }
+
+    /// Cuts a segment off behind its last good frame, and makes durable what the process before wrote and did not
+    /// sync.
+    fn make_durable(&self, segment_idx: usize) -> Result<Option<SegmentEnd>, Error> {
+        let good_end = self.good_ends.get(segment_idx).copied().unwrap_or(0);
+        if let Some(segment) = self.chain.segments.get(segment_idx) {
+            self.files
+                .truncate(&segment.path, good_end)
+                .map_err(|error| Error::io("truncate", &segment.path, error))?;
+        }
+        Ok(self.segment_end(segment_idx, good_end))
+    }
+
+    fn segment_end(&self, segment_idx: usize, end: u64) -> Option<SegmentEnd> {
+        let number = self.chain.segments.get(segment_idx)?.number;
+        Some(SegmentEnd { number, end })
     }
 }

@@ -1,5 +1,7 @@
 //! Going through all segments: for everything, or for definitions alone.
 
+use std::ops::Range;
+
 use crossbeam_channel::Sender;
 use model::Files;
 
@@ -23,8 +25,6 @@ pub(crate) enum Step {
     Segment {
         /// Where its last intact frame ends; 0 if there is neither one nor an intact header.
         good_end: u64,
-        /// What stands behind that in the last segment of the log.
-        torn: Option<Damage>,
     },
 }
 
@@ -51,15 +51,8 @@ pub(crate) fn scan(files: &dyn Files, chain: &Chain, steps: &Sender<Step>) -> Re
         let scan = SegmentScan {
             segment,
             segment_idx,
-            is_last: segment_idx + 1 == chain.segments.len(),
             steps,
             bytes_before,
-            pending: Vec::new(),
-            good_end: if segment.has_header {
-                SEGMENT_HEADER_BYTES as u64
-            } else {
-                0
-            },
         };
         if !scan.run(files)? {
             return Ok(());
@@ -72,73 +65,61 @@ pub(crate) fn scan(files: &dyn Files, chain: &Chain, steps: &Sender<Step>) -> Re
 struct SegmentScan<'a> {
     segment: &'a ChainedSegment,
     segment_idx: usize,
-    is_last: bool,
     steps: &'a Sender<Step>,
     bytes_before: u64,
-    /// Damage since the last intact frame: at the end of the log it is a torn tail.
-    pending: Vec<Damage>,
-    good_end: u64,
 }
 
 impl SegmentScan<'_> {
     /// False when nobody listens any more.
-    fn run(mut self, files: &dyn Files) -> Result<bool, Error> {
+    fn run(&self, files: &dyn Files) -> Result<bool, Error> {
         let segment = self.segment;
+        let mut good_end = SEGMENT_HEADER_BYTES as u64;
+        if let Some(damage) = &segment.header_damage {
+            good_end = 0;
+            if !self.send(Step::Damage(damage.clone())) {
+                return Ok(false);
+            }
+        }
         let mut reader = SegmentReader::open(files, &segment.path, segment.number, segment.end)?;
         while let Some(found) = reader.next(|_| true)? {
-            let is_heard = match found {
-                Found::Damage(damage) => {
-                    self.pending.push(damage);
-                    true
-                }
+            let step = match found {
+                Found::Damage(damage) => Step::Damage(damage),
                 Found::Frame {
                     offset,
                     kind,
                     role,
                     payload,
                 } => {
-                    self.good_end = reader.position();
-                    self.send_pending()
-                        && (role == FrameRole::Copy || self.send_record(offset, kind, role, &payload))
+                    good_end = reader.position();
+                    if role == FrameRole::Copy {
+                        continue;
+                    }
+                    self.decode(offset..good_end, kind, role, &payload)
                 }
             };
-            if !is_heard {
+            if !self.send(step) {
                 return Ok(false);
             }
         }
-        let torn = if self.is_last { self.take_torn() } else { None };
-        let good_end = self.good_end;
-        Ok(self.send_pending() && self.send(Step::Segment { good_end, torn }))
+        Ok(self.send(Step::Segment { good_end }))
     }
 
-    fn send_record(&mut self, offset: u64, kind: u8, role: FrameRole, payload: &[u8]) -> bool {
-        self.send(match decode(kind, payload) {
+    fn decode(&self, place: Range<u64>, kind: u8, role: FrameRole, payload: &[u8]) -> Step {
+        match decode(kind, payload) {
             Ok(record) => Step::Record(FoundRecord {
                 record,
                 begins_group: role == FrameRole::First,
                 segment_idx: self.segment_idx,
-                offset,
-                bytes_done: self.bytes_before + self.good_end,
+                offset: place.start,
+                bytes_done: self.bytes_before + place.end,
             }),
             Err(reason) => Step::Damage(Damage {
                 path: self.segment.path.clone(),
-                offset,
-                bytes: self.good_end - offset,
+                offset: place.start,
+                bytes: place.end - place.start,
                 reason,
             }),
-        })
-    }
-
-    fn send_pending(&mut self) -> bool {
-        let pending = std::mem::take(&mut self.pending);
-        pending.into_iter().all(|damage| self.send(Step::Damage(damage)))
-    }
-
-    /// Makes one of all damage behind the last intact frame.
-    fn take_torn(&mut self) -> Option<Damage> {
-        let pending = std::mem::take(&mut self.pending);
-        let bytes = pending.iter().map(|damage| damage.bytes).sum();
-        pending.into_iter().next().map(|first| Damage { bytes, ..first })
+        }
     }
 
     fn send(&self, step: Step) -> bool {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use model::{Files, WriteFile};
+use model::{Files, SampleBatch, WriteFile};
 
 use super::counters::WalCounters;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameRole, Place};
@@ -26,12 +26,16 @@ const BUFFER_BYTES: usize = 1 << 20;
 const RESTATEMENT_SHARE: u64 = 8;
 
 /// Where the log goes on after a recovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct WalEnd {
     /// Number of the next segment.
     pub(crate) next_number: u64,
-    /// The last segment there is.
+    /// The last segment there is, and how far it counts from now on.
     pub(crate) last: Option<SegmentEnd>,
+    /// Samples that stand behind that end and must be written again.
+    pub(crate) carried: Vec<SampleBatch>,
+    /// What to take for `last` should that fail.
+    pub(crate) uncut: Option<SegmentEnd>,
 }
 
 /// Writes segments, one at a time.
@@ -70,7 +74,7 @@ impl WalWriter {
         files: Arc<dyn Files>,
         dir: PathBuf,
         segment_bytes: u64,
-        end: WalEnd,
+        end: &WalEnd,
         counters: Arc<WalCounters>,
     ) -> Self {
         Self {
@@ -82,6 +86,11 @@ impl WalWriter {
             segment: None,
             counters,
         }
+    }
+
+    /// Takes another end for that of the last segment. For a log that has begun no segment yet.
+    pub(crate) fn go_on_after(&mut self, last: SegmentEnd) {
+        self.last = Some(last);
     }
 
     /// True when the next group must begin a segment: there is none, or it is full.

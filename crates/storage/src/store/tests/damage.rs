@@ -6,6 +6,16 @@ use super::*;
 use crate::LOST_METRIC;
 use crate::wal::{frames_of, segment_header_bytes};
 
+impl World {
+    /// Leaves one segment in the log, with these bytes.
+    fn reset(&self, path: &Path, bytes: &[u8]) {
+        for other in self.segments() {
+            self.files.remove(&other).unwrap();
+        }
+        self.files.replace(path, bytes.to_vec());
+    }
+}
+
 /// A log of so many groups, one sample of a known series and one of a new series each; with its content.
 fn written(world: &World, n_groups: i64) -> Content {
     let (store, _) = world.open();
@@ -32,7 +42,7 @@ fn a_torn_tail_of_any_length_is_cut_off_at_the_last_whole_record() {
     // The last group: two definitions and more, samples, copies.
     let samples_frame = frames.iter().rev().find(|frame| frame.kind == 5).unwrap();
     for len in samples_frame.offset..bytes.len() as u64 {
-        world.files.replace(&path, bytes[..len as usize].to_vec());
+        world.reset(&path, &bytes[..len as usize]);
         let (store, report) = world.open();
         let found = content(&store);
         assert_eq!(report.damaged, [], "{len} bytes");
@@ -65,7 +75,7 @@ fn a_flipped_bit_costs_at_most_the_record_it_is_in_and_is_told() {
     for _ in 0..400 {
         let bit = chance.below(bytes.len() as u64 * 8);
         let offset = bit / 8;
-        world.files.replace(&path, bytes.clone());
+        world.reset(&path, &bytes);
         world.files.flip_bit(&path, bit);
         let (store, report) = world.open();
         let found = content(&store);
@@ -83,6 +93,13 @@ fn a_flipped_bit_costs_at_most_the_record_it_is_in_and_is_told() {
         assert_eq!(told, [(&path, place)], "bit {bit}");
         let is_samples = hit.is_some_and(|frame| frame.kind == 5);
         assert_eq!(lost, if is_samples { 2 } else { 0 }, "bit {bit}");
+
+        // Damage in the last group is told once: intact samples behind it stand in the next segment now.
+        let was_torn = report.torn.is_some();
+        world.files.crash();
+        let (again, report) = world.open();
+        assert_eq!(content(&again), found, "bit {bit}");
+        assert_eq!((report.damaged.is_empty(), report.torn), (was_torn, None));
         drop(store);
     }
 }
@@ -102,7 +119,7 @@ fn holes_and_garbage_of_any_size_leave_the_rest() {
         for byte in &mut damaged[start as usize..end as usize] {
             *byte = if round % 2 == 0 { 0 } else { chance.bits() as u8 };
         }
-        world.files.replace(&path, damaged);
+        world.reset(&path, &damaged);
         let (store, report) = world.open();
         let found = content(&store);
         let intact = frames
@@ -118,6 +135,28 @@ fn holes_and_garbage_of_any_size_leave_the_rest() {
         }
         drop(store);
     }
+}
+
+#[test]
+fn intact_samples_behind_damage_in_the_last_group_survive_a_full_disk() {
+    let world = World::new(1);
+    let (store, _) = world.open();
+    let up = register(&store, UP);
+    append(&store, &[(up, NOW_MS, 1.0)]).unwrap();
+    store.close().unwrap();
+    let whole = content(&store);
+    let path = world.last_segment();
+    let n_bytes = world.files.read(&path).unwrap().len() as u64;
+    world.files.flip_bit(&path, 8 * 100);
+    for bytes_max in [Some(n_bytes + 10), None] {
+        world.files.set_bytes_max(bytes_max);
+        let (store, report) = world.open();
+        assert_eq!(report.torn.unwrap().offset, 48);
+        assert_eq!(content(&store), whole);
+        world.files.crash();
+    }
+    let (store, report) = world.open();
+    assert_eq!((content(&store), report.torn), (whole, None));
 }
 
 #[test]
