@@ -16,14 +16,19 @@ pub(crate) struct Annotations(Arc<Mutex<BTreeMap<String, (Annotation, Span)>>>);
 const SHOWN_MAX: usize = 10;
 
 impl Annotations {
-    /// Adds one; the same one again is merged into the first.
+    /// Adds one; the same one again is merged into the first and shown where the later one stands in the query.
     pub(crate) fn add(&self, annotation: Annotation, span: Span) {
         let mut all = self.0.lock();
         match all.entry(annotation.key()) {
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert((annotation, span));
             }
-            std::collections::btree_map::Entry::Occupied(mut first) => first.get_mut().0.merge(&annotation),
+            std::collections::btree_map::Entry::Occupied(mut first) => {
+                let (merged, place) = first.get_mut();
+                merged.merge(&annotation);
+                // By place, not by time: parts of a query run in any order.
+                *place = if span.start > place.start { span } else { *place };
+            }
         }
     }
 
@@ -57,7 +62,10 @@ mod tests {
             let metric = format!("m{:02}", number / 2);
             annotations.add(
                 Annotation::PossibleNonCounter { metric },
-                Span { start: 2, end: 3 },
+                Span {
+                    start: 1 + number % 2,
+                    end: 3,
+                },
             );
         }
         let (warnings, infos) = annotations.texts("a\nb");

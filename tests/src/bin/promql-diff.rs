@@ -78,12 +78,6 @@ fn main() -> Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is for")]
 fn print_summary(outcome: &Outcome) {
-    for (pattern, count) in &outcome.annotations {
-        println!(
-            "annotation, {} times: {pattern}\n  such as {}",
-            count.n_times, count.example
-        );
-    }
     for (name, n_times) in &outcome.justified {
         println!("justified, {n_times} times: {name}");
     }

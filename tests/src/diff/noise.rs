@@ -123,7 +123,7 @@ fn agreement_of(case: &Case, tolerance: f64, expected: &Reply, actual: &Reply) -
     };
     let same_texts = || expected.series.len() == actual.series.len() && sorted(expected) == sorted(actual);
     match found {
-        Some(found) if found.aspect != Aspect::Spelling => Agreement::None,
+        Some(found) if !matches!(found.aspect, Aspect::Spelling | Aspect::Annotations) => Agreement::None,
         _ if same_texts() => Agreement::Full,
         _ => Agreement::Nearly,
     }

@@ -234,7 +234,7 @@ fn messy(chance: &mut Chance) -> f64 {
         -2e22,
         1e15,
         123_456_789.125,
-        5e-324,
+        1e-300,
     ];
     if chance.percent(25) {
         chance.pick(&odd)

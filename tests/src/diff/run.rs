@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::case::{Case, Window};
-use super::comparison::{Difference, annotation_differences, difference};
+use super::comparison::{Difference, difference};
 use super::dataset::Dataset;
 use super::deviation::{Evidence, justified};
 use super::generator;
@@ -54,21 +54,10 @@ pub struct Outcome {
     pub differences: Vec<String>,
     /// Differences by the deviation that justifies them.
     pub justified: BTreeMap<&'static str, u64>,
-    /// Differing warnings and infos by their pattern.
-    pub annotations: BTreeMap<String, AnnotationCount>,
     /// Replies altered on purpose.
     pub n_perturbed: u64,
     /// Of which the comparison noticed.
     pub n_perturbed_found: u64,
-}
-
-/// Warnings or infos of one pattern that only one server gave.
-#[derive(Debug, Default)]
-pub struct AnnotationCount {
-    /// How many there were.
-    pub n_times: u64,
-    /// The first one, and its query.
-    pub example: String,
 }
 
 /// The latest time not after `now_ms` at which data may end.
@@ -129,13 +118,6 @@ impl Session<'_> {
         self.outcome.n_with_data += u64::from(expected.has_data());
         self.outcome.n_errors += u64::from(!expected.error.is_empty());
         let perturbed = self.perturb(number, &case, &mut actual);
-        for line in annotation_differences(&expected, &actual) {
-            let count = self.outcome.annotations.entry(pattern(&line)).or_default();
-            count.n_times += 1;
-            if count.example.is_empty() {
-                count.example = format!("{line}\n  {case}");
-            }
-        }
         let Some(difference) = difference(&case, &expected, &actual) else {
             return Ok(());
         };
@@ -220,21 +202,6 @@ impl Session<'_> {
         }
         Ok(text)
     }
-}
-
-/// An annotation without its numbers, names and position.
-fn pattern(annotation: &str) -> String {
-    let mut pattern = String::new();
-    let mut is_quoted = false;
-    for letter in annotation.chars() {
-        is_quoted ^= letter == '"';
-        let shown = if letter.is_ascii_digit() { '0' } else { letter };
-        let is_left_out = (is_quoted && letter != '"') || (shown == '0' && pattern.ends_with('0'));
-        if !is_left_out {
-            pattern.push(shown);
-        }
-    }
-    pattern
 }
 
 fn describe(number: u64, case: &Case, difference: &Difference, expected: &Reply, actual: &Reply) -> String {

@@ -45,7 +45,7 @@ pub(crate) fn number(chance: &mut Chance) -> String {
         8 => chance.pick(&["NaN", "nan", "NAN"]).to_owned(),
         9 => chance.pick(&["1h30m", "5m", "1d", "2w", "1y", "10ms"]).to_owned(),
         10 => chance
-            .pick(&["1e300", "1e-9", "5e-324", "1e22", "0.000001", "1e21"])
+            .pick(&["1e300", "1e-9", "1e-300", "1e22", "0.000001", "1e21"])
             .to_owned(),
         11 => "0".to_owned(),
         12 | 13 => format!("{}.{}", whole, chance.between(0, 99)),

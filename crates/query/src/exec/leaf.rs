@@ -2,19 +2,15 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::is_stale_nan;
-use promql::annotation::Annotation;
-use promql::ast::Span;
 use storage::{LaneBuffer, NewestBuffer, Selection, StreamBuffer};
 
 use super::lane::{LaneEvaluator, LaneFunction};
+use super::watch::Watch;
 use crate::QueryError;
-use crate::annotations::Annotations;
 use crate::context::Limits;
-use crate::labels::Column;
-use crate::rows::{ABSENT, is_absent};
+use crate::rows::ABSENT;
 
 /// A selector and what is computed from each of its series.
 #[derive(Debug)]
@@ -27,17 +23,6 @@ pub(crate) struct Leaf {
     pub(crate) watch: Option<Watch>,
     /// Time and samples.
     pub(crate) limits: Limits,
-}
-
-/// Notes which metric names had a value, for the annotation that a rate of them may be no rate.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    /// The metric names.
-    names: Arc<Column>,
-    /// By code: true once noted, or if there is nothing to say.
-    noted: Vec<AtomicBool>,
-    annotations: Annotations,
-    span: Span,
 }
 
 /// Reads the streams of a leaf one after the other. Call [`Self::finish`] after the last.
@@ -168,36 +153,6 @@ impl LeafReader {
 fn is_whole(lane: &LaneBuffer, function: &LaneFunction) -> bool {
     let may_have_stale = lane.may_be_nan && !function.is_newest();
     lane.absent_rows.is_empty() && !(may_have_stale && lane.values.iter().any(|&value| is_stale_nan(value)))
-}
-
-impl Watch {
-    /// Adds an info for every metric name that does not look like a counter's and has a value; `None` if there is no
-    /// such name.
-    pub(crate) fn non_counters(names: Arc<Column>, annotations: &Annotations, span: Span) -> Option<Self> {
-        let is_fine = |name: &str| Annotation::for_rate_of(name).is_none();
-        if names.values.iter().all(|name| is_fine(name)) {
-            return None;
-        }
-        let noted = names.values.iter().map(|name| AtomicBool::new(is_fine(name)));
-        Some(Self {
-            noted: noted.collect(),
-            names,
-            annotations: annotations.clone(),
-            span,
-        })
-    }
-
-    /// Notes the metric name of a series if its row has a value.
-    pub(crate) fn note(&self, series_idx: u32, row: &[f64]) {
-        let noted = &self.noted[self.names.codes[series_idx as usize] as usize];
-        if noted.load(Ordering::Relaxed) || row.iter().all(|&value| is_absent(value)) {
-            return;
-        }
-        noted.store(true, Ordering::Relaxed);
-        if let Some(annotation) = Annotation::for_rate_of(self.names.value(series_idx as usize)) {
-            self.annotations.add(annotation, self.span);
-        }
-    }
 }
 
 /// Splits the streams of a selection into `n_parts` ranges with about as many series each, in order.

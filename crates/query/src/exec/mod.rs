@@ -17,6 +17,8 @@ pub(crate) mod lane;
 
 pub(crate) mod leaf;
 
+pub(crate) mod watch;
+
 pub(crate) mod scan;
 
 pub(crate) mod accumulate;

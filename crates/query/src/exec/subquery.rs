@@ -8,8 +8,8 @@ use datafusion_execution::SendableRecordBatchStream;
 use model::TimestampMs;
 
 use super::lane::{LaneEvaluator, LaneFunction};
-use super::leaf::Watch;
 use super::operator::{Operator, OperatorExec, Plan, Run, stream_mapped};
+use super::watch::Watch;
 use crate::QueryError;
 use crate::context::Limits;
 use crate::rows::{Rows, RowsBuilder, is_absent};

@@ -80,7 +80,12 @@ impl Planner {
     async fn quantile(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
         let parameter = parameter(aggregate)?;
         let phi = self.scalar(parameter, frame).await?;
-        self.note_invalid_quantiles(&phi, Some(parameter));
+        // As Prometheus does: not of each, but of the least and the greatest.
+        let least = phi.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = phi.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let nan = phi.iter().copied().find(|phi| phi.is_nan());
+        let noted: Vec<f64> = nan.into_iter().chain([least, greatest]).collect();
+        self.note_invalid_quantiles(if phi.is_empty() { &[] } else { &noted }, parameter);
         let vector = self.vector(&aggregate.expr, frame).await?;
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         Ok(Vector {
@@ -124,8 +129,10 @@ impl Planner {
         let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         for (ratio, capped) in [(largest, 1.0), (smallest, -1.0)] {
             if (ratio > 1.0 && capped > 0.0) || (ratio < -1.0 && capped < 0.0) {
-                self.annotations
-                    .add(Annotation::InvalidRatio { ratio, capped }, parameter.span);
+                self.annotations.add(
+                    Annotation::InvalidRatio { ratio, capped },
+                    parameter.unparenthesized().span,
+                );
             }
         }
         let mapping = Mapping::Sample {

@@ -18,7 +18,7 @@ use crate::result::Text;
 impl Planner {
     pub(crate) async fn histogram_quantile(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
         let phi = self.scalar(argument(call, 0)?, frame).await?;
-        self.note_invalid_quantiles(&phi, call.arguments.first());
+        self.note_invalid_quantiles(&phi, argument(call, 0)?);
         let quantile = HistogramFunction::Quantiles(vec![phi]);
         self.fold_buckets(argument(call, 1)?, quantile, None, frame).await
     }
@@ -30,7 +30,7 @@ impl Planner {
         for position in 2..call.arguments.len() {
             let expr = argument(call, position)?;
             let phi = self.scalar(expr, frame).await?;
-            self.note_invalid_quantiles(&phi, Some(expr));
+            self.note_invalid_quantiles(&phi, expr);
             let [first, rest @ ..] = &*phi else {
                 return Err(QueryError::internal("a scalar has a value"));
             };
@@ -84,7 +84,7 @@ impl Planner {
             None => table.assume_distinct(),
             Some((label, values)) => table.set(label, repeated(&values, first.len())),
         };
-        let about = (self.annotations.clone(), buckets.span);
+        let about = (self.annotations.clone(), buckets.unparenthesized().span);
         let marked = vector.marked.take(&rows);
         let folded = Vector {
             plan: HistogramFold::plan(vector.plan, layout, function, frame.steps, about, &frame.schema),

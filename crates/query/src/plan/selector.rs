@@ -11,7 +11,7 @@ use super::vector::{Marked, without_names};
 use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
-use crate::exec::leaf::{Leaf, Watch};
+use crate::exec::leaf::Leaf;
 use crate::exec::merge_duplicates::Overlap;
 use crate::exec::scan::Scan;
 use crate::labels::SeriesTable;
@@ -67,7 +67,7 @@ impl Planner {
             .arguments
             .iter()
             .find_map(|argument| match &argument.unparenthesized().kind {
-                ExprKind::Range(range) => Some((range, argument.span)),
+                ExprKind::Range(range) => Some((range, argument.unparenthesized().span)),
                 _ => None,
             });
         let Some((range, span)) = range else {
@@ -77,10 +77,7 @@ impl Planner {
         let keeps_names = keeps_names(call.function.id);
         let mut leaf = self.range_leaf(range, kind, frame)?;
         leaf.overlap = Overlap::Nothing;
-        if matches!(call.function.id, FunctionId::Rate | FunctionId::Increase) {
-            let names = leaf.table.column(METRIC_NAME);
-            leaf.leaf.watch = Watch::non_counters(names, &self.annotations, span);
-        }
+        leaf.leaf.watch = self.watch(call, &leaf.leaf.function.kind, &leaf.table, span);
         Ok(Some(if keeps_names {
             leaf
         } else {

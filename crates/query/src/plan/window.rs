@@ -13,10 +13,11 @@ use super::selector::keeps_names;
 use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
-use crate::exec::leaf::Watch;
 use crate::exec::map::of_step;
 use crate::exec::merge_duplicates::Overlap;
 use crate::exec::subquery::Subquery as SubqueryOperator;
+use crate::exec::watch::Watch;
+use crate::labels::SeriesTable;
 
 impl Planner {
     /// What a call does with the samples of a window, its scalar parameters evaluated.
@@ -52,18 +53,39 @@ impl Planner {
         {
             return Err(unsupported(call.function.name));
         }
-        if call.function.id == FunctionId::QuantileOverTime {
-            let phi = parameters.first().map_or(&[] as &[f64], |values| values);
-            self.note_invalid_quantiles(phi, call.arguments.first());
-        }
         Ok(LaneFunctionKind::Window(functions))
     }
 
     /// Warns of every φ that is none.
-    pub(crate) fn note_invalid_quantiles(&self, phi: &[f64], argument: Option<&Expr>) {
-        let span = argument.map_or_else(Span::default, |argument| argument.span);
+    pub(crate) fn note_invalid_quantiles(&self, phi: &[f64], argument: &Expr) {
         for &phi in phi.iter().filter(|&&phi| is_invalid_quantile(phi)) {
+            let span = argument.unparenthesized().span;
             self.annotations.add(Annotation::InvalidQuantile(phi), span);
+        }
+    }
+
+    /// What there is to say about the values of a function of a range of these series, if anything; `span` is where
+    /// the range stands.
+    pub(crate) fn watch(
+        &self,
+        call: &Call,
+        function: &LaneFunctionKind,
+        table: &SeriesTable,
+        span: Span,
+    ) -> Option<Watch> {
+        match function {
+            LaneFunctionKind::Rate(kind) if kind.is_counter() => {
+                Watch::non_counters(table.column(METRIC_NAME), &self.annotations, span)
+            }
+            LaneFunctionKind::Window(functions) if call.function.id == FunctionId::QuantileOverTime => {
+                let phi = functions.iter().map(|function| match function {
+                    Ok(RangeFunction::Quantile(phi)) => *phi,
+                    _ => 0.0,
+                });
+                let span = call.arguments.first().map(|phi| phi.unparenthesized().span);
+                Watch::invalid_quantiles(phi.collect(), &self.annotations, span.unwrap_or_default())
+            }
+            _ => None,
         }
     }
 
@@ -73,7 +95,7 @@ impl Planner {
             .arguments
             .iter()
             .find_map(|argument| match &argument.unparenthesized().kind {
-                ExprKind::Subquery(subquery) => Some((subquery, argument.span)),
+                ExprKind::Subquery(subquery) => Some((subquery, argument.unparenthesized().span)),
                 _ => None,
             });
         let Some((subquery, span)) = subquery else {
@@ -92,12 +114,7 @@ impl Planner {
         };
         let inner_frame = self.subquery_frame(subquery, &function)?;
         let inner = self.vector(&subquery.expr, &inner_frame).await?;
-        let watch = match call.function.id {
-            FunctionId::Rate | FunctionId::Increase => {
-                Watch::non_counters(inner.table.column(METRIC_NAME), &self.annotations, span)
-            }
-            _ => None,
-        };
+        let watch = self.watch(call, &function.kind, &inner.table, span);
         let timestamps_ms = inner_frame.steps.iter().collect();
         let limits = self.limits.clone();
         let vector = inner.map_plan(|plan| {
