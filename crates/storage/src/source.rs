@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{LabelColumn, Matcher, TimeRange, TimestampMs};
+use model::{FloatHistogram, LabelColumn, Matcher, TimeRange, TimestampMs};
 
 use crate::Error;
 use crate::head::ReadScratch;
@@ -99,6 +99,11 @@ pub struct LaneBuffer {
     pub absent_rows: Vec<u32>,
     /// False promises that no value is a NaN of any kind, so neither a staleness marker.
     pub may_be_nan: bool,
+    /// Rows whose sample is a native histogram, ascending; what stands in `values` there is undefined. Empty for nearly
+    /// every lane. A staleness marker is a float here, whatever came in.
+    pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
+    /// When the counter of each row began, 0 where nobody said so. Empty if nobody did for any row.
+    pub starts_ms: Vec<TimestampMs>,
 }
 
 /// The newest sample of each lane of one stream.
@@ -106,6 +111,8 @@ pub struct LaneBuffer {
 pub struct NewestBuffer {
     /// One per selected lane; `None` when it has no sample in the range.
     pub samples: Vec<Option<(TimestampMs, f64)>>,
+    /// Lanes whose newest sample is a native histogram, ascending; the value in `samples` is undefined there.
+    pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
     /// Of the head, while it reads.
     pub(crate) scratch: ReadScratch,
 }
@@ -122,6 +129,8 @@ impl StreamBuffer {
             lane.values.clear();
             lane.absent_rows.clear();
             lane.may_be_nan = false;
+            lane.histograms.clear();
+            lane.starts_ms.clear();
         }
     }
 

@@ -154,6 +154,7 @@ impl Head {
         buffer: &mut NewestBuffer,
     ) -> Result<(), Error> {
         buffer.samples.clear();
+        buffer.histograms.clear();
         buffer.samples.resize(lanes.len(), None);
         let Some(slot) = self.streams.get(stream) else {
             return Ok(());

@@ -21,7 +21,7 @@ pub(super) fn read_newest(
     range: TimeRange,
     buffer: &mut NewestBuffer,
 ) -> Result<(), codec::Error> {
-    let NewestBuffer { samples, scratch } = buffer;
+    let NewestBuffer { samples, scratch, .. } = buffer;
     scratch.clear();
     {
         let stream = slot.lock();

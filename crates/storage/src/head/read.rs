@@ -143,6 +143,7 @@ fn copy_raw(
             values,
             absent_rows,
             may_be_nan,
+            ..
         } = lane_buffer;
         values.resize(timestamps_ms.len(), 0.0);
         if lane < raw.n_lanes() {
@@ -180,6 +181,7 @@ fn decode_parts(
                 values,
                 absent_rows,
                 may_be_nan,
+                ..
             } = lane_buffer;
             let absent = |row: usize| absent_rows.push((part.first_row + row) as u32);
             let column = page.column(lane)?;
