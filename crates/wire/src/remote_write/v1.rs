@@ -35,6 +35,8 @@ pub struct Request<'a> {
     n_entries_left: usize,
     n_samples_left: usize,
     failed: bool,
+    /// Neither series nor metadata have been read yet.
+    is_untouched: bool,
 }
 
 /// One entry of a request.
@@ -99,6 +101,7 @@ impl<'a> Request<'a> {
             reader: Reader::new(body, 0),
             n_entries_left: limits.series_per_request,
             n_samples_left: limits.samples_per_request,
+            is_untouched: true,
             failed: false,
         }
     }
@@ -111,10 +114,17 @@ impl<'a> Request<'a> {
                 return Ok(None);
             };
             match number {
+                // 1.0 has no such fields. Where nothing was read before them, all of the body would be skipped.
+                4 | 5 if wire_type == WireType::Bytes && self.is_untouched => {
+                    return Err(before.error(
+                        "this is a remote write 2.0 message; Content-Type has to say proto=io.prometheus.write.v2.Request",
+                    ));
+                }
                 1 | 3 if wire_type != WireType::Bytes => {
                     return Err(before.error("field of a WriteRequest with the wrong wire type"));
                 }
                 1 | 3 => {
+                    self.is_untouched = false;
                     let message = self.reader.message()?;
                     self.n_entries_left = self.n_entries_left.checked_sub(1).ok_or(DecodeError {
                         offset: before.offset(),

@@ -115,6 +115,13 @@ impl<'a> Request<'a> {
                     n_series += 1;
                 }
                 (4 | 5, _) => return Err(before.error("field of a Request with the wrong wire type")),
+                // 2.0 keeps these numbers free so that a 1.0 message is not taken for an empty one.
+                (1 | 3, WireType::Bytes) if n_series == 0 && symbols.is_empty() => {
+                    return Err(before.error(
+                        "this is a remote write 1.0 message; Content-Type has to be application/x-protobuf without \
+                         proto=io.prometheus.write.v2.Request",
+                    ));
+                }
                 _ => reader.skip(wire_type)?,
             }
         }

@@ -262,3 +262,19 @@ fn more_of_anything_than_allowed_ends_the_request() {
         too_many
     );
 }
+
+#[test]
+fn a_message_of_version_2_is_not_taken_for_an_empty_one() {
+    let of_version_2 = [bytes(4, ""), bytes(4, "__name__"), bytes(5, [])].concat();
+    let errors = |body: Vec<u8>| {
+        let entries = Request::new(&body, &Limits::default());
+        entries
+            .filter_map(Result::err)
+            .map(|error| (error.offset, error.what))
+            .collect::<Vec<_>>()
+    };
+    let found = errors(of_version_2.clone());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].1.contains("remote write 2.0"), "{found:?}");
+    assert_eq!(errors([series(&[up()]), of_version_2].concat()), []);
+}

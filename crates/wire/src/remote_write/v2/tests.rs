@@ -381,3 +381,12 @@ fn more_of_anything_than_allowed_is_refused() {
     let refused = request.series().next().unwrap().unwrap_err();
     assert_eq!(refused.what, "more samples than one request may have");
 }
+
+#[test]
+fn a_message_of_version_1_is_not_taken_for_an_empty_one() {
+    let of_version_1 = bytes(1, bytes(1, ""));
+    let error = Request::parse(&of_version_1, &Limits::default()).unwrap_err();
+    assert!(error.what.contains("remote write 1.0"), "{error}");
+    let behind_a_symbol = [bytes(4, ""), of_version_1].concat();
+    assert!(Request::parse(&behind_a_symbol, &Limits::default()).is_ok());
+}
