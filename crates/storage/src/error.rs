@@ -80,6 +80,21 @@ pub enum Error {
     /// Our bug: Arrow refuses to encode a record.
     #[error("a record of the log cannot be encoded")]
     Encode(#[from] ArrowError),
+    /// Our bug: Parquet refuses to encode what a block is to hold.
+    #[error("the block {} cannot be encoded", path.display())]
+    Parquet {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// A limit: a block cannot hold what it is to hold. The samples must stay where they are.
+    #[error("a block cannot hold {what}")]
+    Unblockable {
+        /// What it cannot hold.
+        what: &'static str,
+    },
     /// The store is shutting down or its writer has ended; nothing more is accepted.
     #[error("the store is closed")]
     Closed,

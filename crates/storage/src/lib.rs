@@ -1,6 +1,7 @@
-//! The write-ahead log, the head and the reads over them.
+//! The write-ahead log, the head, blocks, and the reads over them.
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod checks;
 pub mod error;
 pub mod files;

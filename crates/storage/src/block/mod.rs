@@ -1,0 +1,28 @@
+//! Blocks: the samples of a time range as Parquet files that anyone can read.
+//!
+//! A block is three files: `samples.parquet` (one row per sample), `series.parquet` (one row per series) and
+//! `manifest.json` ([`Manifest`]: version, checksums, counts). This module owns what is inside them and nothing
+//! around them: it writes to sinks and reads from [`RangeRead`]s that are handed in, knows no file names, and syncs
+//! nothing. `docs/format/block.md` is the format, column by column, with the measurements behind the encodings.
+//!
+//! Read in this order: [`order`] says how rows are sorted; [`manifest`] and [`range_read`] are what a block is seen
+//! as from outside; [`BlockWriter`] makes one; [`Block`] opens one, [`BlockCatalog`] is its decoded table of series,
+//! [`BlockSource`] answers queries from it.
+//!
+//! Invariants:
+//! - Streams ascend by base metric name, then by entity ([`model::Labels`] order), lanes of a stream by
+//!   [`order::compare_lanes`], rows of a lane strictly by timestamp. The rows of a stream are contiguous.
+//! - Every value survives bit for bit: whole numbers stand in `value_int`, everything else in `value_float`.
+//! - Every byte that is read was checked against a checksum first, so that damage is an error that says where.
+
+pub mod manifest;
+pub mod order;
+pub mod range_read;
+pub mod reader;
+pub mod writer;
+
+pub use manifest::{FileSummary, Manifest};
+pub use order::StreamKey;
+pub use range_read::{MemoryFile, RangeRead};
+pub use reader::{Block, BlockCatalog, BlockFiles, BlockSource};
+pub use writer::{BlockSinks, BlockWriter};
