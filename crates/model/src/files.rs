@@ -46,6 +46,12 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// Those of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty directory. Whether it stays away after a power cut is not said.
+    ///
+    /// # Errors
+    /// Those of the file system; one that is not empty stays.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// Makes durable which files `dir` has.
     ///
     /// # Errors
@@ -71,12 +77,18 @@ pub trait WriteFile: io::Write + Send + fmt::Debug {
 }
 
 /// A file that is read.
-pub trait ReadFile: io::Read + io::Seek + Send + fmt::Debug {
+pub trait ReadFile: io::Read + io::Seek + Send + Sync + fmt::Debug {
     /// Its length in bytes.
     ///
     /// # Errors
     /// Those of the file system.
     fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` with the bytes from `offset` on, wherever reading stands; any number of threads may do so.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if the file is shorter, and those of the file system.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
     /// True when it has no byte.
     ///

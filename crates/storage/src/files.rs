@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use model::{FileLock, Files, ReadFile, WriteFile};
@@ -65,6 +66,10 @@ impl Files for LocalFiles {
         std::fs::remove_file(path)
     }
 
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::remove_dir(dir)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
@@ -115,6 +120,10 @@ impl ReadFile for LocalFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
 }
 
 impl FileLock for LocalFile {}
@@ -140,10 +149,17 @@ mod tests {
         let mut left = String::new();
         LocalFiles.open(&path).unwrap().read_to_string(&mut left).unwrap();
         assert_eq!(left, "he");
+        let mut one = [0];
+        let file = LocalFiles.open(&path).unwrap();
+        file.read_exact_at(&mut one, 1).unwrap();
+        assert_eq!(one, *b"e");
+        assert!(file.read_exact_at(&mut one, 2).is_err());
         assert_eq!(LocalFiles.list(&below).unwrap(), ["f"]);
         LocalFiles.remove(&path).unwrap();
         LocalFiles.sync_dir(&below).unwrap();
         assert!(LocalFiles.list(&below).unwrap().is_empty());
+        LocalFiles.remove_dir(&below).unwrap();
+        assert!(LocalFiles.list(&below).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod blocks;
 pub mod checks;
 pub mod error;
 pub mod files;

@@ -1,0 +1,24 @@
+//! The life of blocks: how they come into being, are found, merged and removed.
+//!
+//! What is inside one block is the business of [`crate::block`]. Read in this order: `objects` for where bytes
+//! are kept; `state` for what is said about blocks, `record` and `catalog` for how that is kept
+//! (`docs/format/catalog.md`); `plan` and `retention` decide, as pure functions.
+//!
+//! Invariants:
+//! - A block counts from the moment a catalog record that names it is durable, and until one is that does not.
+//! - Nothing is removed that the newest durable record names; what no record names is removed at the next start.
+//! - Numbers of blocks and of catalog records are never used twice.
+
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the store begins to use it in the next commits")
+)]
+
+pub(crate) mod catalog;
+pub(crate) mod objects;
+pub(crate) mod plan;
+mod record;
+pub(crate) mod retention;
+pub(crate) mod state;
+
+pub use state::{BlockEntry, BlockId, Deletion, StoredMatcher, Watermark};
