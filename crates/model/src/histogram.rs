@@ -17,15 +17,18 @@
 //! Limits: [`BUCKETS_MAX`] buckets per side of a valid histogram; bucket indices are 32 bits wide.
 //!
 //! Source: Prometheus 3.14 `model/histogram`. Read in this order: `schema`, `buckets`, `bucket` (with bounds), then
-//! what is done with them: `compact`, `equality`, `hint`, `validate`, `integer` (the form of the wire), `text`.
+//! what is done with them: `compact`, `equality`, `hint`, `validate`, `integer` (the form of the wire), `text`;
+//! `layout` and `columns` are the form in which histograms are taken in and kept.
 
 mod bound;
 mod bucket;
 mod buckets;
+mod columns;
 mod compact;
 mod equality;
 mod hint;
 mod integer;
+mod layout;
 mod schema;
 mod text;
 mod validate;
@@ -35,8 +38,10 @@ use std::sync::Arc;
 pub use bound::exponential_bound;
 pub use bucket::Bucket;
 pub use buckets::{Buckets, BucketsBuilder, IndexedCounts, Span, any_drop, reduced_index};
+pub use columns::HistogramColumns;
 pub use hint::CounterResetHint;
 pub use integer::IntegerHistogram;
+pub use layout::{Bounds, CountForm, HistogramLayout, N_TOTALS, NativeHistogram};
 pub use schema::Schema;
 pub use validate::{BUCKETS_MAX, HistogramError};
 

@@ -34,40 +34,19 @@ impl Buckets {
     /// # Errors
     /// [`HistogramError::NegativeOffset`], [`HistogramError::SpansMismatch`] and [`HistogramError::IndexRange`].
     pub fn new(spans: &[Span], counts: Vec<f64>) -> Result<Self, HistogramError> {
-        let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
-        let mut n_spanned = 0;
-        let mut next_index = 0_i64;
-        let mut skipped = 0_i64;
-        for (position, span) in spans.iter().enumerate() {
-            if position > 0 && span.offset < 0 {
-                return Err(HistogramError::NegativeOffset {
-                    span: position,
-                    offset: span.offset,
-                });
-            }
-            skipped += i64::from(span.offset);
-            n_spanned += u64::from(span.length);
-            if span.length == 0 {
-                continue;
-            }
-            let first_index = next_index + skipped;
-            next_index = first_index + i64::from(span.length);
-            if first_index < -INDEX_LIMIT || next_index > INDEX_LIMIT {
-                return Err(HistogramError::IndexRange);
-            }
-            kept.push(Span {
-                offset: i32::try_from(skipped).map_err(|_| HistogramError::IndexRange)?,
-                length: span.length,
-            });
-            skipped = 0;
-        }
+        let (spans, n_spanned) = kept_spans(spans)?;
         if n_spanned != counts.len() as u64 {
             return Err(HistogramError::SpansMismatch {
                 n_spanned,
                 n_buckets: counts.len(),
             });
         }
-        Ok(Self { spans: kept, counts })
+        Ok(Self { spans, counts })
+    }
+
+    /// The buckets of spans that came out of [`kept_spans`] and are as long as the counts.
+    pub(super) fn of_spans(spans: Vec<Span>, counts: Vec<f64>) -> Self {
+        Self { spans, counts }
     }
 
     /// Which indices there are.
@@ -145,6 +124,41 @@ impl Buckets {
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(self.spans.as_slice()) + size_of_val(self.counts.as_slice())
     }
+}
+
+/// The spans without empty ones, and how many buckets they have together.
+///
+/// # Errors
+/// [`HistogramError::NegativeOffset`] and [`HistogramError::IndexRange`].
+pub(super) fn kept_spans(spans: &[Span]) -> Result<(Vec<Span>, u64), HistogramError> {
+    let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
+    let mut n_spanned = 0;
+    let mut next_index = 0_i64;
+    let mut skipped = 0_i64;
+    for (position, span) in spans.iter().enumerate() {
+        if position > 0 && span.offset < 0 {
+            return Err(HistogramError::NegativeOffset {
+                span: position,
+                offset: span.offset,
+            });
+        }
+        skipped += i64::from(span.offset);
+        n_spanned += u64::from(span.length);
+        if span.length == 0 {
+            continue;
+        }
+        let first_index = next_index + skipped;
+        next_index = first_index + i64::from(span.length);
+        if first_index < -INDEX_LIMIT || next_index > INDEX_LIMIT {
+            return Err(HistogramError::IndexRange);
+        }
+        kept.push(Span {
+            offset: i32::try_from(skipped).map_err(|_| HistogramError::IndexRange)?,
+            length: span.length,
+        });
+        skipped = 0;
+    }
+    Ok((kept, n_spanned))
 }
 
 impl<'a> IntoIterator for &'a Buckets {

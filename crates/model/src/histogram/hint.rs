@@ -1,6 +1,6 @@
 //! What is known about counter resets.
 
-use super::{FloatHistogram, any_drop};
+use super::{CountForm, FloatHistogram, NativeHistogram, any_drop};
 
 /// Whether the counters of a histogram began anew since the sample before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -32,6 +32,31 @@ impl CounterResetHint {
         match previous {
             Some(previous) if continues(current, previous) => Self::NotReset,
             _ => Self::Unknown,
+        }
+    }
+}
+
+impl NativeHistogram<'_> {
+    /// True when [`CounterResetHint::as_stored`] after `previous` is [`CounterResetHint::NotReset`]. Neither may be a
+    /// staleness marker. Integers never continue floats, nor the other way round: Prometheus keeps them in different
+    /// chunks.
+    #[must_use]
+    pub fn continues(&self, previous: &Self) -> bool {
+        let is_marked = matches!(self.hint, CounterResetHint::Gauge | CounterResetHint::Reset);
+        if is_marked || previous.hint == CounterResetHint::Gauge {
+            return false;
+        }
+        if !self.has_layout_of(previous) {
+            return self.layout.form() == previous.layout.form()
+                && continues(&self.to_float(), &previous.to_float());
+        }
+        let mut counts = self.counts.iter().zip(previous.counts);
+        match self.layout.form() {
+            CountForm::Integer => counts.all(|(current, previous)| current >= previous),
+            CountForm::Float => counts.all(|(current, previous)| {
+                let (current, previous) = (f64::from_bits(*current), f64::from_bits(*previous));
+                !matches!(current.partial_cmp(&previous), Some(std::cmp::Ordering::Less))
+            }),
         }
     }
 }
