@@ -134,7 +134,7 @@ fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
         for refusal in &stored.outcome.refused {
             // Grafana looks for the first phrase: it means that a retry has been stored before.
             let (kind, phrase) = match refusal.reason {
-                RefusalReason::DuplicateTimestamp { .. } => {
+                RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
                     (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
                 }
                 _ => (RefusalKind::TooOld, "too old sample"),

@@ -17,6 +17,18 @@ pub fn wal_record(bytes: &[u8]) {
     if let Ok(Record::Samples(batch)) = decode_record(*kind, payload) {
         assert_eq!(batch.series.len(), batch.timestamps_ms.len());
         assert_eq!(batch.series.len(), batch.values.len());
+        assert!(batch.starts_ms.len() <= batch.len());
+        for position in 0..batch.histograms.len() {
+            assert!(
+                batch
+                    .histograms
+                    .row(position)
+                    .is_some_and(|row| row < batch.len())
+            );
+            let histogram = batch.histograms.get(position, 1.0);
+            let float = histogram.map(|histogram| histogram.to_float());
+            assert!(float.is_some_and(|float| float.size_bytes() > 0));
+        }
     }
 }
 
@@ -25,6 +37,9 @@ mod tests {
     use std::sync::Arc;
 
     use catalog::{Definition, LaneName};
+    use model::histogram::{
+        Bounds, CountForm, CounterResetHint, HistogramLayout, NativeHistogram, Schema, Span,
+    };
     use model::{EntityId, Labels, LaneIdx, MetricMetadata, SampleBatch, SeriesRef, StreamId};
     use testkit::{Chance, mutate};
 
@@ -66,6 +81,24 @@ mod tests {
             batch.push(series, 1_795_238_213_618, f64::from(idx / 10));
         }
         records.extend(encoder.encode_samples([&batch]).unwrap());
+        for (row, schema) in (0..).zip([Schema::default(), Schema::CUSTOM, Schema::default()]) {
+            let span = Span { offset: 2, length: 4 };
+            let bounds = Bounds {
+                schema,
+                custom_bounds: Arc::from([0.5, 1.0]),
+                ..Bounds::default()
+            };
+            let layout = HistogramLayout::new(CountForm::Integer, bounds, &[span, span], &[span]);
+            let histogram = NativeHistogram {
+                layout: &Arc::new(layout.unwrap()),
+                hint: CounterResetHint::Gauge,
+                sum: 7.5,
+                counts: &[500, 0, 1, 2, 300, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+            };
+            batch.push_histogram(batch.series[0], row, histogram);
+            batch.set_last_start(row - 1);
+        }
+        records.extend(encoder.encode_samples([&batch]).unwrap());
         records
     }
 
@@ -74,7 +107,7 @@ mod tests {
         let setting = std::env::var("MESHTIDE_MUTATIONS").ok();
         let n_mutations: u64 = setting.map_or(500, |text| text.parse().unwrap());
         let records = records();
-        assert_eq!(records.len(), 5);
+        assert_eq!(records.len(), 6);
         for (idx, record) in records.into_iter().enumerate() {
             let bytes = [&[record.kind() as u8], record.bytes()].concat();
             assert!(decode_record(bytes[0], &bytes[1..]).is_ok());

@@ -42,7 +42,7 @@ pub enum Error {
         reason: String,
     },
     /// Stored data is of a version that this program does not know, written by a newer one.
-    #[error("{} has format version {found}; this program reads version {known}", path.display())]
+    #[error("{} has format version {found}; this program reads versions up to {known}", path.display())]
     UnknownVersion {
         /// Which file.
         path: PathBuf,

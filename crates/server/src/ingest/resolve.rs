@@ -174,6 +174,7 @@ impl Resolving<'_> {
                 series,
                 timestamps_ms,
                 values,
+                ..SampleBatch::default()
             };
         }
         let mut batch = SampleBatch::with_capacity(values.len());

@@ -5,6 +5,8 @@
 //!
 //! Read in this order: `stream` says where a sample goes; `raw`, `pages` and `late` are the three places; `rebuild`
 //! rewrites pages; `table` finds streams; `read` and `newest` answer queries. Bit layouts of pages are in `codec`.
+//! What is more to samples than values (native histograms, start timestamps) comes in through `extended` and lies in
+//! `extras`: `natives` of `run`s, and `starts`.
 //!
 //! Limits: 2^32 streams of 2^16 lanes. 20 open rows of eight bytes per lane, then about 0.3 bytes per sample of a
 //! counter and 4 bytes per page of an idle lane, a page being 16 to 1,024 rows. A stream is locked while a sample
@@ -12,26 +14,33 @@
 //! its open rows and its list of pages. Everything is kept: nothing here drops old samples yet. What will flush a
 //! window goes through the table and takes pages from the front of each stream.
 
+mod extended;
+mod extras;
 mod lanes;
 mod late;
+mod layouts;
+mod natives;
 mod newest;
 mod pages;
 mod raw;
 mod read;
 mod rebuild;
 mod refusal;
+mod run;
+mod starts;
 mod stats;
 mod stream;
 mod table;
 
-use model::{SampleBatch, SeriesRef, StreamId, TimeRange};
+use model::{LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange};
 use parking_lot::Mutex;
 
+use extended::Extension;
 pub use lanes::LaneChoice;
 pub(crate) use read::ReadScratch;
 pub use refusal::{Refusal, RefusalReason};
 pub use stats::{HeadBytes, HeadStats};
-use stream::{LaneSample, Workspace};
+use stream::{LaneSample, Stream, Workspace};
 use table::StreamTable;
 
 use crate::{Error, NewestBuffer, StreamBuffer};
@@ -88,6 +97,7 @@ impl Head {
     pub fn append(&self, batch: &SampleBatch, refused: &mut Vec<Refusal>) -> usize {
         let mut workspace = self.workspace.lock();
         let n_refused = refused.len();
+        let is_extended = batch.is_extended();
         let (mut sample_idx, mut n_prefetched) = (0, 0);
         while let Some(first) = batch.series.get(sample_idx) {
             if sample_idx >= n_prefetched {
@@ -97,13 +107,14 @@ impl Head {
             let (slot, n_bytes) = self.streams.get_or_make(first.stream);
             workspace.stats.bytes.table += n_bytes;
             let mut stream = slot.lock();
+            if is_extended || stream.raw.is_extended {
+                sample_idx = append_extended(&mut stream, batch, sample_idx, &mut workspace, refused);
+                slot.note_newest_row(&stream);
+                continue;
+            }
             let rest = &batch.series[sample_idx..];
             for series in rest.iter().take_while(|series| series.stream == first.stream) {
-                let sample = LaneSample {
-                    lane: series.lane.0,
-                    timestamp_ms: batch.timestamps_ms[sample_idx],
-                    bits: batch.values[sample_idx].to_bits(),
-                };
+                let sample = sample_at(batch, sample_idx, series.lane);
                 if let Err(reason) = stream.append(sample, &mut workspace) {
                     refused.push(Refusal { sample_idx, reason });
                 }
@@ -175,7 +186,10 @@ impl Head {
     /// What the head holds, as of the last append. Waits for one that is under way.
     #[must_use]
     pub fn stats(&self) -> HeadStats {
-        self.workspace.lock().stats
+        let workspace = self.workspace.lock();
+        let mut stats = workspace.stats;
+        stats.bytes.extras += workspace.layouts.heap_bytes();
+        stats
     }
 
     /// Bytes the head has asked of the allocator.
@@ -183,6 +197,46 @@ impl Head {
     pub fn heap_bytes(&self) -> usize {
         self.stats().bytes.total()
     }
+}
+
+#[inline]
+fn sample_at(batch: &SampleBatch, sample_idx: usize, lane: LaneIdx) -> LaneSample {
+    LaneSample {
+        lane: lane.0,
+        timestamp_ms: batch.timestamps_ms[sample_idx],
+        bits: batch.values[sample_idx].to_bits(),
+    }
+}
+
+/// Stores the samples from `first_idx` on that are of the same stream, with what is more about them. Returns the
+/// position behind them.
+fn append_extended(
+    stream: &mut Stream,
+    batch: &SampleBatch,
+    first_idx: usize,
+    workspace: &mut Workspace,
+    refused: &mut Vec<Refusal>,
+) -> usize {
+    let rest = &batch.series[first_idx..];
+    let n_own = rest.iter().take_while(|series| series.stream == rest[0].stream);
+    let end = first_idx + n_own.count();
+    let mut position = batch.histograms.lower_bound(first_idx);
+    for sample_idx in first_idx..end {
+        let sample = sample_at(batch, sample_idx, batch.series[sample_idx].lane);
+        let mut histogram = None;
+        if batch.histograms.row(position) == Some(sample_idx) {
+            histogram = batch.histograms.get(position, batch.values[sample_idx]);
+            position += 1;
+        }
+        let extension = Extension {
+            histogram,
+            start_ms: batch.start_ms(sample_idx),
+        };
+        if let Err(reason) = stream.append_extended(sample, extension, workspace) {
+            refused.push(Refusal { sample_idx, reason });
+        }
+    }
+    end
 }
 
 #[cfg(test)]

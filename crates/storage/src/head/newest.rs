@@ -1,7 +1,9 @@
 //! Reading the newest sample of each lane in a range.
 
+use std::sync::Arc;
+
 use codec::PageReader;
-use model::{TimeRange, TimestampMs};
+use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::lanes::LaneChoice;
 use super::read::{ReadScratch, list_pages, raw_rows_in};
@@ -21,18 +23,24 @@ pub(super) fn read_newest(
     range: TimeRange,
     buffer: &mut NewestBuffer,
 ) -> Result<(), codec::Error> {
-    let NewestBuffer { samples, scratch, .. } = buffer;
+    let NewestBuffer {
+        samples,
+        histograms,
+        scratch,
+    } = buffer;
     scratch.clear();
+    let is_extended;
     {
         let stream = slot.lock();
         if stream.is_empty() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
+        is_extended = stream.raw.is_extended;
         if newest_raw(&stream, lanes, range, samples) {
-            return Ok(());
+            return newest_natives(&stream, lanes, samples, histograms);
         }
         let Some(sealed) = stream.sealed_in(range) else {
-            return Ok(());
+            return newest_natives(&stream, lanes, samples, histograms);
         };
         list_pages(
             sealed.pages_in(range),
@@ -45,6 +53,30 @@ pub(super) fn read_newest(
     newest_sealed(scratch, lanes, samples)?;
     newest_late(scratch, lanes, samples);
     scratch.clear();
+    if is_extended {
+        // A sample never changes, so those found are still there with all that belongs to them.
+        newest_natives(&slot.lock(), lanes, samples, histograms)?;
+    }
+    Ok(())
+}
+
+/// Adds the native histograms among the samples that were found.
+fn newest_natives(
+    stream: &Stream,
+    lanes: LaneChoice<'_>,
+    samples: &[Newest],
+    histograms: &mut Vec<(u32, Arc<FloatHistogram>)>,
+) -> Result<(), codec::Error> {
+    let Some(extras) = stream.extras() else {
+        return Ok(());
+    };
+    for ((position, lane), newest) in (0..).zip(lanes.positions()).zip(samples) {
+        if let Some((timestamp_ms, sum)) = newest
+            && let Some(histogram) = extras.get(lane, *timestamp_ms, *sum)?
+        {
+            histograms.push((position, Arc::new(histogram)));
+        }
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use codec::PageReader;
 use model::{TimeRange, TimestampMs};
 
+use super::extras::Extras;
 use super::late::LateBuffer;
 use super::rebuild::Rebuilder;
 
@@ -24,11 +25,14 @@ pub(super) struct Page {
     pub(super) bytes: Arc<[u8]>,
 }
 
-/// What is sealed of a stream, and what came too late for it.
+/// What is sealed of a stream, and what came too late for it. Here, because this is not in every stream's way, also
+/// what is more to its samples than values, sealed or not.
 #[derive(Debug, Default)]
 pub(super) struct Sealed {
     pub(super) pages: Vec<Page>,
     pub(super) late: LateBuffer,
+    /// Only if [`RawRows::is_extended`](super::raw::RawRows) says so.
+    pub(super) extras: Option<Box<Extras>>,
 }
 
 impl Page {

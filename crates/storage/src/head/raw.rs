@@ -34,6 +34,9 @@ pub(super) struct RawRows {
     lane_capacity: u32,
     n_rows: u8,
     row_capacity: u8,
+    /// There is more to some samples of the stream than their values, which alone are here and in pages. It stands here
+    /// because here it costs no memory to look at.
+    pub(super) is_extended: bool,
 }
 
 /// What became of a value.
@@ -226,6 +229,7 @@ impl RawRows {
             lane_capacity: lane_capacity as u32,
             n_rows: self.n_rows,
             row_capacity: row_capacity as u8,
+            is_extended: self.is_extended,
         };
         grown.words = vec![0.0; grown.row_start(row_capacity)].into_boxed_slice();
         // Lanes only ever become more, except for capacity that none of them uses.

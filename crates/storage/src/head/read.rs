@@ -9,6 +9,7 @@ use std::sync::Arc;
 use codec::PageReader;
 use model::{TimeRange, TimestampMs};
 
+use super::extras::ExtrasPart;
 use super::lanes::LaneChoice;
 use super::late::LateSample;
 use super::pages::Page;
@@ -22,6 +23,7 @@ pub(crate) struct ReadScratch {
     pub(super) parts: Vec<PagePart>,
     pub(super) late: Vec<LateSample>,
     pub(super) timestamps_ms: Vec<TimestampMs>,
+    extras: ExtrasPart,
 }
 
 impl ReadScratch {
@@ -29,6 +31,7 @@ impl ReadScratch {
         self.parts.clear();
         self.late.clear();
         self.timestamps_ms.clear();
+        self.extras.clear();
     }
 }
 
@@ -54,10 +57,15 @@ pub(super) fn read(
 ) -> Result<(), codec::Error> {
     let (timestamps_ms, lane_buffers, scratch) = buffer.parts_and_scratch_mut();
     scratch.clear();
+    let is_extended;
     {
         let stream = slot.lock();
         if stream.is_empty() || stream.newest_ms <= range.start_ms {
             return Ok(());
+        }
+        is_extended = stream.raw.is_extended;
+        if let Some(extras) = stream.extras() {
+            extras.part_in(range, lanes, &mut scratch.extras);
         }
         if let Some(sealed) = stream.sealed_in(range) {
             list_pages(sealed.pages_in(range), range, &mut scratch.parts, timestamps_ms)?;
@@ -68,6 +76,9 @@ pub(super) fn read(
     decode_parts(&scratch.parts, lanes, lane_buffers)?;
     if !scratch.late.is_empty() {
         merge_late(&scratch.late, lanes, timestamps_ms, lane_buffers);
+    }
+    if is_extended {
+        scratch.extras.fill(range, timestamps_ms, lane_buffers)?;
     }
     scratch.clear();
     Ok(())

@@ -23,6 +23,9 @@ pub enum RefusalReason {
         /// The value that stays, bit for bit.
         existing: f64,
     },
+    /// The series has another native histogram at this time, or this is a float and that a histogram. The first one
+    /// stays.
+    DuplicateHistogram,
     /// The sample is older than the out-of-order window of its stream.
     TooOld {
         /// The oldest timestamp that would have been taken.
@@ -37,6 +40,9 @@ impl fmt::Display for RefusalReason {
                 let mut text = String::new();
                 push_api_float(&mut text, *existing);
                 write!(f, "the series has another value, {text}, at this timestamp")
+            }
+            Self::DuplicateHistogram => {
+                f.write_str("the series has another native histogram at this timestamp")
             }
             Self::TooOld { oldest_accepted_ms } => write!(
                 f,

@@ -30,12 +30,14 @@ pub struct HeadBytes {
     pub pages: usize,
     /// Late samples that no page holds yet.
     pub late: usize,
+    /// Native histograms without their sums, and start timestamps.
+    pub extras: usize,
 }
 
 impl HeadBytes {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.table + self.raw + self.pages + self.late
+        self.table + self.raw + self.pages + self.late + self.extras
     }
 }

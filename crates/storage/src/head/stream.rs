@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 use model::{TimeRange, TimestampMs};
 
+use super::extras::Extras;
 use super::late::{LATE_MAX, LateSample};
+use super::layouts::Layouts;
 use super::pages::Sealed;
 use super::raw::{Put, RawRows};
 use super::rebuild::Rebuilder;
@@ -20,7 +22,7 @@ use super::stats::HeadStats;
 const SEAL_ROWS: usize = 16;
 
 /// Why pages are taken to decode: they were encoded here and never left memory.
-const OWN_PAGE: &str = "a page of the head decodes";
+pub(super) const OWN_PAGE: &str = "a page of the head decodes";
 
 /// The samples of one stream.
 #[derive(Debug, Default)]
@@ -44,7 +46,17 @@ pub(super) struct LaneSample {
 pub(super) struct Workspace {
     pub(super) out_of_order_window_ms: i64,
     pub(super) rebuilder: Rebuilder,
+    pub(super) layouts: Layouts,
     pub(super) stats: HeadStats,
+}
+
+/// What became of a sample that was not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It was stored.
+    New,
+    /// It was there already.
+    Same,
 }
 
 impl Stream {
@@ -73,12 +85,24 @@ impl Stream {
         self.sealed.as_deref().filter(|_| may_reach)
     }
 
+    /// What is more to its samples than values.
+    pub(super) fn extras(&self) -> Option<&Extras> {
+        if !self.raw.is_extended {
+            return None;
+        }
+        self.sealed.as_ref()?.extras.as_deref()
+    }
+
     /// Stores a sample.
     ///
     /// # Errors
     /// Why it was not stored.
     #[inline]
-    pub(super) fn append(&mut self, sample: LaneSample, work: &mut Workspace) -> Result<(), RefusalReason> {
+    pub(super) fn append(
+        &mut self,
+        sample: LaneSample,
+        work: &mut Workspace,
+    ) -> Result<Stored, RefusalReason> {
         if sample.timestamp_ms == self.newest_ms && !self.is_empty() {
             self.put(sample, self.raw.n_rows() - 1, work)
         } else {
@@ -88,7 +112,7 @@ impl Stream {
 
     /// Stores a sample in an open row.
     #[inline]
-    fn put(&mut self, sample: LaneSample, row: usize, work: &mut Workspace) -> Result<(), RefusalReason> {
+    fn put(&mut self, sample: LaneSample, row: usize, work: &mut Workspace) -> Result<Stored, RefusalReason> {
         let lane = usize::from(sample.lane);
         if lane >= self.raw.n_lanes() {
             self.measured(work, |stream, _| stream.raw.add_lane(lane));
@@ -97,15 +121,19 @@ impl Stream {
             Put::New { is_first_of_lane } => {
                 work.stats.n_samples += 1;
                 work.stats.n_series += usize::from(is_first_of_lane);
-                Ok(())
+                Ok(Stored::New)
             }
-            Put::Same => Ok(()),
+            Put::Same => Ok(Stored::Same),
             Put::Other(bits) => Err(duplicate(bits)),
         }
     }
 
     #[inline(never)]
-    fn append_elsewhere(&mut self, sample: LaneSample, work: &mut Workspace) -> Result<(), RefusalReason> {
+    fn append_elsewhere(
+        &mut self,
+        sample: LaneSample,
+        work: &mut Workspace,
+    ) -> Result<Stored, RefusalReason> {
         if self.is_empty() || sample.timestamp_ms > self.newest_ms {
             self.push_row(sample.timestamp_ms, work);
             return self.put(sample, self.raw.n_rows() - 1, work);
@@ -114,7 +142,7 @@ impl Stream {
             Ok(row) => row,
             Err(row) => match self.insert_row(row, sample, work)? {
                 ControlFlow::Continue(row) => row,
-                ControlFlow::Break(()) => return Ok(()),
+                ControlFlow::Break(stored) => return Ok(stored),
             },
         };
         self.put(sample, row, work)
@@ -141,11 +169,11 @@ impl Stream {
         row: usize,
         sample: LaneSample,
         work: &mut Workspace,
-    ) -> Result<ControlFlow<(), usize>, RefusalReason> {
+    ) -> Result<ControlFlow<Stored, usize>, RefusalReason> {
         let timestamp_ms = sample.timestamp_ms;
         if let Some(bits) = self.sealed_bits(sample) {
             return if bits == sample.bits {
-                Ok(ControlFlow::Break(()))
+                Ok(ControlFlow::Break(Stored::Same))
             } else {
                 Err(duplicate(bits))
             };
@@ -161,7 +189,7 @@ impl Stream {
             }
             if stream.is_sealed(timestamp_ms) {
                 stream.insert_late(sample, work);
-                return ControlFlow::Break(());
+                return ControlFlow::Break(Stored::New);
             }
             let row = stream.raw.lower_bound(timestamp_ms);
             stream.raw.insert_row(row, timestamp_ms);
@@ -237,7 +265,7 @@ impl Stream {
     }
 
     /// Does something that may allocate or free, and keeps the books.
-    fn measured<T>(
+    pub(super) fn measured<T>(
         &mut self,
         work: &mut Workspace,
         change: impl FnOnce(&mut Self, &mut Workspace) -> T,

@@ -1,3 +1,5 @@
+mod extended;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{LaneIdx, STALE_NAN_BITS, SeriesRef, TimestampMs};

@@ -53,7 +53,9 @@ fn append(batch: &SampleBatch, head: &Head, counters: &AppendCounters) -> Append
         .fetch_add(written as u64, Ordering::Relaxed);
     for refusal in &refused {
         let counter = match refusal.reason {
-            RefusalReason::DuplicateTimestamp { .. } => &counters.refused_duplicate_samples,
+            RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
+                &counters.refused_duplicate_samples
+            }
             RefusalReason::TooOld { .. } => &counters.refused_old_samples,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 mod crashes;
 mod damage;
 mod errors;
+mod extended;
 mod replay;
 
 use std::collections::BTreeMap;

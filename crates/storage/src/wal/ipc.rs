@@ -170,7 +170,7 @@ fn push_element_widths(field: &Field, widths: &mut Vec<u64>) {
     const OFFSETS: u64 = 4;
     const TEXT: u64 = 1;
     match field.data_type() {
-        DataType::Utf8 => widths.extend([VALIDITY, OFFSETS, TEXT]),
+        DataType::Utf8 | DataType::Binary => widths.extend([VALIDITY, OFFSETS, TEXT]),
         DataType::List(item) => {
             widths.extend([VALIDITY, OFFSETS]);
             push_element_widths(item, widths);

@@ -1,8 +1,8 @@
 //! The write-ahead log: what makes an acknowledged sample durable.
 //!
 //! `docs/format/wal.md` is the page about the files. Read in this order: `segment` and `frame` for how bytes
-//! lie in files; `record` for what frames hold, with `samples`, `definitions` and `metadata` as Arrow
-//! record batches (`ipc`); `writer` for the writing end; `reader`, `chain`, `recovery` and `replay` for
+//! lie in files; `record` for what frames hold, with `samples`, `extended` (and `histogram` in it),
+//! `definitions` and `metadata` as Arrow record batches (`ipc`); `writer` for the writing end; `reader`, `chain`, `recovery` and `replay` for
 //! the reading end.
 //!
 //! Invariants:
@@ -31,7 +31,9 @@ mod chain;
 mod columns;
 mod counters;
 mod definitions;
+mod extended;
 mod frame;
+mod histogram;
 mod ipc;
 mod metadata;
 mod reader;

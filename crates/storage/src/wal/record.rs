@@ -8,6 +8,7 @@ use catalog::Definition;
 use model::{MetricMetadata, SampleBatch};
 
 use super::definitions::{decode_entities, decode_lanes, decode_streams};
+use super::extended::{ExtendedColumns, decode_extended};
 use super::ipc::{IpcEncoder, ROWS_MAX};
 use super::metadata::decode_metadata;
 use super::samples::{SampleColumns, decode_samples};
@@ -26,6 +27,8 @@ pub enum RecordKind {
     Metadata = 4,
     /// Samples.
     Samples = 5,
+    /// Samples of which some are native histograms or have a start timestamp.
+    Extended = 6,
 }
 
 /// An encoded record.
@@ -66,24 +69,18 @@ impl RecordEncoder {
         &mut self,
         batches: impl IntoIterator<Item = &'a SampleBatch>,
     ) -> Result<Vec<Payload>, ArrowError> {
-        let mut payloads = Vec::new();
-        let mut columns = SampleColumns::default();
+        let mut records = SampleRecords {
+            encoder: self,
+            plain: SampleColumns::default(),
+            extended: ExtendedColumns::default(),
+            payloads: Vec::new(),
+        };
         for batch in batches {
-            let mut start = 0;
-            while start < batch.len() {
-                let end = batch.len().min(start + ROWS_MAX - columns.len());
-                columns.extend(batch, start..end);
-                start = end;
-                if columns.len() == ROWS_MAX {
-                    let full = std::mem::take(&mut columns);
-                    payloads.push(self.encode(RecordKind::Samples, &full.finish()?)?);
-                }
-            }
+            records.push(batch)?;
         }
-        if columns.len() > 0 {
-            payloads.push(self.encode(RecordKind::Samples, &columns.finish()?)?);
-        }
-        Ok(payloads)
+        records.end_plain()?;
+        records.end_extended()?;
+        Ok(records.payloads)
     }
 
     /// The payload of a batch of one kind.
@@ -95,6 +92,60 @@ impl RecordEncoder {
             kind,
             bytes: self.0.encode(batch)?,
         })
+    }
+}
+
+/// Sample records being made. At most one of the two kinds has rows.
+struct SampleRecords<'a> {
+    encoder: &'a mut RecordEncoder,
+    plain: SampleColumns,
+    extended: ExtendedColumns,
+    payloads: Vec<Payload>,
+}
+
+impl SampleRecords<'_> {
+    fn push(&mut self, batch: &SampleBatch) -> Result<(), ArrowError> {
+        let mut start = 0;
+        if batch.is_extended() {
+            self.end_plain()?;
+            while start < batch.len() {
+                start += self.extended.extend(batch, start..batch.len());
+                if self.extended.is_full() {
+                    self.end_extended()?;
+                }
+            }
+            return Ok(());
+        }
+        if !batch.is_empty() {
+            self.end_extended()?;
+        }
+        while start < batch.len() {
+            let end = batch.len().min(start + ROWS_MAX - self.plain.len());
+            self.plain.extend(batch, start..end);
+            start = end;
+            if self.plain.len() == ROWS_MAX {
+                self.end_plain()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_plain(&mut self) -> Result<(), ArrowError> {
+        if self.plain.len() > 0 {
+            let columns = std::mem::take(&mut self.plain).finish()?;
+            self.payloads
+                .push(self.encoder.encode(RecordKind::Samples, &columns)?);
+        }
+        Ok(())
+    }
+
+    fn end_extended(&mut self) -> Result<(), ArrowError> {
+        if !self.extended.is_empty() {
+            let columns = std::mem::take(&mut self.extended).finish()?;
+            self.payloads
+                .push(self.encoder.encode(RecordKind::Extended, &columns)?);
+        }
+        Ok(())
     }
 }
 
@@ -131,6 +182,7 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         RecordKind::Lanes,
         RecordKind::Metadata,
         RecordKind::Samples,
+        RecordKind::Extended,
     ];
     match kinds.into_iter().find(|known| *known as u8 == kind) {
         Some(RecordKind::Entities) => decode_entities(payload).map(Record::Definitions),
@@ -138,6 +190,7 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         Some(RecordKind::Lanes) => decode_lanes(payload).map(Record::Definitions),
         Some(RecordKind::Metadata) => decode_metadata(payload).map(Record::Metadata),
         Some(RecordKind::Samples) => decode_samples(payload).map(Record::Samples),
+        Some(RecordKind::Extended) => decode_extended(payload).map(Record::Samples),
         None => Err(format!("unknown kind of record {kind}")),
     }
 }

@@ -139,11 +139,9 @@ impl<'a> Replay<'a> {
             return;
         };
         let mut kept = SampleBatch::with_capacity(batch.len());
-        for ((series, timestamp_ms), value) in
-            batch.series.iter().zip(&batch.timestamps_ms).zip(&batch.values)
-        {
+        for (row, series) in batch.series.iter().enumerate() {
             if self.invent_series(*series) {
-                kept.push(*series, *timestamp_ms, *value);
+                kept.push_from(batch, row);
             } else {
                 self.lost_series_samples += 1;
             }

@@ -15,20 +15,23 @@
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::{Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use model::{LaneIdx, SampleBatch, SeriesRef, StreamId};
 
 use super::columns::column;
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(sample_fields())));
+
+/// The columns of every sample.
+pub(crate) fn sample_fields() -> Vec<Field> {
+    vec![
         Field::new("stream", DataType::UInt32, false),
         Field::new("lane", DataType::UInt16, false),
         Field::new("timestamp", DataType::Int64, false),
         Field::new("value", DataType::UInt64, false),
-    ]))
-});
+    ]
+}
 
 /// The columns of a record being made.
 #[derive(Debug, Default)]
@@ -72,25 +75,31 @@ impl SampleColumns {
 
     /// The record batch.
     pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
-        RecordBatch::try_new(
-            SchemaRef::clone(&SCHEMA),
-            vec![
-                Arc::new(UInt32Array::from(self.streams)),
-                Arc::new(UInt16Array::from(self.lanes)),
-                Arc::new(Int64Array::from(self.timestamps)),
-                Arc::new(UInt64Array::from(self.values)),
-            ],
-        )
+        RecordBatch::try_new(SchemaRef::clone(&SCHEMA), self.into_arrays())
+    }
+
+    /// The columns of [`sample_fields`].
+    pub(crate) fn into_arrays(self) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(UInt32Array::from(self.streams)),
+            Arc::new(UInt16Array::from(self.lanes)),
+            Arc::new(Int64Array::from(self.timestamps)),
+            Arc::new(UInt64Array::from(self.values)),
+        ]
     }
 }
 
 /// Reads a sample record.
 pub(crate) fn decode_samples(payload: &[u8]) -> Result<SampleBatch, String> {
-    let batch = super::ipc::decode(payload, &SCHEMA)?;
-    let streams = column::<UInt32Array>(&batch, 0)?.values();
-    let lanes = column::<UInt16Array>(&batch, 1)?.values();
-    let timestamps = column::<Int64Array>(&batch, 2)?.values();
-    let values = column::<UInt64Array>(&batch, 3)?.values();
+    read_samples(&super::ipc::decode(payload, &SCHEMA)?)
+}
+
+/// The samples of a batch that begins with the columns of [`sample_fields`].
+pub(crate) fn read_samples(batch: &RecordBatch) -> Result<SampleBatch, String> {
+    let streams = column::<UInt32Array>(batch, 0)?.values();
+    let lanes = column::<UInt16Array>(batch, 1)?.values();
+    let timestamps = column::<Int64Array>(batch, 2)?.values();
+    let values = column::<UInt64Array>(batch, 3)?.values();
     let mut last_stream = 0u32;
     let series = streams.iter().zip(lanes).map(|(delta, lane)| {
         last_stream = last_stream.wrapping_add(*delta);
@@ -109,6 +118,7 @@ pub(crate) fn decode_samples(payload: &[u8]) -> Result<SampleBatch, String> {
         series,
         timestamps_ms: timestamps_ms.collect(),
         values: values.iter().map(|bits| f64::from_bits(*bits)).collect(),
+        ..SampleBatch::default()
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  8  "MTIDEWAL"
-//!  8  2  format version, 1
+//!  8  2  format version, 2
 //! 10  6  zero
 //! 16  8  number of this segment
 //! 24  8  number of the segment before it, 0 if there is none
@@ -11,7 +11,8 @@
 //! 44  4  CRC-32C of bytes 0 to 44
 //! 48     frames
 //! ```
-//! Integers are little-endian. Magic, version and checksum stand at these places in every version.
+//! Integers are little-endian. Magic, version and checksum stand at these places in every version. Version 1 is the
+//! same without extended sample records.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,8 @@ use super::bytes::{u16_at, u32_at, u64_at};
 /// Bytes before the first frame.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 48;
 
-/// The version that is written, and the only one that is read.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+/// The version that is written; it and all before it are read.
+pub(crate) const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"MTIDEWAL";
 const CHECKED_BYTES: usize = 44;
@@ -90,7 +91,7 @@ impl SegmentHeader {
         }
         let short = || damaged("the header is cut off");
         let version = u16_at(bytes, 8).ok_or_else(short)?;
-        if version != FORMAT_VERSION {
+        if !(1..=FORMAT_VERSION).contains(&version) {
             return Err(BadHeader::Version(version));
         }
         if u64_at(bytes, 16) != Some(number) {
@@ -161,11 +162,17 @@ mod tests {
 
     #[test]
     fn an_intact_header_of_another_version_is_told_apart() {
-        let mut bytes = HEADER.to_bytes();
-        bytes[8] = 2;
-        let crc = crc32c(&bytes[..44]);
-        bytes[44..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(SegmentHeader::from_bytes(&bytes, 7), Err(BadHeader::Version(2)));
+        let in_version = |version: u8| {
+            let mut bytes = HEADER.to_bytes();
+            bytes[8] = version;
+            let crc = crc32c(&bytes[..44]);
+            bytes[44..].copy_from_slice(&crc.to_le_bytes());
+            SegmentHeader::from_bytes(&bytes, 7)
+        };
+        assert_eq!(in_version(1), Ok(HEADER));
+        assert_eq!(in_version(2), Ok(HEADER));
+        assert_eq!(in_version(0), Err(BadHeader::Version(0)));
+        assert_eq!(in_version(3), Err(BadHeader::Version(3)));
     }
 
     #[test]

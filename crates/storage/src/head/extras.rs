@@ -1,0 +1,167 @@
+//! What is more to the samples of a stream than their values: native histograms and start timestamps.
+//!
+//! Few streams have any of it. It lies by timestamp, apart from rows and pages, which know nothing about it.
+
+use std::sync::Arc;
+
+use model::histogram::NativeHistogram;
+use model::{FloatHistogram, TimeRange, TimestampMs};
+
+use super::lanes::LaneChoice;
+use super::layouts::Layouts;
+use super::natives::NativeLane;
+use super::run::{Run, RunReader};
+use super::starts::{StartRuns, Starts};
+use crate::LaneBuffer;
+
+/// Native histograms and start timestamps of a stream.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// By lane, ascending.
+    natives: Vec<(u16, NativeLane)>,
+    pub(super) starts: Starts,
+}
+
+/// Extras of some lanes in a range, by position in the choice of lanes; to be read when the stream is free again.
+#[derive(Debug, Default)]
+pub(super) struct ExtrasPart {
+    runs: Vec<(usize, Arc<Run>)>,
+    starts: Vec<(usize, Arc<StartRuns>)>,
+}
+
+impl Extras {
+    /// The native histograms of a lane, if it has any.
+    pub(super) fn natives(&self, lane: u16) -> Option<&NativeLane> {
+        let position = self.natives.binary_search_by_key(&lane, |(held, _)| *held);
+        Some(&self.natives[position.ok()?].1)
+    }
+
+    /// As [`Self::natives`], to be changed.
+    pub(super) fn natives_mut(&mut self, lane: u16) -> Option<&mut NativeLane> {
+        let position = self.natives.binary_search_by_key(&lane, |(held, _)| *held);
+        Some(&mut self.natives[position.ok()?].1)
+    }
+
+    /// Adds a histogram; see [`NativeLane::insert`].
+    ///
+    /// # Errors
+    /// A run that does not decode.
+    pub(super) fn insert(
+        &mut self,
+        lane: u16,
+        timestamp_ms: TimestampMs,
+        histogram: NativeHistogram<'_>,
+        previous_ms: Option<TimestampMs>,
+        layouts: &mut Layouts,
+    ) -> Result<(), codec::Error> {
+        match self.natives.binary_search_by_key(&lane, |(held, _)| *held) {
+            Ok(position) => {
+                let (_, natives) = &mut self.natives[position];
+                natives.insert(timestamp_ms, histogram, previous_ms, layouts)
+            }
+            Err(position) => {
+                let natives = NativeLane::new(timestamp_ms, histogram, layouts);
+                self.natives.insert(position, (lane, natives));
+                Ok(())
+            }
+        }
+    }
+
+    /// The histogram of a lane at one time, with this sum.
+    ///
+    /// # Errors
+    /// A run that does not decode.
+    pub(super) fn get(
+        &self,
+        lane: usize,
+        timestamp_ms: TimestampMs,
+        sum: f64,
+    ) -> Result<Option<FloatHistogram>, codec::Error> {
+        match u16::try_from(lane).ok().and_then(|lane| self.natives(lane)) {
+            Some(natives) => natives.get(timestamp_ms, sum),
+            None => Ok(None),
+        }
+    }
+
+    /// Adds to `part` what `lanes` may have in `range`.
+    pub(super) fn part_in(&self, range: TimeRange, lanes: LaneChoice<'_>, part: &mut ExtrasPart) {
+        for (position, lane) in lanes.positions().enumerate() {
+            let Ok(lane) = u16::try_from(lane) else {
+                continue;
+            };
+            if let Some(natives) = self.natives(lane) {
+                let runs = natives.runs_in(range).iter();
+                part.runs.extend(runs.map(|run| (position, Arc::clone(run))));
+            }
+            if let Some(starts) = self.starts.of_lane(lane) {
+                part.starts.push((position, Arc::clone(starts)));
+            }
+        }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let natives: usize = self.natives.iter().map(|(_, natives)| natives.heap_bytes()).sum();
+        size_of::<Self>()
+            + self.natives.capacity() * size_of::<(u16, NativeLane)>()
+            + natives
+            + self.starts.heap_bytes()
+    }
+}
+
+impl ExtrasPart {
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+        self.starts.clear();
+    }
+
+    /// Fills histograms and start timestamps of lanes whose values and absent rows are there.
+    ///
+    /// # Errors
+    /// A run that does not decode.
+    pub(super) fn fill(
+        &self,
+        range: TimeRange,
+        timestamps_ms: &[TimestampMs],
+        lane_buffers: &mut [LaneBuffer],
+    ) -> Result<(), codec::Error> {
+        for (position, run) in &self.runs {
+            fill_run(run, range, timestamps_ms, &mut lane_buffers[*position])?;
+        }
+        for (position, starts) in &self.starts {
+            starts.fill(timestamps_ms, &mut lane_buffers[*position].starts_ms);
+        }
+        Ok(())
+    }
+}
+
+fn fill_run(
+    run: &Run,
+    range: TimeRange,
+    timestamps_ms: &[TimestampMs],
+    lane_buffer: &mut LaneBuffer,
+) -> Result<(), codec::Error> {
+    let mut row = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms < run.first_ms);
+    let mut reader = RunReader::new(run);
+    while let Some(entry) = reader.next()? {
+        if entry.timestamp_ms > range.end_ms {
+            break;
+        }
+        if entry.timestamp_ms <= range.start_ms {
+            continue;
+        }
+        while timestamps_ms
+            .get(row)
+            .is_some_and(|at_ms| *at_ms < entry.timestamp_ms)
+        {
+            row += 1;
+        }
+        // Every histogram has a value in its row: its sum.
+        if timestamps_ms.get(row) == Some(&entry.timestamp_ms) {
+            let histogram = reader.histogram(entry, lane_buffer.values[row]);
+            lane_buffer
+                .histograms
+                .push((row as u32, Arc::new(histogram.to_float())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Extended sample records: samples of which some are native histograms, or have a start timestamp.
+//!
+//! As in [`samples`](super::samples) there is a row per sample in the order of arrival, floats among the histograms.
+//!
+//! | column | type | |
+//! |---|---|---|
+//! | `stream`, `lane`, `timestamp` | | as in sample records |
+//! | `value` | UInt64 | the bits of the float, or of the sum of a histogram |
+//! | `start` | Int64 | ms minus that of the row before (wrapping; 0 before the first row); 0 is: not known |
+//! | `histogram` | Binary | empty for a float; see [`histogram`](super::histogram) |
+
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use arrow_array::{BinaryArray, Int64Array, RecordBatch};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use model::SampleBatch;
+
+use super::columns::column;
+use super::histogram::{HistogramReader, HistogramWriter};
+use super::ipc::ROWS_MAX;
+use super::samples::{SampleColumns, read_samples, sample_fields};
+
+/// Bytes of the histograms of one record, roughly.
+const HISTOGRAM_BYTES_MAX: usize = 4 << 20;
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut fields = sample_fields();
+    fields.push(Field::new("start", DataType::Int64, false));
+    fields.push(Field::new("histogram", DataType::Binary, false));
+    Arc::new(Schema::new(fields))
+});
+
+/// The columns of a record being made.
+#[derive(Debug, Default)]
+pub(crate) struct ExtendedColumns {
+    samples: SampleColumns,
+    starts: Vec<i64>,
+    last_start: i64,
+    /// Where the bytes of each row end.
+    histogram_ends: Vec<i32>,
+    histogram_bytes: Vec<u8>,
+    writer: HistogramWriter,
+}
+
+impl ExtendedColumns {
+    /// True when nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// True when no row should be added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.starts.len() >= ROWS_MAX || self.histogram_bytes.len() >= HISTOGRAM_BYTES_MAX
+    }
+
+    /// Adds samples of a batch until there are no more or the record is full; returns how many.
+    ///
+    /// # Panics
+    /// If the range goes beyond the batch.
+    pub(crate) fn extend(&mut self, batch: &SampleBatch, range: Range<usize>) -> usize {
+        let mut position = batch.histograms.lower_bound(range.start);
+        let mut end = range.start;
+        while end < range.end && !self.is_full() {
+            if batch.histograms.row(position) == Some(end) {
+                if let Some(histogram) = batch.histograms.get(position, 0.0) {
+                    self.writer.push(histogram, &mut self.histogram_bytes);
+                }
+                position += 1;
+            }
+            // Far below 2^31: a record is full at 4 MiB, and no histogram has more than 2 MiB.
+            let n_bytes = i32::try_from(self.histogram_bytes.len());
+            self.histogram_ends.push(n_bytes.unwrap_or(i32::MAX));
+            let start_ms = batch.start_ms(end);
+            self.starts.push(start_ms.wrapping_sub(self.last_start));
+            self.last_start = start_ms;
+            end += 1;
+        }
+        self.samples.extend(batch, range.start..end);
+        end - range.start
+    }
+
+    /// The record batch.
+    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
+        let mut columns = self.samples.into_arrays();
+        columns.push(Arc::new(Int64Array::from(self.starts)));
+        let mut offsets = vec![0];
+        offsets.extend(self.histogram_ends);
+        let offsets = OffsetBuffer::new(offsets.into());
+        let histograms = BinaryArray::try_new(offsets, self.histogram_bytes.into(), None)?;
+        columns.push(Arc::new(histograms));
+        RecordBatch::try_new(SchemaRef::clone(&SCHEMA), columns)
+    }
+}
+
+/// Reads an extended sample record.
+pub(crate) fn decode_extended(payload: &[u8]) -> Result<SampleBatch, String> {
+    let batch = super::ipc::decode(payload, &SCHEMA)?;
+    let mut samples = read_samples(&batch)?;
+    let starts = column::<Int64Array>(&batch, 4)?.values();
+    if starts.iter().any(|delta| *delta != 0) {
+        let mut last_start = 0_i64;
+        let starts_ms = starts.iter().map(|delta| {
+            last_start = last_start.wrapping_add(*delta);
+            last_start
+        });
+        samples.starts_ms = starts_ms.collect();
+    }
+    let mut reader = HistogramReader::default();
+    for (row, bytes) in column::<BinaryArray>(&batch, 5)?.iter().enumerate() {
+        if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+            reader.read(bytes, row, &mut samples.histograms)?;
+        }
+    }
+    Ok(samples)
+}
+
+#[cfg(test)]
+mod tests;
