@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use anyhow::{Context, Result};
 use model::{Labels, SampleBatch};
-use promql::script::{Load, Point};
+use promql::script::{Load, LoadSeries, Point, nhcb_series};
 use query::{Engine, EngineOptions, QueryError, QueryRequest, QueryResult};
 use storage::{LocalFiles, Store, StoreConfig, Surroundings, WalSync};
 
@@ -50,33 +50,47 @@ impl World {
         })
     }
 
-    /// Adds the float samples of a load; native histograms cannot be stored yet and are left out.
+    /// Adds the samples of a load, those of histograms made of classic ones last.
     pub(super) fn load(&self, load: &Load) -> Result<()> {
+        let made = if load.with_nhcb {
+            nhcb_series(&load.series).context("make native histograms of classic ones")?
+        } else {
+            Vec::new()
+        };
         for (position, series) in load.series.iter().enumerate() {
             // Of two lines with equal labels the later one holds.
-            if load.series[position + 1..]
-                .iter()
-                .any(|later| later.labels == series.labels)
-            {
-                continue;
+            let mut later = load.series[position + 1..].iter();
+            if later.all(|later| later.labels != series.labels) {
+                self.add(load.step_ms, series)?;
             }
-            let key = self.store.resolver().key(series.labels.to_string().as_bytes());
-            let mut batch = SampleBatch::default();
-            let reference = self
-                .store
-                .register(key, &series.labels)
-                .with_context(|| name(&series.labels))?;
-            for (step, point) in series.points.iter().enumerate() {
-                if let Point::Float(value) = point {
-                    batch.push(reference, load.step_ms * i64::try_from(step)?, *value);
-                }
-                if batch.len() >= BATCH_SAMPLES {
-                    self.append(std::mem::take(&mut batch))?;
-                }
-            }
-            self.append(batch)?;
         }
-        Ok(())
+        made.iter().try_for_each(|series| self.add(load.step_ms, series))
+    }
+
+    fn add(&self, step_ms: i64, series: &LoadSeries) -> Result<()> {
+        let key = self.store.resolver().key(series.labels.to_string().as_bytes());
+        let reference = self
+            .store
+            .register(key, &series.labels)
+            .with_context(|| name(&series.labels))?;
+        let mut batch = SampleBatch::default();
+        for (step, point) in series.points.iter().enumerate() {
+            let timestamp_ms = step_ms * i64::try_from(step)?;
+            match point {
+                Point::Gap => continue,
+                Point::Float(value) => batch.push(reference, timestamp_ms, *value),
+                Point::Histogram { value, .. } => batch
+                    .push_float_histogram(reference, timestamp_ms, value)
+                    .with_context(|| name(&series.labels))?,
+            }
+            if let Some(offset_ms) = series.start_offsets_ms.get(step).copied().flatten() {
+                batch.set_last_start(timestamp_ms.saturating_add(offset_ms));
+            }
+            if batch.len() >= BATCH_SAMPLES {
+                self.append(std::mem::take(&mut batch))?;
+            }
+        }
+        self.append(batch)
     }
 
     pub(super) async fn ask(&self, request: QueryRequest) -> Result<QueryResult, QueryError> {
