@@ -1,16 +1,17 @@
 //! From the batches of the last operator to a result.
 
-use arrow_array::RecordBatch;
 use datafusion_execution::TaskContext;
+use promql::kernel::native::FloatOrHistogram;
 use promql::kernel::window::StepTimes;
 
 use crate::QueryError;
+use crate::batch::Batch;
 use crate::exec::collect::{Collected, reserve};
 use crate::exec::samples::for_each_sample;
 use crate::labels::{LabelSets, SeriesTable};
-use crate::points::Points;
+use crate::points::{Part, Points};
 use crate::result::SeriesSet;
-use crate::rows::{Rows, values_of};
+use crate::rows::{ABSENT, Rows, values_of};
 
 /// How series of one node become a result.
 #[derive(Debug)]
@@ -48,7 +49,10 @@ impl<'a> Assembly<'a> {
             let n_before = series.len();
             series.extend_from_slice(Rows::of(batch)?.series);
             rows.extend((0..).take(series.len() - n_before).map(|row| (part, row)));
-            parts.push(values_of(batch).ok_or_else(|| QueryError::internal("a batch without values"))?);
+            parts.push(Part {
+                values: values_of(batch).ok_or_else(|| QueryError::internal("a batch without values"))?,
+                histograms: batch.histograms.clone(),
+            });
         }
         let ordered = self.order(series)?;
         let points = Points::Stepped {
@@ -73,13 +77,15 @@ impl<'a> Assembly<'a> {
     }
 
     /// A result of samples.
-    pub(crate) fn raw(&self, batches: &[RecordBatch]) -> Result<Assembled, QueryError> {
-        let n_samples: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    pub(crate) fn raw(&self, batches: &[Batch]) -> Result<Assembled, QueryError> {
+        let n_samples: usize = batches.iter().map(Batch::n_rows).sum();
         let reservation = reserve(self.task, "result");
-        reservation.try_grow(n_samples * (size_of::<i64>() + size_of::<f64>()))?;
+        let histogram_bytes: usize = batches.iter().map(Batch::histogram_bytes).sum();
+        reservation.try_grow(n_samples * (size_of::<i64>() + size_of::<f64>()) + histogram_bytes)?;
         let (mut series, mut ranges) = (Vec::new(), Vec::new());
         let mut timestamps_ms = Vec::with_capacity(n_samples);
         let mut values = Vec::with_capacity(n_samples);
+        let mut histograms = Vec::new();
         for batch in batches {
             for_each_sample(batch, |series_idx, timestamp_ms, value| {
                 if series.last() != Some(&series_idx) {
@@ -87,7 +93,13 @@ impl<'a> Assembly<'a> {
                     ranges.push(values.len()..values.len());
                 }
                 timestamps_ms.push(timestamp_ms);
-                values.push(value);
+                match value {
+                    FloatOrHistogram::Float(value) => values.push(value),
+                    FloatOrHistogram::Histogram(histogram) => {
+                        histograms.push((values.len(), histogram));
+                        values.push(ABSENT);
+                    }
+                }
                 if let Some(range) = ranges.last_mut() {
                     range.end = values.len();
                 }
@@ -102,6 +114,7 @@ impl<'a> Assembly<'a> {
                 .collect(),
             timestamps_ms,
             values,
+            histograms,
         };
         Ok(Assembled {
             series: SeriesSet {

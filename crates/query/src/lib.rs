@@ -9,6 +9,7 @@
 
 mod annotations;
 mod assemble;
+mod batch;
 mod context;
 pub mod engine;
 pub mod error;

@@ -1,10 +1,13 @@
 //! The points of a result.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow_buffer::ScalarBuffer;
-use model::TimestampMs;
+use model::{FloatHistogram, TimestampMs};
 use promql::kernel::window::StepTimes;
+
+use crate::batch::{HistogramAt, HistogramColumn};
 
 /// The points of the series of a result, by position.
 #[derive(Debug)]
@@ -13,8 +16,8 @@ pub(crate) enum Points {
     Stepped {
         /// The times.
         steps: StepTimes,
-        /// Values as the operators gave them, rows of `steps.n_steps`.
-        parts: Vec<ScalarBuffer<f64>>,
+        /// Values as the operators gave them.
+        parts: Vec<Part>,
         /// The part and the row in it of each series.
         rows: Vec<(u32, u32)>,
     },
@@ -24,9 +27,20 @@ pub(crate) enum Points {
         ranges: Vec<Range<usize>>,
         /// Their times.
         timestamps_ms: Vec<TimestampMs>,
-        /// Their values.
+        /// Their values; [`crate::rows::ABSENT`] for a histogram.
         values: Vec<f64>,
+        /// Histograms by position of their time, ascending.
+        histograms: Vec<(usize, Arc<FloatHistogram>)>,
     },
+}
+
+/// The values of a batch.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Rows of one value per step.
+    pub(crate) values: ScalarBuffer<f64>,
+    /// Those of the same rows.
+    pub(crate) histograms: Option<Arc<HistogramColumn>>,
 }
 
 /// Either of two iterators over the same item.
@@ -36,13 +50,13 @@ enum Either<A, B> {
 }
 
 impl Points {
-    /// The points of one series, ascending in time.
+    /// The floats of one series, ascending in time.
     pub(crate) fn of_series(&self, series_idx: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
         match self {
             Self::Stepped { steps, parts, rows } => {
                 let (part, row) = rows[series_idx];
                 let start = row as usize * steps.n_steps;
-                let row = &parts[part as usize][start..start + steps.n_steps];
+                let row = &parts[part as usize].values[start..start + steps.n_steps];
                 let points = row.iter().enumerate();
                 Either::First(
                     points
@@ -54,10 +68,42 @@ impl Points {
                 ranges,
                 timestamps_ms,
                 values,
+                ..
             } => {
                 let range = ranges[series_idx].clone();
                 let times = timestamps_ms[range.clone()].iter().copied();
-                Either::Second(times.zip(values[range].iter().copied()))
+                let samples = times.zip(values[range].iter().copied());
+                Either::Second(samples.filter(|(_, value)| !crate::rows::is_absent(*value)))
+            }
+        }
+    }
+
+    /// The histograms of one series, ascending in time.
+    pub(crate) fn histograms_of_series(
+        &self,
+        series_idx: usize,
+    ) -> impl Iterator<Item = (TimestampMs, &FloatHistogram)> + '_ {
+        match self {
+            Self::Stepped { steps, parts, rows } => {
+                let (part, row) = rows[series_idx];
+                let histograms = parts[part as usize].histograms.as_ref();
+                let cells = histograms.map_or(&[][..], |histograms| histograms.row(row as usize));
+                let time = |cell: &HistogramAt| steps.at(cell.step as usize);
+                Either::First(cells.iter().map(move |cell| (time(cell), &*cell.value)))
+            }
+            Self::Raw {
+                ranges,
+                timestamps_ms,
+                histograms,
+                ..
+            } => {
+                let range = &ranges[series_idx];
+                let place = |end: usize| histograms.partition_point(|(position, _)| *position < end);
+                let own = &histograms[place(range.start)..place(range.end)];
+                Either::Second(
+                    own.iter()
+                        .map(|(position, value)| (timestamps_ms[*position], &**value)),
+                )
             }
         }
     }

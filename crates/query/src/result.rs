@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion_execution::memory_pool::MemoryReservation;
-use model::TimestampMs;
+use model::{FloatHistogram, TimestampMs};
 
 use crate::labels::LabelSets;
 use crate::points::Points;
@@ -43,7 +43,7 @@ pub enum Value {
     /// Exactly one point per series, all at the evaluation time. In the order of `sort()` or `topk()` where the
     /// query asks for it, else in the order of the store.
     Vector(SeriesSet),
-    /// The points of each series, ascending in time, at least one each; series sorted by labels.
+    /// The points of each series, ascending in time, at least one each, floats or histograms; series sorted by labels.
     Matrix(SeriesSet),
 }
 
@@ -97,12 +97,20 @@ impl SeriesSet {
         self.labels.labels(series_idx)
     }
 
-    /// The points of one series, ascending in time.
+    /// The floats of one series, ascending in time.
     ///
     /// # Panics
     /// If `series_idx` is not below [`Self::n_series`].
     pub fn points(&self, series_idx: usize) -> impl Iterator<Item = (TimestampMs, f64)> + '_ {
         self.points.of_series(series_idx)
+    }
+
+    /// The native histograms of one series, ascending in time, at other times than its floats.
+    ///
+    /// # Panics
+    /// If `series_idx` is not below [`Self::n_series`].
+    pub fn histograms(&self, series_idx: usize) -> impl Iterator<Item = (TimestampMs, &FloatHistogram)> + '_ {
+        self.points.histograms_of_series(series_idx)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::labels::{LabelSets, SeriesTable};
 use crate::memory::QueryPool;
 use crate::options::{EngineOptions, QueryRequest, QueryTimes};
 use crate::plan::{Frame, Planner, Vector};
-use crate::points::Points;
+use crate::points::{Part, Points};
 use crate::result::{QueryResult, QueryStats, SeriesSet, Value};
 
 /// Parses, plans, runs and assembles.
@@ -174,7 +174,10 @@ impl Running {
             labels: LabelSets::of_table(&SeriesTable::unlabelled(1)),
             points: Points::Stepped {
                 steps: self.frame.steps,
-                parts: vec![values.to_vec().into()],
+                parts: vec![Part {
+                    values: values.to_vec().into(),
+                    histograms: None,
+                }],
                 rows: vec![(0, 0)],
             },
             _reservations: Vec::new(),

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::MemoryReservation;
-use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use futures::StreamExt;
 use promql::ast::AggregateOp;
 
 use super::accumulate::Accumulators;
 use super::collect::{each_partition, reserve};
-use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
+use crate::batch::Batch;
 use crate::labels::Groups;
 use crate::rows::Rows;
 
@@ -95,11 +95,11 @@ impl Operator for Aggregation {
         write!(f, "{} into {} groups", self.op, self.groups.n_groups())
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let (op, groups, n_steps) = (self.op, Arc::clone(&self.groups), self.n_steps);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let results = each_partition(&input, &task, |input, partition, task| {
                 fold_partition(input, partition, task, op, Arc::clone(&groups), n_steps)
             })
@@ -129,10 +129,10 @@ async fn fold_partition(
     reservation.try_grow(Accumulators::bytes(op, groups.n_groups(), n_steps))?;
     let mut accumulators = Accumulators::new(op, groups.n_groups(), n_steps)
         .ok_or_else(|| QueryError::internal(format!("{op} does not fold")))?;
-    let mut stream = input.execute(partition, task)?;
+    let mut stream = input.batches(partition, task)?;
     while let Some(batch) = stream.next().await {
         for (series_idx, row) in Rows::of(&batch?)?.iter() {
-            accumulators.add(groups.of_series(series_idx), row);
+            accumulators.add(groups.of_series(series_idx), row.values);
         }
         tokio::task::coop::consume_budget().await;
     }
@@ -144,11 +144,12 @@ pub(crate) fn group_batches(
     (values, reservation): (Vec<f64>, MemoryReservation),
     n_steps: usize,
     schema: SchemaRef,
-) -> impl Iterator<Item = Result<RecordBatch, QueryError>> + Send + 'static {
+) -> impl Iterator<Item = Result<Batch, QueryError>> + Send + 'static {
     row_batches(values.len() / n_steps, n_steps, schema, move |group, row| {
         // Held as long as the values are.
         let _ = &reservation;
-        row.copy_from_slice(&values[group * n_steps..(group + 1) * n_steps]);
+        row.values
+            .copy_from_slice(&values[group * n_steps..(group + 1) * n_steps]);
         Ok(())
     })
 }

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_execution::TaskContext;
 use promql::kernel::aggregate::{BestK, Extreme};
+use promql::kernel::native::FloatOrHistogram;
 
 use super::collect::Dense;
 use super::map::of_step;
-use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
+use crate::batch::{Batch, RowBuffer};
 use crate::labels::Groups;
-use crate::rows::{RowsBuilder, is_absent, rows_per_batch};
+use crate::rows::{RowsBuilder, is_absent};
 
 /// Which series of a group are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,25 +83,17 @@ impl Operator for KeepSome {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let inner = Arc::clone(&self.inner);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let values = Dense::of_plan(&input, inner.n_series, inner.n_steps, &task).await?;
             let batches: Box<dyn Iterator<Item = _> + Send> = if inner.n_steps == 1 {
                 Box::new(inner.in_order(&values, &schema)?.into_iter().map(Ok))
             } else {
                 let kept = inner.by_step(&values, &task)?;
-                Box::new(row_batches(
-                    inner.n_series,
-                    inner.n_steps,
-                    schema,
-                    move |series_idx, row| {
-                        row.copy_from_slice(kept.row(series_idx));
-                        Ok(())
-                    },
-                ))
+                Box::new(kept.into_batches(schema))
             };
             Ok(batches)
         }))
@@ -108,58 +101,70 @@ impl Operator for KeepSome {
 }
 
 impl Inner {
-    /// The series kept at one step, best first, group by group: `keep(series_idx, value)`.
-    fn choose(&self, values: &Dense, step: usize, mut keep: impl FnMut(u32, f64)) {
+    /// The series kept at one step, best first, group by group.
+    fn choose(&self, values: &Dense, step: usize) -> Vec<u32> {
         let k = of_step(&self.k, step);
+        let mut chosen = Vec::new();
         for members in &self.members {
-            let present = members
-                .iter()
-                .map(|&series_idx| (series_idx, values.row(series_idx as usize)[step]));
-            let present = present.filter(|(_, value)| !is_absent(*value));
+            let row = |series_idx: u32| values.row(series_idx as usize);
             match self.choice {
-                Choice::First => present
-                    .take(k)
-                    .for_each(|(series_idx, value)| keep(series_idx, value)),
+                Choice::First => {
+                    let present = members.iter().copied().filter(|&idx| row(idx).is_present(step));
+                    chosen.extend(present.take(k));
+                }
                 Choice::Best(extreme) => {
                     let mut best = BestK::new(extreme, k);
-                    present.for_each(|(series_idx, value)| best.push(series_idx, value));
-                    best.take_sorted()
-                        .iter()
-                        .for_each(|ranked| keep(ranked.idx, ranked.value));
+                    let floats = members.iter().map(|&idx| (idx, row(idx).values[step]));
+                    let floats = floats.filter(|(_, value)| !is_absent(*value));
+                    floats.for_each(|(series_idx, value)| best.push(series_idx, value));
+                    chosen.extend(best.take_sorted().iter().map(|ranked| ranked.idx));
                 }
             }
         }
+        chosen
     }
 
     fn by_step(&self, values: &Dense, task: &TaskContext) -> Result<Dense, QueryError> {
         let mut kept = Dense::absent(self.n_series, self.n_steps, task)?;
         for step in 0..self.n_steps {
-            self.choose(values, step, |series_idx, value| {
-                kept.row_mut(series_idx as usize)[step] = value;
-            });
+            for series_idx in self.choose(values, step) {
+                let series_idx = series_idx as usize;
+                match values.row(series_idx).element(step) {
+                    Some(FloatOrHistogram::Float(value)) => kept.floats_mut(series_idx)[step] = value,
+                    Some(FloatOrHistogram::Histogram(value)) => {
+                        kept.put_histogram(series_idx, step, value)?;
+                    }
+                    None => {}
+                }
+            }
         }
         Ok(kept)
     }
 
-    fn in_order(&self, values: &Dense, schema: &SchemaRef) -> Result<Vec<RecordBatch>, QueryError> {
-        let mut chosen = Vec::new();
-        self.choose(values, 0, |series_idx, value| chosen.push((series_idx, value)));
-        ordered_batches(&chosen, schema)
+    fn in_order(&self, values: &Dense, schema: &SchemaRef) -> Result<Vec<Batch>, QueryError> {
+        let chosen = self.choose(values, 0).into_iter();
+        let element = |series_idx: u32| Some((series_idx, values.row(series_idx as usize).element(0)?));
+        ordered_batches(chosen.filter_map(element).collect(), schema)
     }
 }
 
 /// Batches of single values in a given order.
 pub(crate) fn ordered_batches(
-    chosen: &[(u32, f64)],
+    chosen: Vec<(u32, FloatOrHistogram)>,
     schema: &SchemaRef,
-) -> Result<Vec<RecordBatch>, QueryError> {
-    let chunks = chosen.chunks(rows_per_batch(1));
-    let batches = chunks.map(|chunk| {
-        let mut builder = RowsBuilder::new(1, chunk.len());
-        for (series_idx, value) in chunk {
-            builder.push(*series_idx, std::slice::from_ref(value));
+) -> Result<Vec<Batch>, QueryError> {
+    let mut batches = Vec::new();
+    let mut builder = RowsBuilder::new(1, chosen.len());
+    let mut row = RowBuffer::new(1);
+    for (series_idx, value) in chosen {
+        if builder.is_full() {
+            batches.push(builder.finish(schema)?);
         }
-        builder.finish(schema)
-    });
-    batches.collect()
+        row.clear();
+        row.push(0, value);
+        builder.push(series_idx, row.as_row());
+    }
+    batches.push(builder.finish(schema)?);
+    batches.retain(|batch| batch.n_rows() > 0);
+    Ok(batches)
 }

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use futures::StreamExt;
+use model::FloatHistogram;
 use tokio::task::JoinHandle;
 
 use super::operator::{Plan, n_partitions};
 use crate::QueryError;
+use crate::batch::{Batch, HistogramAt, Row, RowBuffer, bytes_of};
 use crate::rows::{ABSENT, Rows};
 
 /// All batches of a plan, partition after partition.
 #[derive(Debug)]
 pub(crate) struct Collected {
     /// The batches in order of partitions.
-    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) batches: Vec<Batch>,
     /// For what they take.
     pub(crate) reservations: Vec<MemoryReservation>,
 }
@@ -26,7 +28,9 @@ pub(crate) struct Collected {
 pub(crate) struct Dense {
     n_steps: usize,
     values: Vec<f64>,
-    _reservation: MemoryReservation,
+    /// By series; empty if there is none at all.
+    histograms: Vec<Vec<HistogramAt>>,
+    reservation: MemoryReservation,
 }
 
 /// Runs all partitions of a plan, at the same time if there are several.
@@ -49,7 +53,7 @@ pub(crate) async fn collect(plan: &Plan, task: &Arc<TaskContext>) -> Result<Coll
 /// Runs all partitions of a plan for what it may have to say, and keeps nothing.
 pub(crate) async fn drain(plan: &Plan, task: &Arc<TaskContext>) -> Result<(), QueryError> {
     let drained = each_partition(plan, task, |plan, partition, task| async move {
-        let mut stream = plan.execute(partition, task)?;
+        let mut stream = plan.batches(partition, task)?;
         while let Some(batch) = stream.next().await {
             batch?;
             tokio::task::coop::consume_budget().await;
@@ -107,13 +111,13 @@ async fn collect_partition(
     plan: &Plan,
     partition: usize,
     task: &Arc<TaskContext>,
-) -> Result<(Vec<RecordBatch>, MemoryReservation), QueryError> {
+) -> Result<(Vec<Batch>, MemoryReservation), QueryError> {
     let reservation = reserve(task, "collected series");
-    let mut stream = plan.execute(partition, Arc::clone(task))?;
+    let mut stream = plan.batches(partition, Arc::clone(task))?;
     let mut batches = Vec::new();
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        reservation.try_grow(batch.get_array_memory_size())?;
+        reservation.try_grow(batch.bytes())?;
         batches.push(batch);
         tokio::task::coop::consume_budget().await;
     }
@@ -134,7 +138,8 @@ impl Dense {
         Ok(Self {
             n_steps,
             values: vec![ABSENT; n_values],
-            _reservation: reservation,
+            histograms: Vec::new(),
+            reservation,
         })
     }
 
@@ -149,20 +154,79 @@ impl Dense {
         let mut dense = Self::absent(n_series, n_steps, task)?;
         for batch in &collected.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
-                dense.row_mut(series_idx as usize).copy_from_slice(row);
+                dense.set_row(series_idx as usize, row)?;
             }
         }
         Ok(dense)
     }
 
-    /// The values of one series, one per step.
-    pub(crate) fn row(&self, series_idx: usize) -> &[f64] {
-        &self.values[series_idx * self.n_steps..(series_idx + 1) * self.n_steps]
+    /// The values of one series.
+    #[inline]
+    pub(crate) fn row(&self, series_idx: usize) -> Row<'_> {
+        Row {
+            values: &self.values[series_idx * self.n_steps..(series_idx + 1) * self.n_steps],
+            histograms: self.histograms.get(series_idx).map_or(&[], Vec::as_slice),
+        }
     }
 
-    /// The values of one series, to be changed.
-    pub(crate) fn row_mut(&mut self, series_idx: usize) -> &mut [f64] {
+    /// The floats of one series, to be changed.
+    pub(crate) fn floats_mut(&mut self, series_idx: usize) -> &mut [f64] {
         &mut self.values[series_idx * self.n_steps..(series_idx + 1) * self.n_steps]
+    }
+
+    /// Sets all values of one series.
+    pub(crate) fn set_row(&mut self, series_idx: usize, row: Row<'_>) -> Result<(), QueryError> {
+        self.floats_mut(series_idx).copy_from_slice(row.values);
+        if !row.histograms.is_empty() {
+            self.reservation.try_grow(bytes_of(row.histograms))?;
+            self.histograms_mut(series_idx).extend_from_slice(row.histograms);
+        }
+        Ok(())
+    }
+
+    /// Puts a histogram where there is no value yet.
+    pub(crate) fn put_histogram(
+        &mut self,
+        series_idx: usize,
+        step: usize,
+        value: Arc<FloatHistogram>,
+    ) -> Result<(), QueryError> {
+        let cell = HistogramAt {
+            step: u32::try_from(step).expect("steps are counted in 32 bits"),
+            value,
+        };
+        self.reservation.try_grow(bytes_of(std::slice::from_ref(&cell)))?;
+        let cells = self.histograms_mut(series_idx);
+        let position = cells.partition_point(|other| other.step < cell.step);
+        cells.insert(position, cell);
+        Ok(())
+    }
+
+    fn histograms_mut(&mut self, series_idx: usize) -> &mut Vec<HistogramAt> {
+        if self.histograms.is_empty() {
+            self.histograms.resize_with(self.n_series(), Vec::new);
+        }
+        &mut self.histograms[series_idx]
+    }
+
+    /// All rows as batches: the series are those of the output.
+    pub(crate) fn into_batches(
+        mut self,
+        schema: SchemaRef,
+    ) -> impl Iterator<Item = Result<Batch, QueryError>> + Send + 'static {
+        let (n_series, n_steps) = (self.n_series(), self.n_steps);
+        super::operator::row_batches(
+            n_series,
+            n_steps,
+            schema,
+            move |series_idx, row: &mut RowBuffer| {
+                row.values.copy_from_slice(self.row(series_idx).values);
+                if let Some(histograms) = self.histograms.get_mut(series_idx) {
+                    row.histograms.append(histograms);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// Number of series.

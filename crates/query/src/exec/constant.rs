@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
+use futures::StreamExt;
 
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_of};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
 use crate::QueryError;
 use crate::rows;
 
@@ -41,10 +41,9 @@ impl Operator for Constant {
         write!(f, "{} series", self.series.len())
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
-        let schema = Arc::clone(&run.schema);
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let batch = (!self.series.is_empty())
-            .then(|| rows::batch(&schema, self.series.clone(), self.values.to_vec()));
-        Ok(stream_of(run.schema, futures::stream::iter(batch)))
+            .then(|| rows::batch(&run.schema, self.series.clone(), self.values.to_vec()));
+        Ok(futures::stream::iter(batch).boxed())
     }
 }

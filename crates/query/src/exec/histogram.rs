@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use promql::annotation::Annotation;
 use promql::ast::Span;
 use promql::kernel::histogram::{Bucket, fraction, quantile, quantile_of_sorted};
@@ -13,7 +12,7 @@ use promql::kernel::window::StepTimes;
 
 use super::collect::Dense;
 use super::map::of_step;
-use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
 use crate::annotations::Annotations;
 use crate::labels::Column;
@@ -132,12 +131,12 @@ impl Operator for HistogramFold {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let inner = Arc::clone(&self.inner);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
         let n_steps = inner.times.n_steps;
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let counts = Dense::of_plan(&input, inner.layout.n_series, n_steps, &task).await?;
             inner.note_bad(&counts);
             let n_histograms = inner.layout.histograms.len();
@@ -150,7 +149,7 @@ impl Operator for HistogramFold {
                     &counts,
                     nth,
                     &mut scratch,
-                    row,
+                    &mut row.values,
                 );
                 Ok(())
             }))
@@ -170,6 +169,7 @@ impl Inner {
         for (series_idx, value) in &self.layout.bad {
             if counts
                 .row(*series_idx as usize)
+                .values
                 .iter()
                 .any(|&count| !is_absent(count))
             {
@@ -196,7 +196,7 @@ impl Inner {
             let at_step = histogram
                 .series
                 .iter()
-                .map(|&series_idx| counts.row(series_idx as usize)[step]);
+                .map(|&series_idx| counts.row(series_idx as usize).values[step]);
             scratch.counts.clear();
             scratch.counts.extend(at_step);
             let n_absent = scratch.counts.iter().filter(|&&count| is_absent(count)).count();

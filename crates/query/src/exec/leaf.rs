@@ -9,6 +9,7 @@ use storage::{LaneBuffer, NewestBuffer, Selection, StreamBuffer};
 use super::lane::{LaneEvaluator, LaneFunction};
 use super::watch::Watch;
 use crate::QueryError;
+use crate::batch::Row;
 use crate::context::Limits;
 use crate::rows::ABSENT;
 
@@ -72,7 +73,7 @@ impl LeafReader {
     pub(crate) fn read(
         &mut self,
         stream_idx: usize,
-        emit: impl FnMut(u32, &[f64]),
+        emit: impl FnMut(u32, Row<'_>),
     ) -> Result<usize, QueryError> {
         let range = self.leaf.function.range();
         self.leaf.limits.check_cancelled()?;
@@ -100,7 +101,7 @@ impl LeafReader {
         self.leaf.limits.add_samples(usage.n_read, usage.n_queryable)
     }
 
-    fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, &[f64])) {
+    fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, Row<'_>)) {
         let first_series = self.leaf.selection.streams()[stream_idx].first_series;
         for (series_idx, sample) in (first_series..).zip(&self.newest.samples) {
             let Some((timestamp_ms, value)) = *sample else {
@@ -110,7 +111,7 @@ impl LeafReader {
             if !is_stale_nan(value) {
                 self.usage.n_queryable += self.row.len() as u64;
                 self.row.fill(self.leaf.function.of_newest(timestamp_ms, value));
-                emit(series_idx, &self.row);
+                emit(series_idx, Row::of_floats(&self.row));
             }
         }
     }
@@ -118,7 +119,7 @@ impl LeafReader {
     fn stream_rows(
         &mut self,
         stream_idx: usize,
-        mut emit: impl FnMut(u32, &[f64]),
+        mut emit: impl FnMut(u32, Row<'_>),
     ) -> Result<(), QueryError> {
         let Leaf { function, watch, .. } = &*self.leaf;
         let timestamps_ms = &self.buffer.timestamps_ms;
@@ -143,7 +144,7 @@ impl LeafReader {
             if let Some(watch) = watch {
                 watch.note(series_idx, row);
             }
-            emit(series_idx, row);
+            emit(series_idx, Row::of_floats(row));
         }
         Ok(())
     }

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use promql::ast::BinaryOp;
 use promql::kernel::instant::InstantFunction;
 use promql::kernel::math::{arithmetic, comparison};
 
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_mapped};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_mapped};
 use crate::QueryError;
+use crate::batch::Row;
 use crate::rows::{ABSENT, Rows, RowsBuilder, is_absent};
 
 /// What becomes of a value. Parameters are of each step, or one for all steps.
@@ -72,7 +72,7 @@ impl Operator for Map {
         }
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let mapping = Arc::clone(&self.mapping);
         let schema = Arc::clone(&run.schema);
         stream_mapped(&run, move |batch| {
@@ -80,8 +80,8 @@ impl Operator for Map {
             let mut builder = RowsBuilder::new(rows.n_steps(), rows.series.len());
             let mut mapped = vec![ABSENT; rows.n_steps()];
             for (series_idx, row) in rows.iter() {
-                mapping.apply(series_idx, row, &mut mapped);
-                builder.push(series_idx, &mapped);
+                mapping.apply(series_idx, row.values, &mut mapped);
+                builder.push(series_idx, Row::of_floats(&mapped));
             }
             builder.finish(&schema)
         })

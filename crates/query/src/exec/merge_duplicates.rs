@@ -5,14 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 
-use super::aggregate::group_batches;
-use super::collect::{collect, reserve};
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_after};
+use super::collect::{Dense, collect};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
+use crate::batch::Row;
 use crate::labels::Groups;
-use crate::rows::{ABSENT, Rows, is_absent};
+use crate::rows::{Rows, is_absent};
 
 /// How much series of equal labels may have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,16 +65,13 @@ impl Operator for MergeDuplicates {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let (groups, overlap, n_steps) = (Arc::clone(&self.groups), self.overlap, self.n_steps);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let collected = collect(&input, &task).await?;
-            let reservation = reserve(&task, "merged series");
-            let n_values = groups.n_groups() * n_steps;
-            reservation.try_grow(n_values * size_of::<f64>())?;
-            let mut values = vec![ABSENT; n_values];
+            let mut merged = Dense::absent(groups.n_groups(), n_steps, &task)?;
             let mut is_taken = vec![false; groups.n_groups()];
             for batch in &collected.batches {
                 for (series_idx, row) in Rows::of(batch)?.iter() {
@@ -83,16 +79,20 @@ impl Operator for MergeDuplicates {
                     if std::mem::replace(&mut is_taken[group], true) && overlap == Overlap::Nothing {
                         return Err(same_labelset());
                     }
-                    merge_row(&mut values[group * n_steps..(group + 1) * n_steps], row)?;
+                    merge_row(&mut merged, group, row)?;
                 }
             }
-            Ok(group_batches((values, reservation), n_steps, schema))
+            Ok(merged.into_batches(schema))
         }))
     }
 }
 
-fn merge_row(merged: &mut [f64], row: &[f64]) -> Result<(), QueryError> {
-    for (merged, &value) in merged.iter_mut().zip(row) {
+fn merge_row(merged: &mut Dense, group: usize, row: Row<'_>) -> Result<(), QueryError> {
+    let before = merged.row(group).histograms;
+    if before.iter().any(|cell| row.is_present(cell.step as usize)) {
+        return Err(same_labelset());
+    }
+    for (merged, &value) in merged.floats_mut(group).iter_mut().zip(row.values) {
         if is_absent(value) {
             continue;
         }
@@ -100,6 +100,12 @@ fn merge_row(merged: &mut [f64], row: &[f64]) -> Result<(), QueryError> {
             return Err(same_labelset());
         }
         *merged = value;
+    }
+    for cell in row.histograms {
+        if !is_absent(merged.floats_mut(group)[cell.step as usize]) {
+            return Err(same_labelset());
+        }
+        merged.put_histogram(group, cell.step as usize, Arc::clone(&cell.value))?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! From an operator to a DataFusion plan node.
+//!
+//! Between our own operators flow [`Batch`]es, which may have native histograms beside the floats ([`Node::batches`]).
+//! Whoever runs a node by DataFusion's own means gets the floats alone.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DataFusionError, Result as DataFusionResult};
@@ -15,13 +17,24 @@ use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::QueryError;
-use crate::rows::{ABSENT, RowsBuilder};
+use crate::batch::{Batch, RowBuffer};
+use crate::rows::RowsBuilder;
 
 /// A node of the running plan.
-pub(crate) type Plan = Arc<dyn ExecutionPlan>;
+pub(crate) type Plan = Arc<dyn Node>;
+
+/// What one partition of a node gives.
+pub(crate) type BatchStream = BoxStream<'static, Result<Batch, QueryError>>;
+
+/// A plan node whose batches may have histograms.
+pub(crate) trait Node: ExecutionPlan {
+    /// Starts one partition. Nothing is computed before the stream is polled.
+    fn batches(&self, partition: usize, task: Arc<TaskContext>) -> Result<BatchStream, QueryError>;
+}
 
 /// What one operator does. It is immutable; what changes while it runs lives in the stream it returns.
 pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
@@ -35,7 +48,7 @@ pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
 
     /// Starts one partition. Nothing is computed before the stream is polled, and dropping the stream stops all work
     /// that was started for it.
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError>;
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError>;
 }
 
 /// What an operator needs to run.
@@ -56,6 +69,8 @@ pub(crate) struct Run<'a> {
 pub(crate) struct OperatorExec<O> {
     operator: Arc<O>,
     inputs: Vec<Plan>,
+    /// The inputs, as DataFusion sees them.
+    children: Vec<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
 }
 
@@ -84,8 +99,12 @@ impl<O: Operator> OperatorExec<O> {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
+        let children = inputs
+            .iter()
+            .map(|input| Arc::clone(input) as Arc<dyn ExecutionPlan>);
         Arc::new(Self {
             operator: Arc::new(operator),
+            children: children.collect(),
             inputs,
             properties: Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative)),
         })
@@ -113,8 +132,8 @@ impl<O: Operator> ExecutionPlan for OperatorExec<O> {
         &self.properties
     }
 
-    fn children(&self) -> Vec<&Plan> {
-        self.inputs.iter().collect()
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.children.iter().collect()
     }
 
     fn apply_expressions(
@@ -124,26 +143,27 @@ impl<O: Operator> ExecutionPlan for OperatorExec<O> {
         Ok(TreeNodeRecursion::Continue)
     }
 
+    /// Plans are built whole: only the same children can be put in.
     fn replace_children(
         self: Arc<Self>,
-        children: Vec<Plan>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
-    ) -> DataFusionResult<Plan> {
-        if children.len() != self.inputs.len() {
-            return Err(DataFusionError::Internal(format!(
-                "{} has {} inputs",
-                O::NAME,
-                self.inputs.len()
-            )));
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let are_same = children.len() == self.children.len()
+            && children
+                .iter()
+                .zip(&self.children)
+                .all(|(new, own)| Arc::ptr_eq(new, own));
+        if are_same {
+            return Ok(self);
         }
-        Ok(Arc::new(Self {
-            operator: Arc::clone(&self.operator),
-            inputs: children,
-            properties: Arc::clone(&self.properties),
-        }))
+        Err(DataFusionError::Internal(format!("{} keeps its inputs", O::NAME)))
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Plan>) -> DataFusionResult<Plan> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         self.replace_children(
             children,
             ReplaceChildrenOptions::new(datafusion_physical_plan::ChildrenPropertiesMode::Recompute),
@@ -155,72 +175,70 @@ impl<O: Operator> ExecutionPlan for OperatorExec<O> {
         partition: usize,
         task: Arc<TaskContext>,
     ) -> DataFusionResult<SendableRecordBatchStream> {
-        let run = Run {
-            inputs: &self.inputs,
-            partition,
-            task,
-            schema: Arc::clone(self.properties.eq_properties.schema()),
-        };
-        Ok(self.operator.run(run)?)
+        let records = self.batches(partition, task)?.map_ok(|batch| batch.record);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(
+            self.schema(),
+            records.map_err(DataFusionError::from),
+        )))
     }
 }
 
-/// A stream of batches from a stream of our results.
-pub(crate) fn stream_of(
-    schema: SchemaRef,
-    batches: impl Stream<Item = Result<RecordBatch, QueryError>> + Send + 'static,
-) -> SendableRecordBatchStream {
-    Box::pin(RecordBatchStreamAdapter::new(
-        schema,
-        batches.map_err(DataFusionError::from),
-    ))
+impl<O: Operator> Node for OperatorExec<O> {
+    fn batches(&self, partition: usize, task: Arc<TaskContext>) -> Result<BatchStream, QueryError> {
+        self.operator.run(Run {
+            inputs: &self.inputs,
+            partition,
+            task,
+            schema: self.schema(),
+        })
+    }
 }
 
 /// A stream that first computes something and then makes batches of it one by one.
 pub(crate) fn stream_after<I>(
-    schema: SchemaRef,
     work: impl Future<Output = Result<I, QueryError>> + Send + 'static,
-) -> SendableRecordBatchStream
+) -> BatchStream
 where
-    I: Iterator<Item = Result<RecordBatch, QueryError>> + Send + 'static,
+    I: Iterator<Item = Result<Batch, QueryError>> + Send + 'static,
 {
     let batches = futures::stream::once(work)
         .map_ok(futures::stream::iter)
         .try_flatten();
-    stream_of(schema, batches)
+    batches.boxed()
 }
 
 /// The stream of one partition of an input, each batch through `change`; batches without rows are left out.
 pub(crate) fn stream_mapped(
     run: &Run<'_>,
-    mut change: impl FnMut(&RecordBatch) -> Result<RecordBatch, QueryError> + Send + 'static,
-) -> Result<SendableRecordBatchStream, QueryError> {
-    let input = run.inputs[0].execute(run.partition, Arc::clone(&run.task))?;
+    mut change: impl FnMut(&Batch) -> Result<Batch, QueryError> + Send + 'static,
+) -> Result<BatchStream, QueryError> {
+    let input = run.inputs[0].batches(run.partition, Arc::clone(&run.task))?;
     let batches = input
         .map(move |batch| change(&batch?))
-        .try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
-    Ok(stream_of(Arc::clone(&run.schema), batches))
+        .try_filter(|batch| futures::future::ready(batch.n_rows() > 0));
+    Ok(batches.boxed())
 }
 
-/// Batches of `n_rows` rows, series 0 to n − 1, made when they are asked for: `fill(series_idx, row)` gets a row of absent
+/// Batches of `n_rows` rows, series 0 to n − 1, made when they are asked for: `fill(series_idx, row)` gets a row without
 /// values.
 pub(crate) fn row_batches(
     n_rows: usize,
     n_steps: usize,
     schema: SchemaRef,
-    mut fill: impl FnMut(usize, &mut [f64]) -> Result<(), QueryError> + Send + 'static,
-) -> impl Iterator<Item = Result<RecordBatch, QueryError>> + Send + 'static {
+    mut fill: impl FnMut(usize, &mut RowBuffer) -> Result<(), QueryError> + Send + 'static,
+) -> impl Iterator<Item = Result<Batch, QueryError>> + Send + 'static {
     let mut next = 0;
-    let mut row = vec![ABSENT; n_steps];
+    let mut row = RowBuffer::new(n_steps);
     std::iter::from_fn(move || {
         let mut builder = RowsBuilder::new(n_steps, n_rows - next);
         while next < n_rows && !builder.is_full() {
-            row.fill(ABSENT);
+            row.clear();
             if let Err(error) = fill(next, &mut row) {
                 next = n_rows;
                 return Some(Err(error));
             }
-            builder.push(u32::try_from(next).expect("series are counted in 32 bits"), &row);
+            let series_idx = u32::try_from(next).expect("series are counted in 32 bits");
+            builder.push(series_idx, row.as_row());
             next += 1;
         }
         (!builder.is_empty()).then(|| builder.finish(&schema))

@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use promql::kernel::quantile::quantile;
 
 use super::collect::Dense;
 use super::map::of_step;
-use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
 use crate::labels::Groups;
 use crate::rows::is_absent;
@@ -66,12 +65,12 @@ impl Operator for Quantile {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let inner = Arc::clone(&self.inner);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
         let n_steps = inner.n_steps;
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let values = Dense::of_plan(&input, inner.n_series, n_steps, &task).await?;
             let mut present = Vec::new();
             Ok(row_batches(
@@ -79,10 +78,10 @@ impl Operator for Quantile {
                 n_steps,
                 schema,
                 move |group, row| {
-                    for (step, found) in row.iter_mut().enumerate() {
+                    for (step, found) in row.values.iter_mut().enumerate() {
                         let at_step = inner.members[group]
                             .iter()
-                            .map(|&idx| values.row(idx as usize)[step]);
+                            .map(|&idx| values.row(idx as usize).values[step]);
                         present.clear();
                         present.extend(at_step.filter(|&value| !is_absent(value)));
                         if !present.is_empty() {

@@ -1,15 +1,16 @@
 //! An expression that does not depend on the step is evaluated once; its values are repeated for all steps.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use futures::{StreamExt, TryStreamExt};
 
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_of};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
 use crate::QueryError;
-use crate::rows::{self, Rows, rows_per_batch};
+use crate::batch::{Batch, HistogramAt, RowBuffer};
+use crate::rows::{Rows, RowsBuilder, rows_per_batch};
 
 /// Repeats the one value of each row.
 #[derive(Debug)]
@@ -31,25 +32,45 @@ impl Operator for Repeat {
         write!(f, "{} steps", self.n_steps)
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let n_steps = self.n_steps;
         let schema = Arc::clone(&run.schema);
-        let input = run.inputs[0].execute(run.partition, run.task)?;
+        let input = run.inputs[0].batches(run.partition, run.task)?;
         // A batch of single values is cut, as each of them becomes a row.
         let batches = input.map(move |batch| {
-            let batch = batch.map_err(QueryError::from)?;
+            let batch = batch?;
             let schema = Arc::clone(&schema);
             let n_rows = rows_per_batch(n_steps);
-            let parts = (0..batch.num_rows()).step_by(n_rows).map(move |start| {
-                let part = batch.slice(start, n_rows.min(batch.num_rows() - start));
-                let rows = Rows::of(&part)?;
-                let values = rows
-                    .iter()
-                    .flat_map(|(_, row)| std::iter::repeat_n(row[0], n_steps));
-                rows::batch(&schema, rows.series.to_vec(), values.collect())
-            });
+            let parts = (0..batch.n_rows())
+                .step_by(n_rows)
+                .map(move |start| repeat(&batch, start..start + n_rows, n_steps, &schema));
             Ok::<_, QueryError>(futures::stream::iter(parts))
         });
-        Ok(stream_of(run.schema, batches.try_flatten()))
+        Ok(batches.try_flatten().boxed())
     }
+}
+
+/// Some rows of a batch of one step, repeated.
+fn repeat(
+    batch: &Batch,
+    range: Range<usize>,
+    n_steps: usize,
+    schema: &SchemaRef,
+) -> Result<Batch, QueryError> {
+    let rows = Rows::of(batch)?;
+    let mut builder = RowsBuilder::new(n_steps, range.len());
+    let mut repeated = RowBuffer::new(n_steps);
+    for (series_idx, row) in rows.iter().skip(range.start).take(range.len()) {
+        repeated.values.fill(row.values[0]);
+        repeated.histograms.clear();
+        if let Some(HistogramAt { value, .. }) = row.histograms.first() {
+            let cells = (0..).take(n_steps).map(|step| HistogramAt {
+                step,
+                value: Arc::clone(value),
+            });
+            repeated.histograms.extend(cells);
+        }
+        builder.push(series_idx, repeated.as_row());
+    }
+    builder.finish(schema)
 }

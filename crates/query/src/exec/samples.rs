@@ -1,7 +1,8 @@
 //! The samples of a range selector as they are: `metric[5m]` as a whole query.
 //!
 //! The only operator whose batches are not of the shape of [`crate::rows`]: a row is a sample, with the columns
-//! `series` (UInt32), `timestamp` (Int64, milliseconds) and `value` (Float64), sorted by series and time.
+//! `series` (UInt32), `timestamp` (Int64, milliseconds) and `value` (Float64), sorted by series and time. The value of a
+//! row with a histogram means nothing; the histogram stands at step 0.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use datafusion_execution::SendableRecordBatchStream;
-use model::{TimeRange, is_stale_nan};
+use futures::StreamExt;
+use model::{FloatHistogram, TimeRange, TimestampMs, is_stale_nan};
+use promql::kernel::native::{FloatOrHistogram, sample_weight};
 use storage::{Selection, StreamBuffer};
 
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_of};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
 use crate::QueryError;
+use crate::batch::{Batch, HistogramAt, HistogramColumn};
 use crate::context::Limits;
 
 /// Gives the samples of a selection in a range of time, staleness markers left out.
@@ -32,6 +35,9 @@ pub(crate) struct SampleColumns {
     series: Vec<u32>,
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    histograms: HistogramColumn,
+    /// For how many floats the samples count.
+    weight: usize,
 }
 
 /// How many samples a batch has at least, unless it is the last.
@@ -61,7 +67,7 @@ impl Operator for Samples {
         write!(f, "{} series in {:?}", self.selection.n_series(), self.range)
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let state = SampleStream {
             selection: Arc::clone(&self.selection),
             range: self.range,
@@ -75,7 +81,7 @@ impl Operator for Samples {
             tokio::task::coop::consume_budget().await;
             Ok(batch.map(|batch| (batch, state)))
         });
-        Ok(stream_of(run.schema, batches))
+        Ok(batches.boxed())
     }
 }
 
@@ -89,7 +95,7 @@ struct SampleStream {
 }
 
 impl SampleStream {
-    fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+    fn next(&mut self) -> Result<Option<Batch>, QueryError> {
         let mut samples = SampleColumns::default();
         while samples.values.len() < BATCH_SAMPLES {
             let Some(stream) = self.selection.streams().get(self.next_stream) else {
@@ -99,23 +105,23 @@ impl SampleStream {
             self.selection
                 .read(self.next_stream, self.range, &mut self.buffer)?;
             self.next_stream += 1;
-            let n_before = samples.values.len();
+            let weight_before = samples.weight;
             samples.push_stream(stream.first_series, &self.buffer);
-            let n_read = (samples.values.len() - n_before) as u64;
+            let n_read = (samples.weight - weight_before) as u64;
             self.limits.add_samples(n_read, n_read)?;
         }
         if samples.values.is_empty() {
             return Ok(None);
         }
+        let histograms = samples.histograms.finish(samples.values.len());
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(samples.series)),
             Arc::new(Int64Array::from(samples.timestamps_ms)),
             Arc::new(Float64Array::from(samples.values)),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
-        batch
-            .map(Some)
-            .map_err(|error| QueryError::internal(error.to_string()))
+        let record = RecordBatch::try_new(Arc::clone(&self.schema), columns);
+        let record = record.map_err(|error| QueryError::internal(error.to_string()))?;
+        Ok(Some(Batch { record, histograms }))
     }
 }
 
@@ -123,23 +129,44 @@ impl SampleColumns {
     fn push_stream(&mut self, first_series: u32, buffer: &StreamBuffer) {
         for (series_idx, lane) in (first_series..).zip(buffer.lanes()) {
             let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+            let mut histograms = lane.histograms.iter().peekable();
             for (row, (&timestamp_ms, &value)) in buffer.timestamps_ms.iter().zip(&lane.values).enumerate() {
-                if absent.next_if_eq(&row).is_none() && !is_stale_nan(value) {
+                if let Some((_, histogram)) = histograms.next_if(|(other, _)| *other as usize == row) {
+                    self.push_histogram(series_idx, timestamp_ms, histogram);
+                } else if absent.next_if_eq(&row).is_none() && !is_stale_nan(value) {
                     self.series.push(series_idx);
                     self.timestamps_ms.push(timestamp_ms);
                     self.values.push(value);
+                    self.weight += 1;
                 }
             }
         }
+    }
+
+    fn push_histogram(
+        &mut self,
+        series_idx: u32,
+        timestamp_ms: TimestampMs,
+        histogram: &Arc<FloatHistogram>,
+    ) {
+        let cell = HistogramAt {
+            step: 0,
+            value: Arc::clone(histogram),
+        };
+        self.histograms.push_row(self.values.len(), &[cell]);
+        self.series.push(series_idx);
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(0.0);
+        self.weight += sample_weight(histogram);
     }
 }
 
 /// Calls `each(series, timestamp_ms, value)` for every sample of a batch.
 pub(crate) fn for_each_sample(
-    batch: &RecordBatch,
-    mut each: impl FnMut(u32, i64, f64),
+    batch: &Batch,
+    mut each: impl FnMut(u32, TimestampMs, FloatOrHistogram),
 ) -> Result<(), QueryError> {
-    let [series, timestamps_ms, values] = batch.columns() else {
+    let [series, timestamps_ms, values] = batch.record.columns() else {
         return Err(QueryError::internal("a batch of samples has three columns"));
     };
     let series = series.as_primitive_opt::<UInt32Type>();
@@ -153,7 +180,12 @@ pub(crate) fn for_each_sample(
         .iter()
         .zip(timestamps_ms.values())
         .zip(values.values());
-    for ((&series_idx, &timestamp_ms), &value) in samples {
+    for (row, ((&series_idx, &timestamp_ms), &value)) in samples.enumerate() {
+        let histograms = batch.histograms.as_ref().map(|histograms| histograms.row(row));
+        let value = match histograms {
+            Some([cell]) => FloatOrHistogram::Histogram(Arc::clone(&cell.value)),
+            _ => FloatOrHistogram::Float(value),
+        };
         each(series_idx, timestamp_ms, value);
     }
     Ok(())

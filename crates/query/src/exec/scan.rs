@@ -4,13 +4,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
+use futures::StreamExt;
 
 use super::leaf::{Leaf, LeafReader, split_streams};
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_of};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
 use crate::QueryError;
+use crate::batch::Batch;
 use crate::rows::RowsBuilder;
 
 /// Gives the rows of a leaf, partitioned by streams.
@@ -48,7 +48,7 @@ impl Operator for Scan {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let state = ScanStream {
             reader: LeafReader::new(Arc::clone(&self.leaf)),
             streams: self.parts[run.partition].clone(),
@@ -58,7 +58,7 @@ impl Operator for Scan {
         let batches = futures::stream::try_unfold(state, |mut state| async move {
             Ok(state.next().await?.map(|batch| (batch, state)))
         });
-        Ok(stream_of(run.schema, batches))
+        Ok(batches.boxed())
     }
 }
 
@@ -79,7 +79,7 @@ impl ScanStream {
             .sum()
     }
 
-    async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+    async fn next(&mut self) -> Result<Option<Batch>, QueryError> {
         let mut builder = RowsBuilder::new(self.n_steps, self.n_series_left());
         let mut n_values = 0;
         while !builder.is_full() {

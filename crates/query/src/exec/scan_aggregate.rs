@@ -6,15 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::MemoryReservation;
-use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use promql::ast::AggregateOp;
 
 use super::accumulate::Accumulators;
 use super::aggregate::{GroupIds, group_batches};
 use super::collect::{concurrently, reserve};
 use super::leaf::{Leaf, LeafReader, split_streams};
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use super::scan::YIELD_VALUES;
 use crate::QueryError;
 
@@ -61,7 +61,7 @@ impl Operator for ScanAggregate {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let part = |streams: &Range<usize>| Part {
             leaf: Arc::clone(&self.leaf),
             op: self.op,
@@ -72,7 +72,7 @@ impl Operator for ScanAggregate {
         let parts: Vec<_> = self.parts.iter().map(part).collect();
         let schema = Arc::clone(&run.schema);
         let n_steps = self.leaf.function.evaluation.n_steps;
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let results = concurrently(parts.into_iter().map(Part::fold).collect()).await?;
             Ok(group_batches(merge(results)?, n_steps, schema))
         }))
@@ -115,7 +115,7 @@ impl Part {
         let mut n_values = 0;
         for stream_idx in self.streams {
             n_values += reader.read(stream_idx, |series_idx, row| {
-                accumulators.add(self.groups.of_series(series_idx), row);
+                accumulators.add(self.groups.of_series(series_idx), row.values);
             })?;
             if n_values > YIELD_VALUES {
                 n_values = 0;

@@ -4,14 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use promql::ast::BinaryOp;
 
 use super::collect::{Collected, collect};
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
+use crate::batch::{Batch, RowBuffer};
 use crate::rows::{ABSENT, Rows, RowsBuilder, is_absent};
 
 /// Which series have the same signature: the labels that are matched on, as dense ids over both sides.
@@ -65,11 +64,11 @@ impl Operator for SetOperation {
         write!(f, "{} by {} signatures", self.op, self.signatures.n_signatures)
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let (left, right) = (Arc::clone(&run.inputs[0]), Arc::clone(&run.inputs[1]));
         let (op, signatures, n_steps) = (self.op, Arc::clone(&self.signatures), self.n_steps);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let left = collect(&left, &task).await?;
             let right = collect(&right, &task).await?;
             let presence =
@@ -92,7 +91,7 @@ impl Operator for SetOperation {
                     }
                 }
             }
-            filtered.retain(|batch| batch.num_rows() > 0);
+            filtered.retain(|batch| batch.n_rows() > 0);
             Ok(filtered.into_iter().map(Ok))
         }))
     }
@@ -104,8 +103,12 @@ impl Presence {
         for batch in &side.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
                 let start = ids[series_idx as usize] as usize * n_steps;
-                for (is_present, &value) in is_present[start..start + n_steps].iter_mut().zip(row) {
+                let is_present = &mut is_present[start..start + n_steps];
+                for (is_present, &value) in is_present.iter_mut().zip(row.values) {
                     *is_present |= !is_absent(value);
+                }
+                for cell in row.histograms {
+                    is_present[cell.step as usize] = true;
                 }
             }
         }
@@ -115,22 +118,26 @@ impl Presence {
     /// The values whose signature is present at their step, or is not, with `shift` added to the series.
     fn filter(
         &self,
-        batch: &RecordBatch,
+        batch: &Batch,
         ids: &[u32],
         keep_present: bool,
         shift: u32,
         schema: &SchemaRef,
-    ) -> Result<RecordBatch, QueryError> {
+    ) -> Result<Batch, QueryError> {
         let rows = Rows::of(batch)?;
         let mut builder = RowsBuilder::new(self.n_steps, rows.series.len());
-        let mut kept = vec![ABSENT; self.n_steps];
+        let mut kept = RowBuffer::new(self.n_steps);
         for (series_idx, row) in rows.iter() {
             let start = ids[series_idx as usize] as usize * self.n_steps;
             let is_present = &self.is_present[start..start + self.n_steps];
-            for ((kept, &value), &is_present) in kept.iter_mut().zip(row).zip(is_present) {
+            for ((kept, &value), &is_present) in kept.values.iter_mut().zip(row.values).zip(is_present) {
                 *kept = if is_present == keep_present { value } else { ABSENT };
             }
-            builder.push(series_idx + shift, &kept);
+            let histograms = row.histograms.iter();
+            let histograms = histograms.filter(|cell| is_present[cell.step as usize] == keep_present);
+            kept.histograms.clear();
+            kept.histograms.extend(histograms.cloned());
+            builder.push(series_idx + shift, kept.as_row());
         }
         builder.finish(schema)
     }

@@ -4,19 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use promql::kernel::aggregate::{Extreme, best_first};
+use promql::kernel::native::FloatOrHistogram;
 
 use super::best_k::ordered_batches;
 use super::collect::collect;
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
 use crate::rows::Rows;
 
 /// What series are sorted by.
 #[derive(Debug, Clone)]
 pub(crate) enum SortKey {
-    /// Their value; NaN comes last either way.
+    /// Their value; NaN comes last either way, histograms are left out.
     Value(Extreme),
     /// A rank by position of the series.
     Rank(Arc<[u32]>),
@@ -45,27 +45,38 @@ impl Operator for Sort {
         }
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let key = self.key.clone();
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let collected = collect(&input, &task).await?;
-            let mut values = Vec::new();
+            let mut elements = Vec::new();
             for batch in &collected.batches {
                 let rows = Rows::of(batch)?;
-                values.extend(
+                elements.extend(
                     rows.iter()
-                        .filter_map(|(series_idx, row)| Some((series_idx, *row.first()?))),
+                        .filter_map(|(series_idx, row)| Some((series_idx, row.element(0)?))),
                 );
             }
             match &key {
                 SortKey::Value(extreme) => {
-                    values.sort_by(|left, right| best_first(*extreme, left.1, right.1));
+                    let float = |(series_idx, value)| match value {
+                        FloatOrHistogram::Float(value) => Some((series_idx, value)),
+                        FloatOrHistogram::Histogram(_) => None,
+                    };
+                    let mut floats: Vec<(u32, f64)> = elements.into_iter().filter_map(float).collect();
+                    floats.sort_by(|left, right| best_first(*extreme, left.1, right.1));
+                    let floats = floats.into_iter();
+                    elements = floats
+                        .map(|(series_idx, value)| (series_idx, value.into()))
+                        .collect();
                 }
-                SortKey::Rank(ranks) => values.sort_by_key(|(series_idx, _)| ranks[*series_idx as usize]),
+                SortKey::Rank(ranks) => {
+                    elements.sort_by_key(|(series_idx, _)| ranks[*series_idx as usize]);
+                }
             }
-            Ok(ordered_batches(&values, &schema)?.into_iter().map(Ok))
+            Ok(ordered_batches(elements, &schema)?.into_iter().map(Ok))
         }))
     }
 }

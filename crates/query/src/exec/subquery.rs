@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::SendableRecordBatchStream;
 use model::TimestampMs;
 
 use super::lane::{LaneEvaluator, LaneFunction};
-use super::operator::{Operator, OperatorExec, Plan, Run, stream_mapped};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_mapped};
 use super::watch::Watch;
 use crate::QueryError;
+use crate::batch::Row;
 use crate::context::Limits;
 use crate::rows::{Rows, RowsBuilder, is_absent};
 
@@ -67,7 +67,7 @@ impl Operator for Subquery {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let inner = Arc::clone(&self.inner);
         let schema = Arc::clone(&run.schema);
         let mut evaluator = LaneEvaluator::new(&inner.function);
@@ -79,6 +79,7 @@ impl Operator for Subquery {
             let mut n_queryable = 0;
             for (series_idx, values) in rows.iter() {
                 let times = &inner.timestamps_ms;
+                let values = values.values;
                 let (row, n_seen) = if values.iter().any(|&value| is_absent(value)) {
                     evaluator.own(&inner.function, times, values, |step| !is_absent(values[step]))?
                 } else {
@@ -88,7 +89,7 @@ impl Operator for Subquery {
                 if let Some(watch) = &inner.watch {
                     watch.note(series_idx, row);
                 }
-                builder.push(series_idx, row);
+                builder.push(series_idx, Row::of_floats(row));
             }
             inner.limits.add_samples(0, n_queryable)?;
             builder.finish(&schema)

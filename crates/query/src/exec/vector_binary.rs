@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_execution::TaskContext;
 use promql::ast::BinaryOp;
 
 use super::collect::{Dense, drain};
 use super::map::binary;
 use super::merge_duplicates::same_labelset;
-use super::operator::{Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
 use crate::labels::SeriesTable;
 use crate::rows::is_absent;
@@ -120,22 +120,13 @@ impl Operator for VectorBinary {
         )
     }
 
-    fn run(&self, run: Run<'_>) -> Result<SendableRecordBatchStream, QueryError> {
+    fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let (left, right) = (Arc::clone(&run.inputs[0]), Arc::clone(&run.inputs[1]));
         let inner = Arc::clone(&self.inner);
         let (schema, task) = (Arc::clone(&run.schema), run.task);
-        Ok(stream_after(run.schema, async move {
+        Ok(stream_after(async move {
             let results = inner.evaluate(&left, &right, &task).await?;
-            let n_results = inner.pairing.n_results;
-            Ok(row_batches(
-                n_results,
-                inner.n_steps,
-                schema,
-                move |series_idx, row| {
-                    row.copy_from_slice(results.row(series_idx));
-                    Ok(())
-                },
-            ))
+            Ok(results.into_batches(schema))
         }))
     }
 }
@@ -184,13 +175,13 @@ impl Inner {
             return None;
         }
         (0..self.n_steps).find_map(|step| {
-            if (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx)[step])) {
+            if (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx).values[step])) {
                 return None;
             }
             self.pairing.rivals.iter().find_map(|rivals| {
                 let mut present = rivals
                     .iter()
-                    .filter(|&&series_idx| !is_absent(one.row(series_idx as usize)[step]));
+                    .filter(|&&series_idx| !is_absent(one.row(series_idx as usize).values[step]));
                 Some((step, [*present.next()?, *present.next()?]))
             })
         })
@@ -221,9 +212,9 @@ impl Inner {
         let rivals = self.first_rivals(many, one);
         let mut first_conflict: Option<(usize, Conflict)> = None;
         for pair in &self.pairing.pairs {
-            let many_row = many.row(pair.many as usize);
-            let one_row = one.row(pair.one as usize);
-            let result_row = results.row_mut(pair.result as usize);
+            let many_row = many.row(pair.many as usize).values;
+            let one_row = one.row(pair.one as usize).values;
+            let result_row = results.floats_mut(pair.result as usize);
             for (step, result) in result_row.iter_mut().enumerate() {
                 let (many, one) = (many_row[step], one_row[step]);
                 if is_absent(many) || is_absent(one) {

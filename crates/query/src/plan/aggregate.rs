@@ -179,7 +179,11 @@ impl Planner {
         let reservation = reserve(&self.task, "values as labels");
         for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
-                let present = row.iter().enumerate().filter(|(_, value)| !is_absent(**value));
+                let present = row
+                    .values
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| !is_absent(**value));
                 for (step, value) in present {
                     let code = known.entry(value.to_bits()).or_insert_with(|| {
                         let text: Text = count_values_label(*value).into();

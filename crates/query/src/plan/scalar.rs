@@ -92,7 +92,10 @@ impl Planner {
         let mut found = vec![(0_u32, f64::NAN); frame.steps.n_steps];
         for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (_, row) in Rows::of(batch)?.iter() {
-                let present = found.iter_mut().zip(row).filter(|(_, value)| !is_absent(**value));
+                let present = found
+                    .iter_mut()
+                    .zip(row.values)
+                    .filter(|(_, value)| !is_absent(**value));
                 present.for_each(|((n_found, last), &value)| {
                     *n_found = n_found.saturating_add(1);
                     *last = value;
