@@ -14,7 +14,7 @@ use super::merge_duplicates::same_labelset;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
 use crate::labels::SeriesTable;
-use crate::rows::is_absent;
+use crate::rows::{ABSENT, is_absent};
 
 /// Which series of the two sides meet. The *many* side is the one `group_left` or `group_right` names, the left one
 /// without; the other is the *one* side.
@@ -26,6 +26,10 @@ pub(crate) struct Pairing {
     pub(crate) n_many: usize,
     /// Number of series on the one side.
     pub(crate) n_one: usize,
+    /// Stand-ins of the many side; the first is series `n_many`.
+    pub(crate) many_stand_ins: Option<StandIns>,
+    /// Stand-ins of the one side; the first is series `n_one`.
+    pub(crate) one_stand_ins: Option<StandIns>,
     /// All series that may meet, by series of the many side.
     pub(crate) pairs: Vec<Pair>,
     /// Match groups with several series on the one side: never two of them at the same step.
@@ -36,6 +40,15 @@ pub(crate) struct Pairing {
     pub(crate) n_results: usize,
     /// For messages.
     pub(crate) messages: Messages,
+}
+
+/// Series that stand in for others, at the steps at which none of those has a value: `fill`.
+#[derive(Debug)]
+pub(crate) struct StandIns {
+    /// The value of them all.
+    pub(crate) value: f64,
+    /// Those for which each of them stands in.
+    pub(crate) members: Vec<Vec<u32>>,
 }
 
 /// Two series that may meet.
@@ -80,6 +93,41 @@ struct Inner {
     return_bool: bool,
     pairing: Pairing,
     n_steps: usize,
+}
+
+impl Pairing {
+    /// There is a value for what is missing on one side or the other.
+    fn is_filled(&self) -> bool {
+        self.many_stand_ins.is_some() || self.one_stand_ins.is_some()
+    }
+
+    /// Series of the one side are compared with each other: always with a fill, else only if there is something to match.
+    fn has_rivalry(&self) -> bool {
+        !self.rivals.is_empty() && (self.is_filled() || self.n_many > 0)
+    }
+}
+
+impl StandIns {
+    /// Fills the rows of the stand-ins, which are those from `first` on.
+    fn fill(&self, side: &mut Dense, first: usize) {
+        let mut filled = Vec::new();
+        for (stand_in, members) in (first..).zip(&self.members) {
+            filled.clear();
+            filled.resize(side.row(stand_in).values.len(), self.value);
+            for &member in members {
+                let row = side.row(member as usize);
+                for (filled, &value) in filled.iter_mut().zip(row.values) {
+                    if !is_absent(value) {
+                        *filled = ABSENT;
+                    }
+                }
+                for histogram in row.histograms {
+                    filled[histogram.step as usize] = ABSENT;
+                }
+            }
+            side.floats_mut(stand_in).copy_from_slice(&filled);
+        }
+    }
 }
 
 impl VectorBinary {
@@ -146,26 +194,42 @@ impl Inner {
         right: &Plan,
         task: &Arc<TaskContext>,
     ) -> Result<Dense, QueryError> {
-        let Pairing { n_many, n_one, .. } = self.pairing;
-        if self.pairing.pairs.is_empty() && (self.pairing.rivals.is_empty() || n_many == 0) {
+        if self.pairing.pairs.is_empty() && !self.pairing.has_rivalry() {
             // Nothing can come of it, but either side may have something to say.
             drain(left, task).await?;
             drain(right, task).await?;
             return Dense::absent(0, self.n_steps, task);
         }
-        let (n_left, n_right) = if self.pairing.many_is_right {
-            (n_one, n_many)
+        let many = (self.pairing.n_many, self.pairing.many_stand_ins.as_ref());
+        let one = (self.pairing.n_one, self.pairing.one_stand_ins.as_ref());
+        let (of_left, of_right) = if self.pairing.many_is_right {
+            (one, many)
         } else {
-            (n_many, n_one)
+            (many, one)
         };
-        let left = Dense::of_plan(left, n_left, self.n_steps, task).await?;
-        let right = Dense::of_plan(right, n_right, self.n_steps, task).await?;
+        let left = self.side(left, of_left, task).await?;
+        let right = self.side(right, of_right, task).await?;
         let (many, one) = if self.pairing.many_is_right {
             (right, left)
         } else {
             (left, right)
         };
         self.compute(&many, &one, task)
+    }
+
+    /// The values of one side, stand-ins included.
+    async fn side(
+        &self,
+        plan: &Plan,
+        (n_own, stand_ins): (usize, Option<&StandIns>),
+        task: &Arc<TaskContext>,
+    ) -> Result<Dense, QueryError> {
+        let n_stand_ins = stand_ins.map_or(0, |stand_ins| stand_ins.members.len());
+        let mut side = Dense::of_plan(plan, n_own + n_stand_ins, self.n_steps, task).await?;
+        if let Some(stand_ins) = stand_ins {
+            stand_ins.fill(&mut side, n_own);
+        }
+        Ok(side)
     }
 
     /// The first step at which two series of one match group on the one side have a value, and those two; steps at which
@@ -175,7 +239,10 @@ impl Inner {
             return None;
         }
         (0..self.n_steps).find_map(|step| {
-            if (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx).values[step])) {
+            let is_filled = self.pairing.is_filled();
+            if !is_filled
+                && (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx).values[step]))
+            {
                 return None;
             }
             self.pairing.rivals.iter().find_map(|rivals| {

@@ -8,7 +8,7 @@
 //! - [`frame`]: at which steps a part of the query is evaluated, and what does not depend on the step.
 //! - [`vector`]: a planned vector, and what happens to metric names.
 //! - [`selector`], [`window`]: leaves and functions of a range.
-//! - [`call`], [`scalar`], [`labels`], [`sort`], [`histogram`], [`aggregate`], [`binary`]: everything else.
+//! - [`call`], [`scalar`], [`labels`], [`sort`], [`histogram`], [`aggregate`], [`binary`], [`meetings`]: everything else.
 
 mod aggregate;
 mod binary;
@@ -16,6 +16,7 @@ mod call;
 mod frame;
 mod histogram;
 mod labels;
+mod meetings;
 mod scalar;
 mod selector;
 mod sort;
