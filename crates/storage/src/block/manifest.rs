@@ -78,6 +78,10 @@ struct Version {
 impl Manifest {
     /// The contents of `manifest.json`.
     #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "nothing in it can fail: there are only numbers and texts"
+    )]
     pub fn to_json(&self) -> Vec<u8> {
         let sealed = Sealed {
             crc32c: self.checksum(),
@@ -120,8 +124,77 @@ impl Manifest {
         self.samples.n_bytes + self.series.n_bytes
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "nothing in it can fail: there are only numbers and texts"
+    )]
     fn checksum(&self) -> u32 {
         let json = serde_json::to_vec(self).expect("numbers and texts are JSON");
         codec::checksum::crc32c(&json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let file = FileSummary {
+            n_bytes: 1_000,
+            crc32c: 7,
+            footer_bytes: 100,
+            footer_crc32c: 9,
+        };
+        Manifest {
+            version: BLOCK_VERSION,
+            first_ms: -5,
+            last_ms: 7_200_000,
+            n_samples: 3,
+            n_histograms: 0,
+            n_series: 2,
+            n_streams: 1,
+            n_entities: 1,
+            label_names: vec!["__name__".to_owned(), "jöb \"x\"".to_owned()],
+            samples: file,
+            series: file,
+        }
+    }
+
+    #[test]
+    fn a_manifest_comes_back() {
+        let json = manifest().to_json();
+        assert_eq!(Manifest::parse(Path::new("m"), &json).unwrap(), manifest());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_or_changes_nothing() {
+        let json = manifest().to_json();
+        for bit in 0..json.len() * 8 {
+            let mut damaged = json.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(found) = Manifest::parse(Path::new("m"), &damaged) {
+                assert_eq!(found, manifest(), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_version_says_so() {
+        let newer = Manifest {
+            version: BLOCK_VERSION + 1,
+            ..manifest()
+        };
+        let error = Manifest::parse(Path::new("m"), &newer.to_json()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::UnknownVersion {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
 }

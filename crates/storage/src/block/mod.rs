@@ -14,15 +14,30 @@
 //!   [`order::compare_lanes`], rows of a lane strictly by timestamp. The rows of a stream are contiguous.
 //! - Every value survives bit for bit: whole numbers stand in `value_int`, everything else in `value_float`.
 //! - Every byte that is read was checked against a checksum first, so that damage is an error that says where.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::cast_possible_truncation,
+        clippy::string_slice
+    )
+)]
 
 pub mod manifest;
 pub mod order;
+mod page;
 pub mod range_read;
 pub mod reader;
+mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod writer;
 
 pub use manifest::{FileSummary, Manifest};
 pub use order::StreamKey;
 pub use range_read::{MemoryFile, RangeRead};
-pub use reader::{Block, BlockCatalog, BlockFiles, BlockSource};
+pub use reader::{Block, BlockCatalog, BlockFiles, BlockSource, BlockStream, PageCache, PageCacheStats};
 pub use writer::{BlockSinks, BlockWriter};

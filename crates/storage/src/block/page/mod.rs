@@ -1,0 +1,34 @@
+//! Pages of `samples.parquet`: version 2 data pages of Parquet, the encodings that `docs/format/block.md` chose.
+//!
+//! Parquet fixes what a page looks like; what is here writes a part of what it allows, and reads exactly what it
+//! writes. Any bytes may be given to the reading side: what does not fit is a [`PageError`].
+//!
+//! `delta` packs integers, `floats` and `levels` the other two things a page holds, `header` stands before them,
+//! `encode` and `decode` put them together.
+
+mod decode;
+mod delta;
+mod encode;
+mod floats;
+mod header;
+mod levels;
+
+pub(super) use decode::Page;
+pub(super) use delta::DeltaReader;
+pub(super) use encode::{EncodedPage, PageEncoder};
+pub(super) use header::Encoding;
+pub(super) use levels::Runs;
+
+/// Values a page holds at most.
+pub(super) const PAGE_ROWS_MAX: usize = 1 << 20;
+
+/// Why bytes are no page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PageError {
+    /// They end too early.
+    #[error("it ends within {0}")]
+    Truncated(&'static str),
+    /// Something has a value that nothing here writes.
+    #[error("its {0} is invalid")]
+    Invalid(&'static str),
+}

@@ -1,0 +1,376 @@
+//! Reading the samples of a stream in a range.
+//!
+//! Timestamps are decoded once for all lanes that share them, which nearly always are all; then the rows of all
+//! chosen lanes page by page, each straight to its place in the buffer. Where lanes differ in their timestamps,
+//! they are read one by one and spread over the union.
+
+use std::ops::Range;
+
+use model::{TimeRange, TimestampMs};
+
+use super::super::page::{DeltaReader, Page, PageError};
+use super::super::schema::SampleColumn;
+use super::catalog::{BlockCatalog, SeriesEntry, StreamEntry};
+use super::pages::PageSource;
+use super::select::LaneSet;
+use super::{Block, PageCache};
+use crate::{Error, LaneBuffer, StreamBuffer};
+
+/// Integers that become floats at a time.
+const CHUNK_LEN: usize = 256;
+
+/// The rows of one lane that are wanted, and the place of the first one in its buffer.
+#[derive(Debug, Clone)]
+struct WantedRows {
+    rows: Range<u64>,
+    lane: usize,
+}
+
+/// The timestamps of one or more lanes, in the range.
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) timestamps_ms: Vec<TimestampMs>,
+    /// How many rows of a lane are older.
+    pub(super) n_older: u64,
+}
+
+impl Block {
+    /// Reads the samples of one stream in `range` (left-open) into `buffer`, replacing what it held: all lanes, in
+    /// the order of [`BlockStream::lanes`](super::BlockStream::lanes). How compaction reads.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and [`Error::Io`].
+    ///
+    /// # Panics
+    /// If there is no such stream. The catalog must be this block's.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a position that the caller got from the catalog"
+    )]
+    pub fn read_stream(
+        &self,
+        catalog: &BlockCatalog,
+        stream_idx: usize,
+        range: TimeRange,
+        cache: Option<&PageCache>,
+        buffer: &mut StreamBuffer,
+    ) -> Result<(), Error> {
+        let stream = catalog.streams[stream_idx];
+        let source = PageSource {
+            block: self,
+            catalog,
+            cache,
+        };
+        source.read(stream, LaneSet::All, range, buffer)
+    }
+}
+
+impl PageSource<'_> {
+    /// Reads some lanes of a stream.
+    pub(super) fn read(
+        &self,
+        stream: StreamEntry,
+        lanes: LaneSet<'_>,
+        range: TimeRange,
+        buffer: &mut StreamBuffer,
+    ) -> Result<(), Error> {
+        let series = self.catalog.series_entries(stream);
+        let n_lanes = lanes.len(series.len());
+        buffer.reset(n_lanes);
+        let mut owners = lanes.iter(series.len()).map(|lane| times_owner(series, lane));
+        let Some(first_owner) = owners.next() else {
+            return Ok(());
+        };
+        if !owners.all(|owner| owner == first_owner) {
+            return self.read_uneven(series, lanes, range, buffer);
+        }
+        let times = self.times(series.get(first_owner), range)?;
+        let (timestamps_ms, lane_buffers) = buffer.parts_mut();
+        *timestamps_ms = times.timestamps_ms;
+        let n_rows = timestamps_ms.len() as u64;
+        let wanted = lanes
+            .iter(series.len())
+            .enumerate()
+            .filter_map(|(lane, series_idx)| {
+                let start = series.get(series_idx)?.first_row + times.n_older;
+                let rows = start..start + n_rows;
+                Some(WantedRows { rows, lane })
+            });
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers)
+    }
+
+    /// Reads lanes that do not share their timestamps.
+    fn read_uneven(
+        &self,
+        series: &[SeriesEntry],
+        lanes: LaneSet<'_>,
+        range: TimeRange,
+        buffer: &mut StreamBuffer,
+    ) -> Result<(), Error> {
+        let mut times: Vec<(usize, Times)> = Vec::new();
+        let mut of_lane = Vec::new();
+        for lane in lanes.iter(series.len()) {
+            let owner = times_owner(series, lane);
+            if times.last().is_none_or(|(last, _)| *last != owner) {
+                times.push((owner, self.times(series.get(owner), range)?));
+            }
+            of_lane.push(times.len() - 1);
+        }
+        let (timestamps_ms, lane_buffers) = buffer.parts_mut();
+        for (_, times) in &times {
+            timestamps_ms.extend(&times.timestamps_ms);
+        }
+        timestamps_ms.sort_unstable();
+        timestamps_ms.dedup();
+        let wanted = lanes.iter(series.len()).zip(&of_lane).enumerate();
+        let wanted = wanted.filter_map(|(lane, (series_idx, times_idx))| {
+            let (_, times) = times.get(*times_idx)?;
+            let start = series.get(series_idx)?.first_row + times.n_older;
+            let rows = start..start + times.timestamps_ms.len() as u64;
+            Some(WantedRows { rows, lane })
+        });
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers)?;
+        for (times_idx, lane_buffer) in of_lane.iter().zip(lane_buffers) {
+            if let Some((_, times)) = times.get(*times_idx) {
+                spread(lane_buffer, &times.timestamps_ms, timestamps_ms);
+            }
+        }
+        Ok(())
+    }
+
+    /// The timestamps of a series in a range.
+    pub(super) fn times(&self, series: Option<&SeriesEntry>, range: TimeRange) -> Result<Times, Error> {
+        let mut timestamps_ms = Vec::new();
+        if let Some(series) = series {
+            timestamps_ms.resize(series.n_rows as usize, 0);
+            let end = series.first_row + u64::from(series.n_rows);
+            self.read_integers(SampleColumn::Timestamp, series.first_row..end, &mut timestamps_ms)?;
+        }
+        let n_older = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.start_ms);
+        let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.end_ms);
+        timestamps_ms.truncate(end.max(n_older));
+        timestamps_ms.drain(..n_older);
+        Ok(Times {
+            timestamps_ms,
+            n_older: n_older as u64,
+        })
+    }
+
+    /// The integers of some rows of a column where every row has one.
+    pub(super) fn read_integers(
+        &self,
+        column: SampleColumn,
+        rows: Range<u64>,
+        values: &mut [i64],
+    ) -> Result<(), Error> {
+        let pages = &self.catalog.pages;
+        let (mut row, mut rest) = (rows.start, values);
+        let mut page_idx = pages.page_of(row);
+        while row < rows.end && !rest.is_empty() {
+            let page_rows = pages.rows(page_idx);
+            let page = self.page(column, page_idx)?;
+            let n_rows = length(&(row..rows.end.min(page_rows.end)));
+            let (now, later) = rest.split_at_mut(n_rows.min(rest.len()));
+            let read = page.integers().and_then(|mut integers| {
+                integers.skip(length(&(page_rows.start..row)))?;
+                integers.read(now)
+            });
+            read.map_err(|error| self.damaged(column, page_idx, error))?;
+            rest = later;
+            row = page_rows.end;
+            page_idx += 1;
+        }
+        Ok(())
+    }
+
+    /// The values of some rows of lanes, which come in the order of their rows, into the buffers of those lanes.
+    fn read_values(&self, wanted: &[WantedRows], lane_buffers: &mut [LaneBuffer]) -> Result<(), Error> {
+        for lane in wanted {
+            if let Some(buffer) = lane_buffers.get_mut(lane.lane) {
+                buffer.values.resize(length(&lane.rows), 0.0);
+            }
+        }
+        let pages = &self.catalog.pages;
+        let mut wanted = wanted;
+        let mut next_page = 0;
+        while let Some((first, rest)) = wanted.split_first() {
+            let page_idx = pages.page_of(first.rows.start).max(next_page);
+            let page_rows = pages.rows(page_idx);
+            if first.rows.is_empty() || first.rows.end <= page_rows.start || page_idx >= pages.n_pages() {
+                wanted = rest;
+                continue;
+            }
+            let in_page = wanted.partition_point(|lane| lane.rows.start < page_rows.end);
+            let (in_page, _) = wanted.split_at(in_page);
+            self.read_page_values(page_idx, in_page, lane_buffers)?;
+            next_page = page_idx + 1;
+            // The last one may go on in the next page.
+            let n_done = in_page
+                .iter()
+                .filter(|lane| lane.rows.end <= page_rows.end)
+                .count();
+            wanted = wanted.get(n_done..).unwrap_or(&[]);
+        }
+        Ok(())
+    }
+
+    /// The part of the values of some lanes that stands in one page.
+    fn read_page_values(
+        &self,
+        page_idx: usize,
+        wanted: &[WantedRows],
+        lane_buffers: &mut [LaneBuffer],
+    ) -> Result<(), Error> {
+        let page_rows = self.catalog.pages.rows(page_idx);
+        let integers = self.page(SampleColumn::ValueInt, page_idx)?;
+        let floats = if (integers.n_values() as u64) < page_rows.end - page_rows.start {
+            Some(self.page(SampleColumn::ValueFloat, page_idx)?)
+        } else {
+            None
+        };
+        let damaged = |error| self.damaged(SampleColumn::ValueInt, page_idx, error);
+        let mut decoder = ValueDecoder::new(&integers, floats.as_deref()).map_err(damaged)?;
+        let has_starts = self
+            .catalog
+            .pages
+            .place(SampleColumn::StartTimestamp, page_idx)
+            .has_values;
+        for lane in wanted {
+            let rows = lane.rows.start.max(page_rows.start)..lane.rows.end.min(page_rows.end);
+            let Some(buffer) = lane_buffers.get_mut(lane.lane) else {
+                continue;
+            };
+            let first = length(&(lane.rows.start..rows.start));
+            let in_page = length(&(page_rows.start..rows.start))..length(&(page_rows.start..rows.end));
+            let places = first..first + in_page.len();
+            let values = buffer.values.get_mut(places.clone()).unwrap_or(&mut []);
+            buffer.may_be_nan |= decoder.read(in_page.clone(), values).map_err(damaged)?;
+            if has_starts {
+                buffer.starts_ms.resize(buffer.values.len(), 0);
+                let starts_ms = buffer.starts_ms.get_mut(places).unwrap_or(&mut []);
+                self.read_starts(page_idx, in_page, starts_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_starts(&self, page_idx: usize, rows: Range<usize>, starts_ms: &mut [i64]) -> Result<(), Error> {
+        let column = SampleColumn::StartTimestamp;
+        let page = self.page(column, page_idx)?;
+        let Some(runs) = page.runs().filter(|_| page.n_values() > 0) else {
+            return Ok(());
+        };
+        let read = page.integers().and_then(|mut integers| {
+            let mut n_passed = 0;
+            for part in runs.within(rows.clone()).filter(|part| part.is_present) {
+                let places = part.rows.start - rows.start..part.rows.end - rows.start;
+                integers.skip(part.n_alike_before - n_passed)?;
+                integers.read(starts_ms.get_mut(places).unwrap_or(&mut []))?;
+                n_passed = part.n_alike_before + part.rows.len();
+            }
+            Ok(())
+        });
+        read.map_err(|error| self.damaged(column, page_idx, error))
+    }
+}
+
+/// The values of one page, decoded from front to back.
+pub(super) struct ValueDecoder<'a> {
+    integers: &'a Page,
+    /// Of the integers; `None` if there is none.
+    reader: Option<DeltaReader<'a>>,
+    /// How many integers the reader has passed.
+    n_passed: usize,
+    floats: Option<&'a Page>,
+}
+
+impl<'a> ValueDecoder<'a> {
+    pub(super) fn new(integers: &'a Page, floats: Option<&'a Page>) -> Result<Self, PageError> {
+        let reader = if integers.n_values() > 0 {
+            Some(integers.integers()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            integers,
+            reader,
+            n_passed: 0,
+            floats,
+        })
+    }
+
+    /// Reads some rows, which lie behind those read before; true if one may be NaN.
+    pub(super) fn read(&mut self, rows: Range<usize>, values: &mut [f64]) -> Result<bool, PageError> {
+        let mut may_be_nan = false;
+        let Some(runs) = self.integers.runs() else {
+            return Err(PageError::Invalid("levels"));
+        };
+        for part in runs.within(rows.clone()) {
+            let places = part.rows.start - rows.start..part.rows.end - rows.start;
+            let values = values.get_mut(places).unwrap_or(&mut []);
+            if part.is_present {
+                self.read_integers(part.n_alike_before, values)?;
+            } else {
+                let floats = self.floats.ok_or(PageError::Invalid("floats"))?;
+                floats.read_floats(part.n_alike_before, values)?;
+                may_be_nan |= values.iter().any(|value| value.is_nan());
+            }
+        }
+        Ok(may_be_nan)
+    }
+
+    fn read_integers(&mut self, first: usize, values: &mut [f64]) -> Result<(), PageError> {
+        let reader = self.reader.as_mut().ok_or(PageError::Invalid("integers"))?;
+        let n_skipped = first
+            .checked_sub(self.n_passed)
+            .ok_or(PageError::Invalid("integers"))?;
+        reader.skip(n_skipped)?;
+        self.n_passed = first + values.len();
+        let mut integers = [0; CHUNK_LEN];
+        for values in values.chunks_mut(CHUNK_LEN) {
+            let integers = integers.get_mut(..values.len()).unwrap_or(&mut []);
+            reader.read(integers)?;
+            for (value, integer) in values.iter_mut().zip(&*integers) {
+                *value = *integer as f64;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The series whose timestamps a lane has.
+pub(super) fn times_owner(series: &[SeriesEntry], lane: usize) -> usize {
+    let before = series.get(..=lane).unwrap_or(&[]);
+    before
+        .iter()
+        .rposition(|series| !series.same_timestamps)
+        .unwrap_or(0)
+}
+
+/// Gives a lane that has values at `own_ms` a value at each of `all_ms`, which has all of those.
+fn spread(lane: &mut LaneBuffer, own_ms: &[TimestampMs], all_ms: &[TimestampMs]) {
+    if own_ms.len() == all_ms.len() {
+        return;
+    }
+    let values = std::mem::take(&mut lane.values);
+    let starts_ms = std::mem::take(&mut lane.starts_ms);
+    let mut own = own_ms.iter().enumerate().peekable();
+    for (row, timestamp_ms) in (0_u32..).zip(all_ms) {
+        let found = own.next_if(|(_, own_ms)| *own_ms == timestamp_ms);
+        if found.is_none() {
+            lane.absent_rows.push(row);
+        }
+        let own_row = found.map(|(own_row, _)| own_row);
+        let value = own_row.and_then(|own_row| values.get(own_row));
+        lane.values.push(value.copied().unwrap_or(0.0));
+        if !starts_ms.is_empty() {
+            let start_ms = own_row.and_then(|own_row| starts_ms.get(own_row));
+            lane.starts_ms.push(start_ms.copied().unwrap_or(0));
+        }
+    }
+}
+
+/// The number of rows in a range that lies in memory; 0 if it ends before it begins.
+fn length(rows: &Range<u64>) -> usize {
+    usize::try_from(rows.end.saturating_sub(rows.start)).unwrap_or(usize::MAX)
+}

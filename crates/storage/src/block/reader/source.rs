@@ -1,0 +1,169 @@
+//! Queries over one block.
+
+use std::sync::Arc;
+
+use model::{LabelColumn, Matcher, TimeRange};
+
+use super::catalog::{BlockCatalog, StreamEntry};
+use super::pages::PageSource;
+use super::select::{BlockChoice, LaneSet};
+use super::{Block, PageCache};
+use crate::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+
+/// Answers queries from one block. Its selections keep the block's files open.
+#[derive(Debug, Clone)]
+pub struct BlockSource {
+    pub(crate) block: Arc<Block>,
+    pub(crate) catalog: Arc<BlockCatalog>,
+    pub(crate) cache: Arc<PageCache>,
+}
+
+/// Series of one block.
+#[derive(Debug)]
+struct BlockSelection {
+    source: BlockSource,
+    choice: BlockChoice,
+    streams: Vec<SelectedStream>,
+    n_series: usize,
+}
+
+impl BlockSource {
+    /// Queries over `block`, whose catalog is `catalog`.
+    #[must_use]
+    pub fn new(block: Arc<Block>, catalog: Arc<BlockCatalog>, cache: Arc<PageCache>) -> Self {
+        Self {
+            block,
+            catalog,
+            cache,
+        }
+    }
+
+    /// True when it may have samples in `range`.
+    pub(crate) fn overlaps(&self, range: TimeRange) -> bool {
+        let manifest = self.block.manifest();
+        range.overlaps(manifest.first_ms, manifest.last_ms)
+    }
+
+    /// What reads its pages.
+    pub(super) fn pages(&self) -> PageSource<'_> {
+        PageSource {
+            block: &self.block,
+            catalog: &self.catalog,
+            cache: Some(&self.cache),
+        }
+    }
+
+    /// Reads some lanes of a stream, by its position in the block.
+    ///
+    /// # Panics
+    /// If there is no such stream.
+    pub(crate) fn read(
+        &self,
+        stream_idx: usize,
+        lanes: LaneSet<'_>,
+        range: TimeRange,
+        buffer: &mut StreamBuffer,
+    ) -> Result<(), Error> {
+        self.pages().read(self.entry(stream_idx), lanes, range, buffer)
+    }
+
+    /// Reads the newest sample of some lanes of a stream.
+    ///
+    /// # Panics
+    /// If there is no such stream.
+    pub(crate) fn read_newest(
+        &self,
+        stream_idx: usize,
+        lanes: LaneSet<'_>,
+        range: TimeRange,
+        buffer: &mut NewestBuffer,
+    ) -> Result<(), Error> {
+        self.pages()
+            .read_newest(self.entry(stream_idx), lanes, range, buffer)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a position that the caller got from the catalog"
+    )]
+    fn entry(&self, stream_idx: usize) -> StreamEntry {
+        self.catalog.streams[stream_idx]
+    }
+}
+
+impl Source for BlockSource {
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer series than 2^31")]
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+        let choice = if self.overlaps(range) {
+            self.catalog.choose(matchers)
+        } else {
+            BlockChoice::default()
+        };
+        let mut n_series = 0;
+        let streams = choice.iter().map(|(stream_idx, lanes)| {
+            let n_lanes = lanes.len(self.catalog.stream(stream_idx).n_lanes());
+            let stream = SelectedStream {
+                first_series: n_series as u32,
+                n_lanes: n_lanes as u32,
+            };
+            n_series += n_lanes;
+            stream
+        });
+        let streams = streams.collect();
+        Ok(Arc::new(BlockSelection {
+            source: self.clone(),
+            streams,
+            choice,
+            n_series,
+        }))
+    }
+
+    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
+        Ok(self.catalog.label_names())
+    }
+
+    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
+        Ok(self.catalog.label_values(name))
+    }
+}
+
+impl BlockSelection {
+    fn stream(&self, stream_idx: usize) -> (usize, LaneSet<'_>) {
+        let stream = self.choice.stream(stream_idx);
+        assert!(stream.is_some(), "the selection has no stream {stream_idx}");
+        stream.unwrap_or((0, LaneSet::All))
+    }
+}
+
+impl Selection for BlockSelection {
+    fn streams(&self) -> &[SelectedStream] {
+        &self.streams
+    }
+
+    fn n_series(&self) -> usize {
+        self.n_series
+    }
+
+    fn label_names(&self) -> Vec<Arc<str>> {
+        self.source.catalog.chosen_label_names(&self.choice)
+    }
+
+    fn label_column(&self, name: &str) -> LabelColumn {
+        self.source.catalog.label_column(&self.choice, name)
+    }
+
+    fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
+        let (stream_idx, lanes) = self.stream(stream_idx);
+        self.source.read(stream_idx, lanes, range, buffer)
+    }
+
+    fn read_newest(
+        &self,
+        stream_idx: usize,
+        range: TimeRange,
+        buffer: &mut NewestBuffer,
+    ) -> Result<(), Error> {
+        let (stream_idx, lanes) = self.stream(stream_idx);
+        self.source.read_newest(stream_idx, lanes, range, buffer)
+    }
+}

@@ -1,0 +1,365 @@
+//! What is written comes back, whatever it is; damage is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Labels, MatchOp, Matcher, TimeRange, stale_nan};
+use proptest::prelude::*;
+
+use super::super::testing::{
+    Content, LaneSamples, LaneText, WrittenBlock, labels, lane_kind, lane_text, samples_of, series_labels,
+    write,
+};
+use super::{BlockSource, PageCache};
+use crate::block::order::compare_lanes;
+use crate::{Error, NewestBuffer, Source, StreamBuffer};
+
+/// A small block with all that is special.
+fn mixed() -> Content {
+    let mut content = Content::new();
+    let value = || ("", String::new());
+    let counter = |n: i64, step: i64| -> LaneSamples {
+        (0..n)
+            .map(|i| (1_000_000 + i * 15_000, ((i * step) as f64, 0)))
+            .map(|(t, (v, s))| (t, (f64::to_bits(v), s)))
+            .collect()
+    };
+    let mut special = counter(300, 3);
+    let odd = [
+        stale_nan(),
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -0.0,
+        f64::from_bits(0xfff8_0000_0000_1234),
+        0.1,
+    ];
+    for (i, value) in (0..).zip(odd) {
+        special.insert(1_000_000 + i * 15_000 * 40, (value.to_bits(), 0));
+    }
+    content.insert(
+        ("up".into(), labels(&[("job", "a")])),
+        BTreeMap::from([(value(), special)]),
+    );
+    content.insert(
+        ("up".into(), labels(&[("job", "b"), ("le", "7")])),
+        BTreeMap::from([(value(), counter(7, 0))]),
+    );
+    let mut histogram = BTreeMap::new();
+    for (i, le) in (0..).zip(["0.5", "1", "10", "+Inf"]) {
+        histogram.insert(("_bucket", le.to_string()), counter(500, i));
+    }
+    histogram.insert(("_count", String::new()), counter(500, 3));
+    let mut sums = counter(400, 1);
+    sums.values_mut().for_each(|(bits, start_ms)| {
+        *bits = (f64::from_bits(*bits) * 0.37).to_bits();
+        *start_ms = 500;
+    });
+    histogram.insert(("_sum", String::new()), sums);
+    content.insert(("req".into(), labels(&[("job", "a")])), histogram);
+    content
+}
+
+fn source(block: &WrittenBlock) -> BlockSource {
+    let block = block.open();
+    let catalog = Arc::new(block.load_catalog().unwrap());
+    BlockSource::new(block, catalog, Arc::new(PageCache::new(1 << 24)))
+}
+
+/// Everything that a source gives for these matchers, by labels.
+fn all_of(source: &dyn Source, matchers: &[Matcher], range: TimeRange) -> BTreeMap<Labels, LaneSamples> {
+    let selection = source.select(matchers, range).unwrap();
+    let names = selection.label_names();
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| (name, selection.label_column(name)))
+        .collect();
+    let mut found = BTreeMap::new();
+    let (mut buffer, mut newest) = (StreamBuffer::default(), NewestBuffer::default());
+    for (stream_idx, stream) in selection.streams().iter().enumerate() {
+        selection.read(stream_idx, range, &mut buffer).unwrap();
+        selection.read_newest(stream_idx, range, &mut newest).unwrap();
+        let lanes = samples_of(&buffer);
+        assert_eq!(lanes.len(), stream.n_lanes as usize);
+        for (lane_idx, lane) in lanes.into_iter().enumerate() {
+            let series_idx = stream.first_series as usize + lane_idx;
+            let pairs = columns
+                .iter()
+                .map(|(name, column)| (&***name, column.value(series_idx)));
+            let last = lane.last_key_value().map(|(t, (bits, _))| (*t, *bits));
+            assert_eq!(
+                newest.samples[lane_idx].map(|(t, value)| (t, value.to_bits())),
+                last
+            );
+            found.insert(Labels::from_pairs(pairs).unwrap(), lane);
+        }
+    }
+    found
+}
+
+fn expected(content: &Content, matchers: &[Matcher], range: TimeRange) -> BTreeMap<Labels, LaneSamples> {
+    let mut expected = BTreeMap::new();
+    for ((base, entity), lanes) in content {
+        for (lane, samples) in lanes {
+            let labels = series_labels(base, entity, lane);
+            if !samples.is_empty()
+                && matchers
+                    .iter()
+                    .all(|matcher| matcher.matches(labels.get(matcher.name())))
+            {
+                let within = samples
+                    .iter()
+                    .filter(|(timestamp_ms, _)| range.contains(**timestamp_ms));
+                expected.insert(labels, within.map(|(t, sample)| (*t, *sample)).collect());
+            }
+        }
+    }
+    expected
+}
+
+#[test]
+fn every_bit_comes_back() {
+    let content = mixed();
+    let block = write(&content).unwrap();
+    block.open().verify().unwrap();
+    let source = source(&block);
+    for range in [
+        TimeRange::ALL,
+        TimeRange {
+            start_ms: 1_000_000,
+            end_ms: 4_000_000,
+        },
+        TimeRange {
+            start_ms: 4_000_001,
+            end_ms: 4_000_002,
+        },
+    ] {
+        assert_eq!(
+            all_of(&source, &[], range),
+            expected(&content, &[], range),
+            "{range:?}"
+        );
+    }
+}
+
+#[test]
+fn matchers_pick_what_they_pick_by_text() {
+    let content = mixed();
+    let source = source(&write(&content).unwrap());
+    let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
+    for matchers in [
+        vec![matcher(MatchOp::Equal, "__name__", "req_bucket")],
+        vec![
+            matcher(MatchOp::Regex, "__name__", "req.*"),
+            matcher(MatchOp::NotEqual, "le", ""),
+        ],
+        vec![matcher(MatchOp::Equal, "le", "")],
+        vec![matcher(MatchOp::Regex, "le", "7|10")],
+        vec![matcher(MatchOp::NotRegex, "job", "a.*")],
+        vec![matcher(MatchOp::Equal, "job", "c")],
+        vec![matcher(MatchOp::Equal, "absent", "")],
+        vec![matcher(MatchOp::NotEqual, "absent", "")],
+        vec![
+            matcher(MatchOp::NotEqual, "__name__", "up"),
+            matcher(MatchOp::Regex, "job", ".*"),
+        ],
+    ] {
+        let found = all_of(&source, &matchers, TimeRange::ALL);
+        assert_eq!(
+            found,
+            expected(&content, &matchers, TimeRange::ALL),
+            "{matchers:?}"
+        );
+    }
+    assert_eq!(
+        source
+            .label_names()
+            .unwrap()
+            .iter()
+            .map(|name| &**name)
+            .collect::<Vec<_>>(),
+        ["__name__", "job", "le"]
+    );
+    assert_eq!(source.label_values("le").unwrap().len(), 5);
+    assert_eq!(source.label_values("__name__").unwrap().len(), 4);
+}
+
+#[test]
+fn series_come_by_metric_entity_and_lane() {
+    let content = mixed();
+    let block = write(&content).unwrap().open();
+    let catalog = block.load_catalog().unwrap();
+    let expected = content.iter().map(|((base, entity), lanes)| {
+        let mut lanes: Vec<LaneText> = lanes.keys().cloned().collect();
+        lanes.sort_by(|a, b| compare_lanes(lane_kind(a), lane_kind(b)));
+        (base.clone(), entity.clone(), lanes)
+    });
+    let found = (0..catalog.n_streams()).map(|stream_idx| {
+        let stream = catalog.stream(stream_idx);
+        let lanes = stream.lanes().map(lane_text).collect();
+        (
+            stream.base().to_owned(),
+            catalog.entity_labels(stream.entity()),
+            lanes,
+        )
+    });
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn long_series_span_pages() {
+    let samples: LaneSamples = (0..150_000)
+        .map(|t| (t * 7, (((t * t) as f64).to_bits(), t % 3)))
+        .collect();
+    let lanes = [
+        ("_count", String::new()),
+        ("_bucket", "1".to_owned()),
+        ("_bucket", "+Inf".to_owned()),
+    ];
+    let content = Content::from([
+        (
+            ("a".to_owned(), labels(&[])),
+            lanes.clone().map(|lane| (lane, samples.clone())).into(),
+        ),
+        (
+            ("b".to_owned(), labels(&[])),
+            lanes.clone().map(|lane| (lane, samples.clone())).into(),
+        ),
+    ]);
+    let block = write(&content).unwrap();
+    let source = source(&block);
+    for (start_ms, end_ms) in [(-1, i64::MAX), (458_000, 459_500), (500_000, 1_000_000)] {
+        let range = TimeRange { start_ms, end_ms };
+        assert!(
+            all_of(&source, &[], range) == expected(&content, &[], range),
+            "{range:?}"
+        );
+    }
+    block.open().verify().unwrap();
+}
+
+#[test]
+fn a_block_without_a_sample_is_none() {
+    assert!(write(&Content::new()).is_none());
+    let empty = BTreeMap::from([(("", String::new()), LaneSamples::new())]);
+    assert!(write(&Content::from([(("up".to_owned(), labels(&[])), empty)])).is_none());
+}
+
+/// Reads everything there is without a look at the checksum of the whole file.
+fn read_all(block: &WrittenBlock) -> Result<BTreeMap<Labels, LaneSamples>, Error> {
+    let block = Arc::new(block.try_open()?);
+    let catalog = Arc::new(block.load_catalog()?);
+    let mut buffer = StreamBuffer::default();
+    let mut found = BTreeMap::new();
+    for stream_idx in 0..catalog.n_streams() {
+        block.read_stream(&catalog, stream_idx, TimeRange::ALL, None, &mut buffer)?;
+        let stream = catalog.stream(stream_idx);
+        let entity = catalog.entity_labels(stream.entity());
+        for (lane, samples) in stream.lanes().zip(samples_of(&buffer)) {
+            found.insert(series_labels(stream.base(), &entity, &lane_text(lane)), samples);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_an_error_or_changes_nothing() {
+    let content = mixed();
+    let block = write(&content).unwrap();
+    let sound = read_all(&block).unwrap();
+    let check = |damaged: &WrittenBlock, place: &str| {
+        if let Ok(found) = read_all(damaged) {
+            assert!(found == sound, "{place}");
+        }
+        match damaged.open().verify() {
+            Err(Error::Damaged { path, offset, .. }) => {
+                assert!(
+                    place.starts_with(path.to_str().unwrap()) && offset <= block.samples.len() as u64,
+                    "{place}"
+                );
+            }
+            other => panic!("{place}: {other:?}"),
+        }
+    };
+    for bit in (0..block.samples.len() * 8).step_by(29) {
+        let mut damaged = block.clone();
+        damaged.samples[bit / 8] ^= 1 << (bit % 8);
+        check(&damaged, &format!("samples.parquet {bit}"));
+    }
+    for bit in (0..block.series.len() * 8).step_by(61) {
+        let mut damaged = block.clone();
+        damaged.series[bit / 8] ^= 1 << (bit % 8);
+        check(&damaged, &format!("series.parquet {bit}"));
+    }
+}
+
+#[test]
+fn a_cut_file_is_an_error() {
+    let block = write(&mixed()).unwrap();
+    let mut cut = block.clone();
+    cut.samples.pop();
+    assert!(matches!(cut.try_open(), Err(Error::Damaged { .. })));
+    let mut longer = block;
+    longer.series.push(0);
+    assert!(matches!(longer.try_open(), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn pages_are_read_once_while_they_are_cached() {
+    let source = source(&write(&mixed()).unwrap());
+    let _ = all_of(&source, &[], TimeRange::ALL);
+    let cold = source.cache.stats();
+    let _ = all_of(&source, &[], TimeRange::ALL);
+    let warm = source.cache.stats();
+    assert_eq!((cold.misses, cold.read_bytes), (warm.misses, warm.read_bytes));
+    assert!(warm.hits > cold.hits && warm.held_bytes > 0);
+}
+
+fn any_value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0..50_u32).prop_map(|value| f64::from(value).to_bits()),
+        2 => any::<f64>().prop_map(f64::to_bits),
+        1 => any::<u64>(),
+        1 => Just(stale_nan().to_bits()),
+    ]
+}
+
+fn any_lane() -> impl Strategy<Value = LaneSamples> {
+    let start = prop_oneof![4 => Just(0_i64), 1 => 1..100_i64];
+    proptest::collection::btree_map(0..60_i64, (any_value(), start), 0..50)
+}
+
+fn any_content() -> impl Strategy<Value = Content> {
+    let lane = ("_sum|_count|_bucket|", "1|2|\\+Inf|x").prop_map(|(suffix, le)| {
+        let suffix = ["_sum", "_count", "_bucket", ""]
+            .into_iter()
+            .find(|known| *known == suffix)
+            .unwrap();
+        (suffix, if suffix == "_bucket" { le } else { String::new() })
+    });
+    let lanes = proptest::collection::btree_map(lane, any_lane(), 1..6);
+    let entity = proptest::collection::btree_map("[ab]", "[xyz]", 0..3)
+        .prop_map(|pairs| Labels::from_pairs(pairs).unwrap());
+    proptest::collection::btree_map(("[mn]", entity), lanes, 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_content_comes_back(content in any_content(), start_ms in -1..70_i64, len in 0..70_i64) {
+        let Some(block) = write(&content) else {
+            prop_assert!(content.values().flat_map(BTreeMap::values).all(BTreeMap::is_empty));
+            return Ok(());
+        };
+        block.open().verify().unwrap();
+        let source = source(&block);
+        let range = TimeRange { start_ms, end_ms: start_ms + len };
+        prop_assert_eq!(all_of(&source, &[], TimeRange::ALL), expected(&content, &[], TimeRange::ALL));
+        let mut within = expected(&content, &[], range);
+        if !range.overlaps(block.manifest.first_ms, block.manifest.last_ms) {
+            within.clear();
+        }
+        prop_assert_eq!(all_of(&source, &[], range), within);
+    }
+}

@@ -1,0 +1,221 @@
+//! Writing a block.
+//!
+//! [`BlockWriter`] sorts the lanes of each stream and hands them on: `rows` gathers samples until they are a page,
+//! `chunk` the pages of a column until they are a row group, `samples` writes row groups; `series` remembers which
+//! series there were and writes `series.parquet` at the end. `sink` counts and checks what is written.
+
+mod chunk;
+mod rows;
+mod samples;
+mod series;
+mod sink;
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+
+use model::LaneKind;
+use parquet::errors::ParquetError;
+
+use self::samples::SamplesWriter;
+use self::series::SeriesTable;
+use super::manifest::{BLOCK_VERSION, Manifest};
+use super::order::{StreamKey, compare_lanes};
+use crate::{Error, LaneBuffer, StreamBuffer};
+
+/// What errors call the files, whose paths are known to whoever handed in the sinks.
+const SAMPLES_NAME: &str = "samples.parquet";
+const SERIES_NAME: &str = "series.parquet";
+
+/// Where the files of a block go. Whoever hands them in names and syncs them, and buffers if writes of a few
+/// kilobytes are too small.
+#[derive(Debug)]
+pub struct BlockSinks<W> {
+    /// `samples.parquet`.
+    pub samples: W,
+    /// `series.parquet`.
+    pub series: W,
+}
+
+/// Writes the streams of a block, one after the other.
+///
+/// Memory: the encoded row group under way (about half a megabyte), the page indexes (a hundred bytes per page), the
+/// stream at hand, and for `series.parquet`, which is written last, some 30 bytes per series and 8 per label of an
+/// entity.
+pub struct BlockWriter<W: Write + Send> {
+    samples: SamplesWriter<W>,
+    series_sink: W,
+    series: SeriesTable,
+    last_key: Option<(String, model::Labels)>,
+    scratch: LaneRows,
+}
+
+/// The rows of one lane that have a sample.
+#[derive(Debug, Default)]
+struct LaneRows {
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
+    /// Empty when nobody said when any row's counter began.
+    starts_ms: Vec<i64>,
+    /// Timestamps of the lane before.
+    previous_ms: Vec<i64>,
+}
+
+impl<W: Write + Send> BlockWriter<W> {
+    /// A block without any stream.
+    ///
+    /// # Errors
+    /// Those of the sinks.
+    pub fn new(sinks: BlockSinks<W>) -> Result<Self, Error> {
+        Ok(Self {
+            samples: SamplesWriter::new(sinks.samples).map_err(|source| write_error(SAMPLES_NAME, source))?,
+            series_sink: sinks.series,
+            series: SeriesTable::default(),
+            last_key: None,
+            scratch: LaneRows::default(),
+        })
+    }
+
+    /// Adds a stream: all its samples in the time range of the block. `lanes` are the names of the lanes of
+    /// `samples`, parallel to them, each once, in any order: the writer sorts them. Lanes without a sample are
+    /// left out, and so is a stream of such lanes.
+    ///
+    /// # Errors
+    /// [`Error::Unblockable`] when there are native histograms among the samples: their window must stay where it
+    /// is. [`Error::Io`] and [`Error::Parquet`] otherwise. After an error the block must be given up.
+    ///
+    /// # Panics
+    /// If `key` is not greater than that of the stream before, or the numbers of lanes differ.
+    pub fn write_stream(
+        &mut self,
+        key: StreamKey<'_>,
+        lanes: &[LaneKind<'_>],
+        samples: &StreamBuffer,
+    ) -> Result<(), Error> {
+        assert_eq!(lanes.len(), samples.lanes().len(), "each lane has a name");
+        if let Some((base, entity)) = &self.last_key {
+            assert!(StreamKey { base, entity } < key, "streams come in order");
+        }
+        self.last_key = Some((key.base.to_owned(), key.entity.clone()));
+        if samples.lanes().iter().any(|lane| !lane.histograms.is_empty()) {
+            let what = "native histograms";
+            return Err(Error::Unblockable { what });
+        }
+        let mut sorted: Vec<(LaneKind<'_>, &LaneBuffer)> =
+            lanes.iter().copied().zip(samples.lanes()).collect();
+        sorted.sort_by(|(a, _), (b, _)| compare_lanes(*a, *b));
+        let mut is_first = true;
+        for (lane, buffer) in sorted {
+            let rows = &mut self.scratch;
+            if buffer.absent_rows.len() == samples.timestamps_ms.len() {
+                continue;
+            }
+            rows.fill(&samples.timestamps_ms, buffer);
+            if is_first {
+                self.series.push_stream(key)?;
+            }
+            let same_timestamps = !is_first && rows.timestamps_ms == rows.previous_ms;
+            let series_id = self.series.push_lane(
+                lane,
+                self.samples.n_rows(),
+                rows.timestamps_ms.len() as u64,
+                same_timestamps,
+            )?;
+            self.samples
+                .push_lane(series_id, rows)
+                .map_err(|source| write_error(SAMPLES_NAME, source))?;
+            is_first = false;
+        }
+        self.samples
+            .end_stream()
+            .map_err(|source| write_error(SAMPLES_NAME, source))
+    }
+
+    /// Writes what is left and gives back the sinks, and the manifest to be stored after they are synced; `None`
+    /// when no stream had a sample: then there is no block.
+    ///
+    /// # Errors
+    /// As [`Self::write_stream`].
+    pub fn finish(self) -> Result<(BlockSinks<W>, Option<Manifest>), Error> {
+        let times = self.samples.times();
+        let n_samples = self.samples.n_rows();
+        let (samples_sink, samples) = self
+            .samples
+            .finish()
+            .map_err(|source| write_error(SAMPLES_NAME, source))?;
+        let (series_sink, series) = self
+            .series
+            .write(self.series_sink)
+            .map_err(|source| write_error(SERIES_NAME, source))?;
+        let sinks = BlockSinks {
+            samples: samples_sink,
+            series: series_sink,
+        };
+        let manifest = times.map(|(first_ms, last_ms)| Manifest {
+            version: BLOCK_VERSION,
+            first_ms,
+            last_ms,
+            n_samples,
+            n_histograms: 0,
+            n_series: series.n_series,
+            n_streams: series.n_streams,
+            n_entities: series.n_entities,
+            label_names: series.label_names,
+            samples,
+            series: series.file,
+        });
+        Ok((sinks, manifest))
+    }
+}
+
+impl LaneRows {
+    fn fill(&mut self, timestamps_ms: &[i64], lane: &LaneBuffer) {
+        std::mem::swap(&mut self.timestamps_ms, &mut self.previous_ms);
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.starts_ms.clear();
+        let mut absent = lane.absent_rows.iter().map(|row| *row as usize).peekable();
+        let mut start = 0;
+        loop {
+            let end = absent.next().unwrap_or(timestamps_ms.len());
+            self.timestamps_ms
+                .extend(timestamps_ms.get(start..end).unwrap_or(&[]));
+            self.values.extend(lane.values.get(start..end).unwrap_or(&[]));
+            self.starts_ms
+                .extend(lane.starts_ms.get(start..end).unwrap_or(&[]));
+            if end == timestamps_ms.len() {
+                break;
+            }
+            start = end + 1;
+        }
+        assert_eq!(
+            self.timestamps_ms.len(),
+            self.values.len(),
+            "each row has a value"
+        );
+    }
+}
+
+/// What went wrong when a file was written: mostly the sink refused.
+fn write_error(name: &str, source: ParquetError) -> Error {
+    match source {
+        ParquetError::External(source) if source.is::<std::io::Error>() => {
+            let source = source
+                .downcast()
+                .map_or_else(std::io::Error::other, |source| *source);
+            Error::io("write", Path::new(name), source)
+        }
+        source => Error::Parquet {
+            path: name.into(),
+            source,
+        },
+    }
+}
+
+impl<W: Write + Send> fmt::Debug for BlockWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockWriter")
+            .field("n_samples", &self.samples.n_rows())
+            .finish_non_exhaustive()
+    }
+}
