@@ -14,6 +14,6 @@ pub mod wal;
 pub use error::Error;
 pub use files::LocalFiles;
 pub use head::{Head, HeadConfig, HeadStats, LaneChoice, Refusal, RefusalReason};
-pub use source::{LaneBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+pub use source::{LaneBuffer, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
 pub use store::{AppendOutcome, Done, Store, StoreConfig, StoreStats, Surroundings, WalSync};
 pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport, WalStats};

@@ -4,7 +4,7 @@
 //! samples it was given so far and of nothing else, so replaying the log leads to the same head.
 //!
 //! Read in this order: `stream` says where a sample goes; `raw`, `pages` and `late` are the three places; `rebuild`
-//! rewrites pages; `table` finds streams; `read` and `newest` answer queries. Bit layouts of pages are in `codec`.
+//! rewrites pages; `table` finds streams; `read`, `newest` and `live` answer queries. Bit layouts of pages are in `codec`.
 //! What is more to samples than values (native histograms, start timestamps) comes in through `extended` and lies in
 //! `extras`: `natives` of `run`s, and `starts`.
 //!
@@ -19,6 +19,7 @@ mod extras;
 mod lanes;
 mod late;
 mod layouts;
+mod live;
 mod natives;
 mod newest;
 mod pages;
@@ -43,7 +44,7 @@ pub use stats::{HeadBytes, HeadStats};
 use stream::{LaneSample, Stream, Workspace};
 use table::StreamTable;
 
-use crate::{Error, NewestBuffer, StreamBuffer};
+use crate::{Error, LiveBuffer, NewestBuffer, StreamBuffer};
 
 /// For how many samples memory is asked for before they are stored. More than the processor has under way at a time
 /// is no use.
@@ -172,6 +173,43 @@ impl Head {
         };
         newest::read_newest(slot, lanes, range, buffer)
             .map_err(|source| Error::DamagedPage { stream, source })
+    }
+
+    /// Tells which of some lanes of one stream are alive in `range`, as
+    /// [`Selection::read_live`](crate::Selection::read_live) says.
+    ///
+    /// # Errors
+    /// Damaged data.
+    pub fn read_live(
+        &self,
+        stream: StreamId,
+        lanes: LaneChoice<'_>,
+        range: TimeRange,
+        buffer: &mut LiveBuffer,
+    ) -> Result<(), Error> {
+        buffer.reset(lanes.len());
+        let Some(slot) = self.streams.get(stream) else {
+            return Ok(());
+        };
+        if !live::read_live(slot, lanes, range, buffer) {
+            self.read_newest(stream, lanes, range, &mut buffer.newest)?;
+            buffer.take_newest();
+        }
+        Ok(())
+    }
+
+    /// Asks for the memory of a stream, which [`Self::may_have_samples`] or a read will need soon.
+    #[inline]
+    pub fn prefetch_stream(&self, stream: StreamId) {
+        self.streams.prefetch(stream);
+    }
+
+    /// Asks for the memory of the newest row of a stream whose own memory is at hand already.
+    #[inline]
+    pub fn prefetch_newest(&self, stream: StreamId) {
+        if let Some(slot) = self.streams.get(stream) {
+            slot.prefetch_row();
+        }
     }
 
     /// True when the stream may have samples in `range`: no sample is missed, but there may be none. Costs as

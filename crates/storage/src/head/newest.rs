@@ -6,7 +6,7 @@ use codec::PageReader;
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::lanes::LaneChoice;
-use super::read::{ReadScratch, list_pages, raw_rows_in};
+use super::read::{ReadScratch, list_pages};
 use super::stream::Stream;
 use super::table::Slot;
 use crate::NewestBuffer;
@@ -84,8 +84,14 @@ fn newest_natives(
 fn newest_raw(stream: &Stream, lanes: LaneChoice<'_>, range: TimeRange, samples: &mut [Newest]) -> bool {
     let raw = &stream.raw;
     let mut n_missing = samples.len();
-    for row in raw_rows_in(stream, range).rev() {
+    for row in (0..raw.n_rows()).rev() {
         let timestamp_ms = raw.timestamp(row);
+        if timestamp_ms > range.end_ms {
+            continue;
+        }
+        if timestamp_ms <= range.start_ms {
+            break;
+        }
         let missing = lanes
             .positions()
             .zip(&mut *samples)

@@ -18,7 +18,7 @@
 
 use std::ops::Range;
 
-use model::TimestampMs;
+use model::{STALE_NAN_BITS, TimestampMs, is_stale_nan};
 
 /// How many rows may be open.
 pub(super) const ROWS_MAX: usize = 20;
@@ -37,6 +37,8 @@ pub(super) struct RawRows {
     /// There is more to some samples of the stream than their values, which alone are here and in pages. It stands here
     /// because here it costs no memory to look at.
     pub(super) is_extended: bool,
+    /// False promises that no row holds a staleness marker.
+    may_be_stale: bool,
 }
 
 /// What became of a value.
@@ -111,6 +113,37 @@ impl RawRows {
         is_held.then(|| self.words[bits_idx + self.n_bit_words() + lane])
     }
 
+    /// The lanes `64 * bit_word ..` that hold a value in a row, by bit.
+    #[inline]
+    pub(super) fn held_lanes(&self, row: usize, bit_word: usize) -> u64 {
+        if bit_word >= self.n_bit_words() {
+            return 0;
+        }
+        self.words[self.row_start(row) + 1 + bit_word].to_bits()
+    }
+
+    /// Those of the lanes `64 * bit_word ..`, by bit, whose value in a row is a staleness marker. `of` says which
+    /// are asked for and hold a value.
+    #[inline]
+    pub(super) fn stale_lanes(&self, row: usize, bit_word: usize, of: u64) -> u64 {
+        // The usual case leaves the values alone, which are other cache lines.
+        if !self.may_be_stale {
+            return 0;
+        }
+        let first_value = self.row_start(row) + 1 + self.n_bit_words() + 64 * bit_word;
+        let lanes = (0..64).filter(|lane| of >> lane & 1 == 1);
+        let stale = lanes.filter(|lane| is_stale_nan(self.words[first_value + lane]));
+        stale.fold(0, |stale, lane| stale | 1 << lane)
+    }
+
+    /// The lanes `64 * bit_word ..` that ever had a sample, by bit.
+    pub(super) fn ever_held_lanes(&self, bit_word: usize) -> u64 {
+        if bit_word >= self.n_bit_words() {
+            return 0;
+        }
+        self.words[bit_word].to_bits()
+    }
+
     /// Some rows, to be read lane by lane.
     pub(super) fn view(&self, rows: Range<usize>) -> RowsView<'_> {
         RowsView {
@@ -137,6 +170,7 @@ impl RawRows {
         if held.to_bits() & bit == 0 {
             *held = f64::from_bits(held.to_bits() | bit);
             self.words[value_idx] = f64::from_bits(bits);
+            self.may_be_stale |= bits == STALE_NAN_BITS;
             return Put::New {
                 is_first_of_lane: self.mark_lane(lane),
             };
@@ -188,6 +222,8 @@ impl RawRows {
         self.words
             .copy_within(self.row_start(n_rows)..end, self.row_start(0));
         self.n_rows -= n_rows as u8;
+        let left = &self.words[self.row_start(0)..self.row_start(self.n_rows())];
+        self.may_be_stale = self.may_be_stale && left.iter().any(|word| is_stale_nan(*word));
     }
 
     /// Makes all lanes up to `lane`, which is not there yet.
@@ -230,6 +266,7 @@ impl RawRows {
             n_rows: self.n_rows,
             row_capacity: row_capacity as u8,
             is_extended: self.is_extended,
+            may_be_stale: self.may_be_stale,
         };
         grown.words = vec![0.0; grown.row_start(row_capacity)].into_boxed_slice();
         // Lanes only ever become more, except for capacity that none of them uses.

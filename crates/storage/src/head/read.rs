@@ -125,7 +125,7 @@ fn rows_in(page: &Page, timestamps_ms: &[TimestampMs], range: TimeRange) -> Rang
 }
 
 /// The open rows in `range`.
-pub(super) fn raw_rows_in(stream: &Stream, range: TimeRange) -> Range<usize> {
+fn raw_rows_in(stream: &Stream, range: TimeRange) -> Range<usize> {
     let after = |timestamp_ms: TimestampMs| match timestamp_ms.checked_add(1) {
         Some(next_ms) => stream.raw.lower_bound(next_ms),
         None => stream.raw.n_rows(),

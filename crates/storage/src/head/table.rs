@@ -39,6 +39,15 @@ impl Slot {
         codec::prefetch(first_value.wrapping_add(usize::from(lane.0) * size_of::<f64>()));
     }
 
+    /// Asks for the memory in which the newest row begins.
+    #[inline]
+    pub(super) fn prefetch_row(&self) {
+        // The bits and the time of the row stand before its values; for few lanes that is the same cache line or the
+        // one before.
+        let first_value = self.newest_values.load(Ordering::Relaxed);
+        codec::prefetch(first_value.wrapping_sub(2 * size_of::<f64>()));
+    }
+
     /// Notes where the newest row is, for the next [`Self::prefetch`].
     #[inline]
     pub(super) fn note_newest_row(&self, stream: &Stream) {
@@ -68,6 +77,14 @@ impl StreamTable {
         let place = Place::of(stream);
         let segment = self.root[place.root].get()?[place.directory].get()?;
         Some(&segment[place.segment])
+    }
+
+    /// Asks for the memory of a stream.
+    #[inline]
+    pub(super) fn prefetch(&self, stream: StreamId) {
+        if let Some(slot) = self.get(stream) {
+            codec::prefetch(std::ptr::from_ref(slot).addr());
+        }
     }
 
     /// The stream, and the bytes that had to be allocated to have it.

@@ -2,7 +2,7 @@ mod extended;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{LaneIdx, STALE_NAN_BITS, SeriesRef, TimestampMs};
+use model::{LaneIdx, STALE_NAN_BITS, SeriesRef, TimestampMs, is_stale_nan};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -403,6 +403,7 @@ impl Sender {
 fn check_reads(head: &Head, reference: &Reference, chance: &mut ChaCha8Rng, newest_row: i64) {
     let mut buffer = StreamBuffer::default();
     let mut newest = NewestBuffer::default();
+    let mut live = LiveBuffer::default();
     for stream in [0, 700, 1400, 5] {
         let from = chance.random_range(-100..=newest_row * 1000);
         let to = chance.random_range(from..=newest_row * 1000 + 1000);
@@ -426,6 +427,9 @@ fn check_reads(head: &Head, reference: &Reference, chance: &mut ChaCha8Rng, newe
             head.read(StreamId(stream), choice, range, &mut buffer).unwrap();
             head.read_newest(StreamId(stream), choice, range, &mut newest)
                 .unwrap();
+            head.read_live(StreamId(stream), choice, range, &mut live)
+                .unwrap();
+            check_live(&live, &newest);
             assert!(buffer.timestamps_ms.is_sorted_by(|before, after| before < after));
             assert!(buffer.timestamps_ms.iter().all(|at| range.contains(*at)));
             assert_eq!(
@@ -448,6 +452,16 @@ fn check_reads(head: &Head, reference: &Reference, chance: &mut ChaCha8Rng, newe
             }
         }
     }
+}
+
+fn check_live(live: &LiveBuffer, newest: &NewestBuffer) {
+    let is_live = |newest: &Option<(TimestampMs, f64)>| newest.is_some_and(|(_, value)| !is_stale_nan(value));
+    let mut expected = vec![0; newest.samples.len().div_ceil(64)];
+    for position in (0..newest.samples.len()).filter(|position| is_live(&newest.samples[*position])) {
+        expected[position / 64] |= 1_u64 << (position % 64);
+    }
+    assert_eq!(live.lanes, expected);
+    assert_eq!(live.n_sampled, newest.samples.iter().flatten().count());
 }
 
 fn lane_samples(buffer: &StreamBuffer, position: usize) -> Vec<(TimestampMs, u64)> {

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use catalog::{CatalogSelection, SelectedLanes};
-use model::{LabelColumn, Matcher, TimeRange};
+use model::{LabelColumn, Matcher, StreamId, TimeRange};
 
 use super::Store;
 use super::registry::Registry;
-use crate::{Error, Head, LaneChoice, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+use crate::{
+    Error, Head, LaneChoice, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer,
+};
+
+/// How many streams ahead memory is asked for.
+const PREFETCH_STREAMS: usize = 8;
 
 /// Series picked from the catalog, read from the head.
 #[derive(Debug)]
@@ -21,6 +26,9 @@ struct StoreSelection {
 impl Source for Store {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
         let mut chosen = self.registry.catalog.read().select(matchers);
+        for stream in chosen.streams() {
+            self.head.prefetch_stream(stream.stream);
+        }
         chosen.retain(|stream| self.head.may_have_samples(stream.stream, range));
         let streams = chosen.streams().iter().map(|stream| SelectedStream {
             first_series: stream.first_series,
@@ -44,6 +52,15 @@ impl Source for Store {
 }
 
 impl StoreSelection {
+    /// The stream that is to be read. Streams lie anywhere in memory, so that of a later one is asked for already.
+    fn stream(&self, stream_idx: usize) -> StreamId {
+        let streams = self.chosen.streams();
+        if let Some(later) = streams.get(stream_idx + PREFETCH_STREAMS) {
+            self.head.prefetch_newest(later.stream);
+        }
+        streams[stream_idx].stream
+    }
+
     fn lanes(&self, stream_idx: usize) -> LaneChoice<'_> {
         match self.chosen.lanes(stream_idx) {
             SelectedLanes::All { n_lanes } => LaneChoice::First(n_lanes),
@@ -70,7 +87,7 @@ impl Selection for StoreSelection {
     }
 
     fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
-        let stream = self.chosen.streams()[stream_idx].stream;
+        let stream = self.stream(stream_idx);
         self.head.read(stream, self.lanes(stream_idx), range, buffer)
     }
 
@@ -80,8 +97,13 @@ impl Selection for StoreSelection {
         range: TimeRange,
         buffer: &mut NewestBuffer,
     ) -> Result<(), Error> {
-        let stream = self.chosen.streams()[stream_idx].stream;
+        let stream = self.stream(stream_idx);
         self.head
             .read_newest(stream, self.lanes(stream_idx), range, buffer)
+    }
+
+    fn read_live(&self, stream_idx: usize, range: TimeRange, buffer: &mut LiveBuffer) -> Result<(), Error> {
+        let stream = self.stream(stream_idx);
+        self.head.read_live(stream, self.lanes(stream_idx), range, buffer)
     }
 }

@@ -1,0 +1,102 @@
+//! Telling which lanes are alive in a range, without their values.
+//!
+//! A row of open samples says by bit which lanes it holds, so a histogram of 22 lanes is one look at one word. Values
+//! are only looked at in streams whose open rows hold a staleness marker.
+
+use model::TimeRange;
+
+use super::lanes::LaneChoice;
+use super::stream::Stream;
+use super::table::Slot;
+use crate::LiveBuffer;
+
+/// Some of the lanes `64 * bit_word ..` of a stream, by bit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    /// Their newest sample is no staleness marker.
+    live: u64,
+    /// They have a sample.
+    sampled: u64,
+}
+
+/// Fills `buffer`, which has been reset, from the open rows. False when sealed rows or more than values have to be asked as
+/// well; what `buffer` holds is then undefined.
+pub(super) fn read_live(
+    slot: &Slot,
+    lanes: LaneChoice<'_>,
+    range: TimeRange,
+    buffer: &mut LiveBuffer,
+) -> bool {
+    let stream = slot.lock();
+    if stream.is_empty() || stream.newest_ms <= range.start_ms {
+        return true;
+    }
+    if stream.raw.is_extended {
+        return false;
+    }
+    match lanes {
+        LaneChoice::First(n_lanes) => {
+            for (bit_word, live) in buffer.lanes.iter_mut().enumerate() {
+                let wanted = first_bits(n_lanes - 64 * bit_word);
+                let Some(found) = live_lanes(&stream, bit_word, wanted, range) else {
+                    return false;
+                };
+                *live = found.live;
+                buffer.n_sampled += found.sampled.count_ones() as usize;
+            }
+        }
+        LaneChoice::List(list) => {
+            let (mut bit_word, mut found) = (usize::MAX, Found::default());
+            for (position, lane) in list.iter().enumerate() {
+                let (of_word, bit) = (usize::from(lane.0) / 64, lane.0 % 64);
+                if of_word != bit_word {
+                    bit_word = of_word;
+                    let same_word = list[position..]
+                        .iter()
+                        .take_while(|lane| usize::from(lane.0) / 64 == of_word);
+                    let wanted = same_word.fold(0, |wanted, lane| wanted | 1 << (lane.0 % 64));
+                    let Some(of_these) = live_lanes(&stream, bit_word, wanted, range) else {
+                        return false;
+                    };
+                    found = of_these;
+                }
+                buffer.lanes[position / 64] |= (found.live >> bit & 1) << (position % 64);
+                buffer.n_sampled += (found.sampled >> bit & 1) as usize;
+            }
+        }
+    }
+    true
+}
+
+/// Looks for the `wanted` of the lanes `64 * bit_word ..`, newest row first. `None` when one of them has no open row in
+/// `range` but may have a sealed one.
+#[inline]
+fn live_lanes(stream: &Stream, bit_word: usize, wanted: u64, range: TimeRange) -> Option<Found> {
+    let raw = &stream.raw;
+    let mut found = Found::default();
+    for row in (0..raw.n_rows()).rev() {
+        let timestamp_ms = raw.timestamp(row);
+        if timestamp_ms > range.end_ms {
+            continue;
+        }
+        if timestamp_ms <= range.start_ms {
+            return Some(found);
+        }
+        let of_row = raw.held_lanes(row, bit_word) & wanted & !found.sampled;
+        found.live |= of_row & !raw.stale_lanes(row, bit_word, of_row);
+        found.sampled |= of_row;
+        if found.sampled == wanted {
+            return Some(found);
+        }
+    }
+    let may_be_sealed = wanted & raw.ever_held_lanes(bit_word) & !found.sampled != 0;
+    (!may_be_sealed || stream.sealed_in(range).is_none()).then_some(found)
+}
+
+/// The lowest `n_bits` bits, or all.
+fn first_bits(n_bits: usize) -> u64 {
+    match n_bits {
+        0..64 => !(u64::MAX << n_bits),
+        _ => u64::MAX,
+    }
+}
