@@ -94,6 +94,31 @@ impl Accumulators {
         }
     }
 
+    /// True for aggregations that only ask whether there is a value.
+    pub(crate) fn only_counts(op: AggregateOp) -> bool {
+        matches!(op, AggregateOp::Count | AggregateOp::Group)
+    }
+
+    /// Adds `n_series` series to a group that have a value at every step, whichever.
+    ///
+    /// # Panics
+    /// If there is no such group, or values matter ([`Self::only_counts`]).
+    #[inline]
+    pub(crate) fn add_present(&mut self, group: u32, n_series: u32) {
+        if n_series == 0 {
+            return;
+        }
+        let start = group as usize * self.n_steps;
+        let range = start..start + self.n_steps;
+        match &mut self.cells {
+            Cells::Count(cells) => cells[range]
+                .iter_mut()
+                .for_each(|count| *count += f64::from(n_series)),
+            Cells::Group(cells) => cells[range].fill(1.0),
+            _ => panic!("an aggregation of values"),
+        }
+    }
+
     /// Adds the accumulators of another part of the input.
     ///
     /// # Panics

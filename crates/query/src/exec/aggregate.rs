@@ -1,6 +1,7 @@
 //! `sum`, `avg`, `count`, `min`, `max`, `group`, `stddev`, `stdvar` of anything that is not a plain selector.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -10,8 +11,10 @@ use futures::StreamExt;
 use promql::ast::AggregateOp;
 
 use super::accumulate::Accumulators;
-use super::collect::{each_partition, reserve};
-use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
+use super::collect::{fold_in_order, reserve};
+use super::operator::{
+    BatchStream, Operator, OperatorExec, Plan, Run, n_partitions, row_batches, stream_after,
+};
 use crate::QueryError;
 use crate::batch::Batch;
 use crate::labels::Groups;
@@ -37,9 +40,21 @@ pub(crate) struct Aggregation {
     op: AggregateOp,
     groups: Arc<GroupIds>,
     n_steps: usize,
+    n_workers: usize,
 }
 
+/// What has been folded, with the room for it.
+pub(crate) type Folded = (Accumulators, MemoryReservation);
+
 impl GroupIds {
+    /// How many series there are, as far as it matters.
+    fn n_series(&self) -> usize {
+        match self {
+            Self::Single => usize::MAX,
+            Self::Each { ids, .. } => ids.len(),
+        }
+    }
+
     /// The group of one series.
     #[inline]
     pub(crate) fn of_series(&self, series_idx: u32) -> u32 {
@@ -47,6 +62,28 @@ impl GroupIds {
             Self::Single => 0,
             Self::Each { ids, .. } => ids[series_idx as usize],
         }
+    }
+
+    /// The group of `n_series` series from `first_series` on, if it is the same for all.
+    #[inline]
+    pub(crate) fn of_all(&self, first_series: u32, n_series: u32) -> Option<u32> {
+        match self {
+            Self::Single => Some(0),
+            Self::Each { ids, .. } => {
+                let ids = &ids[first_series as usize..(first_series + n_series) as usize];
+                let (first, others) = ids.split_first()?;
+                // Or-ing all differences lets the comparison be vectorised.
+                let difference = others.iter().fold(0, |difference, id| difference | (id ^ first));
+                (difference == 0).then_some(*first)
+            }
+        }
+    }
+
+    /// In how many parts to fold `n_series` series, at most `n_parts`: merging parts has to stay cheaper than making
+    /// them. Does not depend on how many workers there are, because the bits of a sum depend on it.
+    pub(crate) fn n_parts(&self, n_parts: usize, n_series: usize) -> usize {
+        let n_series_of_group = n_series / self.n_groups().max(1);
+        n_parts.min(n_series_of_group.max(2))
     }
 
     /// How many groups there are.
@@ -71,11 +108,12 @@ impl From<Groups> for GroupIds {
 }
 
 impl Aggregation {
-    /// A node that folds `input` into `groups`.
+    /// A node that folds `input` into `groups`, `n_workers` at the same time.
     pub(crate) fn plan(
         input: Plan,
         op: AggregateOp,
         groups: GroupIds,
+        n_workers: usize,
         n_steps: usize,
         schema: &SchemaRef,
     ) -> Plan {
@@ -83,6 +121,7 @@ impl Aggregation {
             op,
             groups: Arc::new(groups),
             n_steps,
+            n_workers,
         };
         OperatorExec::single(node, vec![input], schema)
     }
@@ -98,45 +137,77 @@ impl Operator for Aggregation {
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let input = Arc::clone(&run.inputs[0]);
         let (op, groups, n_steps) = (self.op, Arc::clone(&self.groups), self.n_steps);
-        let (schema, task) = (Arc::clone(&run.schema), run.task);
+        let (schema, task, n_workers) = (Arc::clone(&run.schema), run.task, self.n_workers);
+        let n_partitions = n_partitions(&input);
+        let n_parts = groups.n_parts(n_partitions, groups.n_series());
         Ok(stream_after(async move {
-            let results = each_partition(&input, &task, |input, partition, task| {
-                fold_partition(input, partition, task, op, Arc::clone(&groups), n_steps)
-            })
-            .await?;
-            let mut results = results.into_iter();
-            let first = results
-                .next()
-                .ok_or_else(|| QueryError::internal("a plan without partitions"))?;
-            let (mut total, reservation) = first;
-            for (part, _) in results {
-                total.merge(part);
-            }
-            Ok(group_batches((total.finish(), reservation), n_steps, schema))
+            let fold = move |part: usize| {
+                let part = Part {
+                    input: Arc::clone(&input),
+                    partitions: n_partitions * part / n_parts..n_partitions * (part + 1) / n_parts,
+                    task: Arc::clone(&task),
+                    op,
+                    groups: Arc::clone(&groups),
+                    n_steps,
+                };
+                part.fold()
+            };
+            let folded = fold_in_order(n_parts, n_workers, fold, merge).await?;
+            Ok(group_batches(finish(folded)?, n_steps, schema))
         }))
     }
 }
 
-async fn fold_partition(
+/// Some partitions of the input.
+struct Part {
     input: Plan,
-    partition: usize,
+    partitions: Range<usize>,
     task: Arc<TaskContext>,
     op: AggregateOp,
     groups: Arc<GroupIds>,
     n_steps: usize,
-) -> Result<(Accumulators, MemoryReservation), QueryError> {
-    let reservation = reserve(&task, "groups of an aggregation");
-    reservation.try_grow(Accumulators::bytes(op, groups.n_groups(), n_steps))?;
-    let mut accumulators = Accumulators::new(op, groups.n_groups(), n_steps)
-        .ok_or_else(|| QueryError::internal(format!("{op} does not fold")))?;
-    let mut stream = input.batches(partition, task)?;
-    while let Some(batch) = stream.next().await {
-        for (series_idx, row) in Rows::of(&batch?)?.iter() {
-            accumulators.add(groups.of_series(series_idx), row.values);
+}
+
+impl Part {
+    async fn fold(self) -> Result<Folded, QueryError> {
+        let (mut accumulators, reservation) = start(self.op, &self.groups, self.n_steps, &self.task)?;
+        for partition in self.partitions {
+            let mut stream = self.input.batches(partition, Arc::clone(&self.task))?;
+            while let Some(batch) = stream.next().await {
+                for (series_idx, row) in Rows::of(&batch?)?.iter() {
+                    accumulators.add(self.groups.of_series(series_idx), row.values);
+                }
+                tokio::task::coop::consume_budget().await;
+            }
         }
-        tokio::task::coop::consume_budget().await;
+        Ok((accumulators, reservation))
     }
+}
+
+/// Empty accumulators for all groups, their room reserved.
+pub(crate) fn start(
+    op: AggregateOp,
+    groups: &GroupIds,
+    n_steps: usize,
+    task: &TaskContext,
+) -> Result<Folded, QueryError> {
+    let reservation = reserve(task, "groups of an aggregation");
+    reservation.try_grow(Accumulators::bytes(op, groups.n_groups(), n_steps))?;
+    let accumulators = Accumulators::new(op, groups.n_groups(), n_steps)
+        .ok_or_else(|| QueryError::internal(format!("{op} does not fold")))?;
     Ok((accumulators, reservation))
+}
+
+/// Adds a later part to the ones before it.
+pub(crate) fn merge(total: &mut Folded, part: Folded) {
+    total.0.merge(part.0);
+}
+
+/// The values of all groups, one row each.
+pub(crate) fn finish(folded: Option<Folded>) -> Result<(Vec<f64>, MemoryReservation), QueryError> {
+    let (accumulators, reservation) =
+        folded.ok_or_else(|| QueryError::internal("an aggregation without parts"))?;
+    Ok((accumulators.finish(), reservation))
 }
 
 /// Batches of the rows of groups: group `g` is series `g` of the output.

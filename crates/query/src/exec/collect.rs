@@ -1,12 +1,15 @@
 //! Reading whole inputs: all partitions at once, memory reserved as it grows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use futures::StreamExt;
 use model::FloatHistogram;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::operator::{Plan, n_partitions};
@@ -96,6 +99,70 @@ where
         results.push(result.map_err(|error| QueryError::internal(error.to_string()))??);
     }
     Ok(results)
+}
+
+/// Runs `work` on the parts 0 to `n_parts` − 1, `n_workers` at a time, and merges what it gives in order of parts. So
+/// the result has the same bits however many workers there are and whichever of them is first, and only a few partial
+/// results exist at a time. `None` when there is no part.
+pub(crate) async fn fold_in_order<T, F>(
+    n_parts: usize,
+    n_workers: usize,
+    work: impl Fn(usize) -> F + Send + Sync + 'static,
+    merge: fn(&mut T, T),
+) -> Result<Option<T>, QueryError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, QueryError>> + Send + 'static,
+{
+    let shared = Arc::new((work, AtomicUsize::new(0), Mutex::new(InOrder::new(merge))));
+    let worker = |_| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (work, next_part, folded) = &*shared;
+            loop {
+                let part = next_part.fetch_add(1, Ordering::Relaxed);
+                if part >= n_parts {
+                    return Ok(());
+                }
+                let result = work(part).await?;
+                folded.lock().add(part, result);
+            }
+        }
+    };
+    concurrently((0..n_workers.clamp(1, n_parts.max(1))).map(worker).collect()).await?;
+    let total = shared.2.lock().total.take();
+    Ok(total)
+}
+
+/// Merges results in order of their parts, whatever order they come in.
+struct InOrder<T> {
+    merge: fn(&mut T, T),
+    total: Option<T>,
+    n_merged: usize,
+    /// Those whose turn has not come.
+    waiting: BTreeMap<usize, T>,
+}
+
+impl<T> InOrder<T> {
+    fn new(merge: fn(&mut T, T)) -> Self {
+        Self {
+            merge,
+            total: None,
+            n_merged: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, part: usize, result: T) {
+        self.waiting.insert(part, result);
+        while let Some(next) = self.waiting.remove(&self.n_merged) {
+            match &mut self.total {
+                Some(total) => (self.merge)(total, next),
+                None => self.total = Some(next),
+            }
+            self.n_merged += 1;
+        }
+    }
 }
 
 /// A task that stops, at its next await, when this is dropped.

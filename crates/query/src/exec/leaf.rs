@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::is_stale_nan;
-use storage::{LaneBuffer, NewestBuffer, Selection, StreamBuffer};
+use storage::{LaneBuffer, LiveBuffer, NewestBuffer, Selection, StreamBuffer};
 
 use super::lane::{LaneEvaluator, LaneFunction};
 use super::watch::Watch;
@@ -32,6 +32,7 @@ pub(crate) struct LeafReader {
     leaf: Arc<Leaf>,
     buffer: StreamBuffer,
     newest: NewestBuffer,
+    live: LiveBuffer,
     evaluator: LaneEvaluator,
     /// A row that is the same at all steps.
     row: Vec<f64>,
@@ -59,6 +60,7 @@ impl LeafReader {
             leaf,
             buffer: StreamBuffer::default(),
             newest: NewestBuffer::default(),
+            live: LiveBuffer::default(),
             usage: Usage::default(),
         }
     }
@@ -86,12 +88,30 @@ impl LeafReader {
             self.leaf.selection.read(stream_idx, range, &mut self.buffer)?;
             self.stream_rows(stream_idx, emit)?;
         }
+        self.note_stream()?;
+        let n_lanes = self.leaf.selection.streams()[stream_idx].n_lanes as usize;
+        Ok(n_lanes * (self.row.len() + self.buffer.timestamps_ms.len()))
+    }
+
+    /// Tells of one stream which of its series have a value: one bit per series, from the first one on. All steps must
+    /// look at the newest sample of the same window ([`LaneFunction::is_single_newest`]).
+    pub(crate) fn live(&mut self, stream_idx: usize) -> Result<&[u64], QueryError> {
+        self.leaf.limits.check_cancelled()?;
+        let range = self.leaf.function.range();
+        self.leaf.selection.read_live(stream_idx, range, &mut self.live)?;
+        let n_live: u32 = self.live.lanes.iter().map(|word| word.count_ones()).sum();
+        self.usage.n_read += self.live.n_sampled as u64;
+        self.usage.n_queryable += u64::from(n_live) * self.row.len() as u64;
+        self.note_stream()?;
+        Ok(&self.live.lanes)
+    }
+
+    fn note_stream(&mut self) -> Result<(), QueryError> {
         self.usage.n_streams += 1;
         if self.usage.n_streams == UNCOUNTED_STREAMS_MAX {
             self.finish()?;
         }
-        let n_lanes = self.leaf.selection.streams()[stream_idx].n_lanes as usize;
-        Ok(n_lanes * (self.row.len() + self.buffer.timestamps_ms.len()))
+        Ok(())
     }
 
     /// Counts what was read, and looks at the clock.

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
-use datafusion_execution::memory_pool::MemoryReservation;
 use promql::ast::AggregateOp;
 
 use super::accumulate::Accumulators;
-use super::aggregate::{GroupIds, group_batches};
-use super::collect::{concurrently, reserve};
+use super::aggregate::{Folded, GroupIds, finish, group_batches, merge, start};
+use super::collect::fold_in_order;
 use super::leaf::{Leaf, LeafReader, split_streams};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use super::scan::YIELD_VALUES;
@@ -24,25 +23,28 @@ pub(crate) struct ScanAggregate {
     leaf: Arc<Leaf>,
     op: AggregateOp,
     groups: Arc<GroupIds>,
-    /// The streams of each task.
-    parts: Vec<Range<usize>>,
+    /// The streams that are folded together before parts are merged.
+    parts: Arc<[Range<usize>]>,
+    n_workers: usize,
 }
 
 impl ScanAggregate {
-    /// A node that folds the series of `leaf` into `groups`, with `n_tasks` at the same time.
+    /// A node that folds the series of `leaf` into `groups`, in about `n_parts` of which `n_workers` are under way at
+    /// the same time.
     pub(crate) fn plan(
         leaf: Leaf,
         op: AggregateOp,
         groups: GroupIds,
         schema: &SchemaRef,
-        n_tasks: usize,
+        (n_parts, n_workers): (usize, usize),
     ) -> Plan {
-        let parts = split_streams(&*leaf.selection, n_tasks);
+        let n_parts = groups.n_parts(n_parts, leaf.selection.n_series());
         let node = Self {
+            parts: split_streams(&*leaf.selection, n_parts).into(),
             leaf: Arc::new(leaf),
             op,
             groups: Arc::new(groups),
-            parts,
+            n_workers,
         };
         OperatorExec::single(node, Vec::new(), schema)
     }
@@ -53,48 +55,41 @@ impl Operator for ScanAggregate {
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n_series = self.leaf.selection.n_series();
-        let (op, n_groups, n_tasks) = (self.op, self.groups.n_groups(), self.parts.len());
+        let (op, n_groups, n_parts) = (self.op, self.groups.n_groups(), self.parts.len());
         write!(
             f,
-            "{op} of {:?}, {n_series} series into {n_groups} groups, {n_tasks} tasks",
+            "{op} of {:?}, {n_series} series into {n_groups} groups, {n_parts} parts",
             self.leaf.function.kind
         )
     }
 
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
-        let part = |streams: &Range<usize>| Part {
-            leaf: Arc::clone(&self.leaf),
-            op: self.op,
-            groups: Arc::clone(&self.groups),
-            streams: streams.clone(),
-            task: Arc::clone(&run.task),
-        };
-        let parts: Vec<_> = self.parts.iter().map(part).collect();
-        let schema = Arc::clone(&run.schema);
-        let n_steps = self.leaf.function.evaluation.n_steps;
+        let (leaf, groups, parts) = (
+            Arc::clone(&self.leaf),
+            Arc::clone(&self.groups),
+            Arc::clone(&self.parts),
+        );
+        let (op, n_workers, task) = (self.op, self.n_workers, run.task);
+        let (schema, n_parts) = (Arc::clone(&run.schema), self.parts.len());
+        let n_steps = leaf.function.evaluation.n_steps;
         Ok(stream_after(async move {
-            let results = concurrently(parts.into_iter().map(Part::fold).collect()).await?;
-            Ok(group_batches(merge(results)?, n_steps, schema))
+            let fold = move |part: usize| {
+                let part = Part {
+                    leaf: Arc::clone(&leaf),
+                    op,
+                    groups: Arc::clone(&groups),
+                    streams: parts[part].clone(),
+                    task: Arc::clone(&task),
+                };
+                part.fold()
+            };
+            let folded = fold_in_order(n_parts, n_workers, fold, merge).await?;
+            Ok(group_batches(finish(folded)?, n_steps, schema))
         }))
     }
 }
 
-/// The accumulators of all tasks as one, merged in order of streams.
-fn merge(
-    results: Vec<(Accumulators, MemoryReservation)>,
-) -> Result<(Vec<f64>, MemoryReservation), QueryError> {
-    let mut results = results.into_iter();
-    let first = results
-        .next()
-        .ok_or_else(|| QueryError::internal("an aggregation without tasks"))?;
-    let (mut total, reservation) = first;
-    for (part, _) in results {
-        total.merge(part);
-    }
-    Ok((total.finish(), reservation))
-}
-
-/// The work of one task.
+/// The work on one part.
 struct Part {
     leaf: Arc<Leaf>,
     op: AggregateOp,
@@ -104,19 +99,20 @@ struct Part {
 }
 
 impl Part {
-    async fn fold(self) -> Result<(Accumulators, MemoryReservation), QueryError> {
+    async fn fold(self) -> Result<Folded, QueryError> {
         let n_steps = self.leaf.function.evaluation.n_steps;
-        let n_groups = self.groups.n_groups();
-        let reservation = reserve(&self.task, "groups of an aggregation");
-        reservation.try_grow(Accumulators::bytes(self.op, n_groups, n_steps))?;
-        let mut accumulators = Accumulators::new(self.op, n_groups, n_steps)
-            .ok_or_else(|| QueryError::internal(format!("{} does not fold", self.op)))?;
+        let (mut accumulators, reservation) = start(self.op, &self.groups, n_steps, &self.task)?;
         let mut reader = LeafReader::new(Arc::clone(&self.leaf));
+        let only_counts = Accumulators::only_counts(self.op) && self.leaf.function.is_single_newest();
         let mut n_values = 0;
-        for stream_idx in self.streams {
-            n_values += reader.read(stream_idx, |series_idx, row| {
-                accumulators.add(self.groups.of_series(series_idx), row.values);
-            })?;
+        for stream_idx in self.streams.clone() {
+            if only_counts {
+                n_values += self.count(stream_idx, &mut reader, &mut accumulators)?;
+            } else {
+                n_values += reader.read(stream_idx, |series_idx, row| {
+                    accumulators.add(self.groups.of_series(series_idx), row.values);
+                })?;
+            }
             if n_values > YIELD_VALUES {
                 n_values = 0;
                 tokio::task::yield_now().await;
@@ -124,5 +120,27 @@ impl Part {
         }
         reader.finish()?;
         Ok((accumulators, reservation))
+    }
+
+    /// Adds the series of one stream that have a value; gives how many series were looked at.
+    fn count(
+        &self,
+        stream_idx: usize,
+        reader: &mut LeafReader,
+        accumulators: &mut Accumulators,
+    ) -> Result<usize, QueryError> {
+        let stream = self.leaf.selection.streams()[stream_idx];
+        let words = reader.live(stream_idx)?;
+        if let Some(group) = self.groups.of_all(stream.first_series, stream.n_lanes) {
+            accumulators.add_present(group, words.iter().map(|word| word.count_ones()).sum());
+        } else {
+            for (word, first_series) in words.iter().zip((stream.first_series..).step_by(64)) {
+                let lanes = (0..64).filter(|lane| word >> lane & 1 == 1);
+                for lane in lanes {
+                    accumulators.add_present(self.groups.of_series(first_series + lane), 1);
+                }
+            }
+        }
+        Ok(stream.n_lanes as usize)
     }
 }

@@ -57,23 +57,37 @@ impl Planner {
             let n_series = leaf.table.n_series();
             if n_series > 0 && leaf.table.duplicates().is_none() {
                 let grouped = Grouped::of(&leaf.table, &leaf.marked, &aggregate.grouping);
-                let n_tasks = self.n_tasks(n_series, frame);
+                let n_parts = Self::n_parts(n_series, frame);
+                let n_workers = self.n_workers();
                 return Ok(grouped.into_vector(|groups| {
-                    ScanAggregate::plan(leaf.leaf, aggregate.op, groups, &frame.schema, n_tasks)
+                    ScanAggregate::plan(
+                        leaf.leaf,
+                        aggregate.op,
+                        groups,
+                        &frame.schema,
+                        (n_parts, n_workers),
+                    )
                 }));
             }
             let vector = self.scan(leaf, frame);
-            return Ok(Self::fold_vector(aggregate, vector, frame));
+            return Ok(self.fold_vector(aggregate, vector, frame));
         }
         let vector = self.vector(&aggregate.expr, frame).await?;
-        Ok(Self::fold_vector(aggregate, vector, frame))
+        Ok(self.fold_vector(aggregate, vector, frame))
     }
 
-    fn fold_vector(aggregate: &Aggregate, vector: Vector, frame: &Frame) -> Vector {
+    fn fold_vector(&self, aggregate: &Aggregate, vector: Vector, frame: &Frame) -> Vector {
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
-        let n_steps = frame.steps.n_steps;
+        let (n_workers, n_steps) = (self.n_workers(), frame.steps.n_steps);
         grouped.into_vector(|groups| {
-            Aggregation::plan(vector.plan, aggregate.op, groups, n_steps, &frame.schema)
+            Aggregation::plan(
+                vector.plan,
+                aggregate.op,
+                groups,
+                n_workers,
+                n_steps,
+                &frame.schema,
+            )
         })
     }
 

@@ -105,16 +105,19 @@ impl Planner {
         }
     }
 
-    /// How many tasks read so many series at the same time.
-    fn n_tasks(&self, n_series: usize, frame: &Frame) -> usize {
-        /// Below this, starting a second task costs more than it saves: about 50 µs of work.
-        const TASK_VALUES: usize = 1 << 14;
+    /// In how many parts so many series are read. Follows from the work and not from the threads there are: what is
+    /// summed part by part then has the same bits everywhere.
+    fn n_parts(n_series: usize, frame: &Frame) -> usize {
+        /// For fewer, starting another task costs more than it saves: about 50 µs of work.
+        const PART_VALUES: usize = 1 << 14;
+        const PARTS_MAX: usize = 16;
         let n_values = n_series.saturating_mul(frame.steps.n_steps + 8);
-        self.shared
-            .options
-            .threads
-            .clamp(1, 64)
-            .min(1 + n_values / TASK_VALUES)
+        PARTS_MAX.min(1 + n_values / PART_VALUES)
+    }
+
+    /// How many parts are under way at the same time.
+    fn n_workers(&self) -> usize {
+        self.shared.options.threads.max(1)
     }
 }
 

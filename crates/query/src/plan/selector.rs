@@ -174,10 +174,10 @@ impl Planner {
         if leaf.table.n_series() == 0 {
             return Vector::empty(frame);
         }
-        let n_tasks = self.n_tasks(leaf.table.n_series(), frame);
+        let n_parts = Self::n_parts(leaf.table.n_series(), frame);
         let vector = Vector {
             table: leaf.table.clone(),
-            plan: Scan::plan(leaf.leaf, &frame.schema, n_tasks),
+            plan: Scan::plan(leaf.leaf, &frame.schema, n_parts),
             marked: leaf.marked,
         };
         vector.with_table(&leaf.table, leaf.overlap, frame)
