@@ -296,7 +296,6 @@ async fn what_is_not_supported_fails_instead_of_being_wrong() {
         ..EngineOptions::default()
     });
     for text in [
-        "info(istio_requests_total)",
         "rate(istio_requests_total[1m] smoothed)",
         "istio_requests_total </ 1",
         "start_timestamp(istio_requests_total)",

@@ -37,6 +37,7 @@ pub(crate) mod constant;
 
 pub(crate) mod subquery;
 
+pub(crate) mod route;
 pub(crate) mod samples;
 
 pub(crate) mod histogram;

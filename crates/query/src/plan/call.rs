@@ -38,6 +38,7 @@ impl Planner {
             | FunctionId::HistogramStddev
             | FunctionId::HistogramStdvar
             | FunctionId::HistogramSum => self.native_histogram_only(call, frame).await,
+            FunctionId::Info => self.info(call, frame).await,
             FunctionId::Timestamp => self.timestamp(call, frame).await,
             _ if call.function.arguments.contains(&ValueType::Matrix) => {
                 self.subquery_call(call, frame).await

@@ -8,13 +8,14 @@
 //! - [`frame`]: at which steps a part of the query is evaluated, and what does not depend on the step.
 //! - [`vector`]: a planned vector, and what happens to metric names.
 //! - [`selector`], [`window`]: leaves and functions of a range.
-//! - [`call`], [`scalar`], [`labels`], [`sort`], [`histogram`], [`aggregate`], [`binary`], [`meetings`]: everything else.
+//! - [`call`], [`scalar`], [`labels`], [`sort`], [`histogram`], [`info`], [`aggregate`], [`binary`], [`meetings`]: everything else.
 
 mod aggregate;
 mod binary;
 mod call;
 mod frame;
 mod histogram;
+mod info;
 mod labels;
 mod meetings;
 mod scalar;
