@@ -131,14 +131,14 @@ impl Planner {
         if kept.is_empty() {
             return Ok(Info::nothing(base.n_series()));
         }
-        let n_tasks = self.n_tasks(table.n_series(), frame);
+        let n_parts = Self::n_parts(table.n_series(), frame);
         let leaf = Leaf {
             selection,
             function,
             watch: None,
             limits: self.limits.clone(),
         };
-        let plan = Scan::plan(leaf, &frame.schema, n_tasks);
+        let plan = Scan::plan(leaf, &frame.schema, n_parts);
         let collected = collect(&plan, &self.task).await?;
         let mut newest = Newest::new(base, &table, &kept, frame.steps.n_steps);
         let reservation = reserve(&self.task, "info series");
