@@ -8,7 +8,7 @@ use model::METRIC_NAME;
 use crate::error::{DecodeError, LabelsError};
 use crate::exposition::{Dialect, Escaping, Event, Parser, SampleLine, text};
 use crate::limits::Limits;
-use crate::remote_write::{SeriesLabels, v1, v2};
+use crate::remote_write::{Histogram, Histograms, SeriesLabels, v1, v2};
 use crate::snappy::{Compressor, decompress};
 
 /// Decompressing stays within the limit, and what comes out can be compressed and comes out again.
@@ -45,6 +45,7 @@ pub fn remote_write_v1(body: &[u8]) {
             Err(error) => return check_offset(error, body),
         };
         check_samples(series.samples(), series.n_samples, body);
+        check_histograms(series.histograms(), series.n_histograms, body);
         let label_bytes = series.label_bytes(&mut scratch);
         assert!(label_bytes.len() <= body.len());
         check_text(&v1::describe_labels(label_bytes));
@@ -82,6 +83,7 @@ pub fn remote_write_v2(body: &[u8]) {
         };
         n_series += 1;
         check_samples(series.samples(), series.n_samples, body);
+        check_histograms(series.histograms(), series.n_histograms, body);
         check_text(&series.describe(request.symbols()));
         if let Err(refused) = series.metadata(request.symbols()) {
             check_text(&refused.to_string());
@@ -205,6 +207,20 @@ fn check_samples<S>(samples: impl Iterator<Item = Result<S, DecodeError>>, n_sam
         }
     }
     assert_eq!(n_found, n_samples);
+}
+
+fn check_histograms(mut histograms: Histograms<'_>, n_histograms: usize, body: &[u8]) {
+    let mut histogram = Histogram::default();
+    for _ in 0..n_histograms {
+        match histograms.read_next(&mut histogram) {
+            Ok(is_read) => assert!(is_read),
+            Err(error) => return check_offset(error, body),
+        }
+        let sides = [&histogram.positive, &histogram.negative];
+        let n_words = sides.map(|side| side.spans.len() + side.deltas.len() + side.counts.len());
+        assert!(n_words.iter().sum::<usize>() + histogram.custom_bounds.len() <= body.len());
+    }
+    assert_eq!(histograms.read_next(&mut histogram), Ok(false));
 }
 
 fn check_offset(error: DecodeError, body: &[u8]) {

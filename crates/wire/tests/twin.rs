@@ -1,6 +1,7 @@
 //! Our codecs against prost's, with the schemas written down a second time: what one writes the other reads.
 
 use model::MetricType;
+use model::histogram::{CounterResetHint, Span};
 use proptest::prelude::*;
 use prost::Message;
 use twin::messages::{
@@ -8,7 +9,7 @@ use twin::messages::{
     SampleV2, TimeSeriesV1, TimeSeriesV2, WriteRequestV1,
 };
 use wire::Limits;
-use wire::remote_write::{v1, v2};
+use wire::remote_write::{Count, Histograms, Side, v1, v2};
 
 mod twin {
     pub(crate) mod messages;
@@ -203,6 +204,41 @@ fn bits(samples: impl Iterator<Item = (i64, f64, i64)>) -> Vec<(i64, u64, i64)> 
         .collect()
 }
 
+#[track_caller]
+fn check_histograms(mut found: Histograms<'_>, expected: &[Histogram]) {
+    let mut read = wire::remote_write::Histogram::default();
+    for histogram in expected {
+        assert_eq!(found.read_next(&mut read), Ok(true));
+        let side = |spans: &[BucketSpan], deltas: &[i64], counts: &[f64]| Side {
+            spans: spans
+                .iter()
+                .map(|span| Span {
+                    offset: span.offset,
+                    length: span.length,
+                })
+                .collect(),
+            deltas: deltas.to_vec(),
+            counts: counts.to_vec(),
+        };
+        let wanted = wire::remote_write::Histogram {
+            timestamp_ms: histogram.timestamp,
+            start_timestamp_ms: 0,
+            reset_hint: CounterResetHint::Unknown,
+            schema: histogram.schema,
+            zero_threshold: 0.0,
+            count: Count::Integer(histogram.count_int),
+            zero_count: Count::Integer(0),
+            sum: histogram.sum,
+            positive: side(&histogram.positive_spans, &[], &histogram.positive_counts),
+            negative: side(&histogram.negative_spans, &histogram.negative_deltas, &[]),
+            custom_bounds: histogram.custom_values.clone(),
+        };
+        // Text, so that NaN is equal to itself.
+        assert_eq!(format!("{read:?}"), format!("{wanted:?}"));
+    }
+    assert_eq!(found.read_next(&mut read), Ok(false));
+}
+
 fn as_strs(labels: &[(String, String)]) -> Vec<(&str, &str)> {
     labels
         .iter()
@@ -235,7 +271,7 @@ proptest! {
             prop_assert_eq!(bits(samples), bits(expected_samples));
             prop_assert_eq!(found.n_samples, expected.samples.len());
             prop_assert_eq!(found.n_exemplars, expected.n_exemplars);
-            prop_assert_eq!(found.n_histograms, expected.histograms.len());
+            check_histograms(found.histograms(), &expected.histograms);
         }
         for (found, expected) in metadata.iter().zip(&input) {
             prop_assert_eq!(&found.metric_name, &expected.labels[0].1);
@@ -286,7 +322,7 @@ proptest! {
             let samples = samples.map(|sample| (sample.timestamp_ms, sample.value, sample.start_timestamp_ms));
             prop_assert_eq!(bits(samples), bits(expected.samples.iter().copied()));
             prop_assert_eq!(found.n_exemplars, expected.n_exemplars);
-            prop_assert_eq!(found.n_histograms, expected.histograms.len());
+            check_histograms(found.histograms(), &expected.histograms);
             let metadata = found.metadata(request.symbols()).unwrap();
             let metadata = metadata.map_or((MetricType::Unknown, "", ""), |found| {
                 (found.metric_type, found.help, found.unit)

@@ -1,4 +1,4 @@
-//! Structural checks of messages that are counted but not read yet: exemplars and native histograms.
+//! Structural checks of messages that are counted but not read yet: exemplars.
 
 use super::{Reader, WireType};
 use crate::error::DecodeError;
@@ -14,8 +14,6 @@ pub(crate) enum Kind {
     Bytes,
     /// Integers, packed or one by one.
     Varints,
-    /// Doubles, packed or one by one.
-    Fixed64s,
     /// A message.
     Message(&'static Schema),
 }
@@ -50,19 +48,13 @@ pub(crate) fn validate(mut message: Reader<'_>, schema: &'static Schema) -> Resu
         match (kind, wire_type) {
             (None, _)
             | (Some(Kind::Varint | Kind::Varints), WireType::Varint)
-            | (Some(Kind::Fixed64 | Kind::Fixed64s), WireType::Fixed64)
+            | (Some(Kind::Fixed64), WireType::Fixed64)
             | (Some(Kind::Bytes), WireType::Bytes) => message.skip(wire_type)?,
             (Some(Kind::Message(inner)), WireType::Bytes) => validate(message.message()?, inner)?,
             (Some(Kind::Varints), WireType::Bytes) => {
                 let mut packed = message.message()?;
                 while !packed.is_at_end() {
                     packed.varint()?;
-                }
-            }
-            (Some(Kind::Fixed64s), WireType::Bytes) => {
-                let packed = message.message()?;
-                if packed.rest().len() % 8 != 0 {
-                    return Err(packed.error("packed doubles that are no multiple of 8 bytes"));
                 }
             }
             _ => return Err(before.error(schema.wrong_type)),

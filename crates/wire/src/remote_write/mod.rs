@@ -1,5 +1,6 @@
 //! Prometheus remote write, both protocols, both directions.
 
+mod histogram;
 mod labels;
 mod negotiate;
 pub mod v1;
@@ -8,5 +9,6 @@ pub mod v2;
 mod sample_slot;
 mod schemas;
 
+pub use histogram::{Count, Histogram, Histograms, Side};
 pub use labels::SeriesLabels;
 pub use negotiate::{Protocol, Unsupported, negotiate};

@@ -8,12 +8,13 @@
 //! A request can turn out to be broken after some of its entries were handed out. A caller who must not act on a
 //! part of it gathers first and acts when the iterator has ended without an error.
 //!
-//! Unknown fields are skipped. Exemplars and native histograms are checked for their structure and counted.
+//! Unknown fields are skipped. Exemplars are checked for their structure and counted.
 
 use model::{MetricMetadata, MetricType, Sample};
 
+use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse, series_text, text};
-use super::schemas::{EXEMPLAR_V1, HISTOGRAM};
+use super::schemas::EXEMPLAR_V1;
 use crate::error::{DecodeError, LabelsError, RefusedSeries};
 use crate::limits::Limits;
 use crate::protobuf::{Reader, WireType, validate};
@@ -59,7 +60,9 @@ pub struct TimeSeries<'a> {
     pub n_samples: usize,
     /// Exemplars; not decoded, their structure is sound.
     pub n_exemplars: usize,
-    /// Native histograms; not decoded, their structure is sound.
+    /// Stands before the first native histogram, if there is one.
+    histograms: Reader<'a>,
+    /// Native histograms that [`Self::histograms`] has.
     pub n_histograms: usize,
 }
 
@@ -134,13 +137,13 @@ impl<'a> Request<'a> {
                         return read_metadata(message).map(Entry::Metadata).map(Some);
                     }
                     let series = TimeSeries::read(message)?;
-                    self.n_samples_left =
-                        self.n_samples_left
-                            .checked_sub(series.n_samples)
-                            .ok_or(DecodeError {
-                                offset: before.offset(),
-                                what: "more samples than one request may have",
-                            })?;
+                    self.n_samples_left = self
+                        .n_samples_left
+                        .checked_sub(series.n_samples + series.n_histograms)
+                        .ok_or(DecodeError {
+                            offset: before.offset(),
+                            what: "more samples than one request may have",
+                        })?;
                     return Ok(Some(Entry::Series(series)));
                 }
                 _ => self.reader.skip(wire_type)?,
@@ -174,6 +177,7 @@ impl<'a> TimeSeries<'a> {
                 scattered: false,
             },
             samples: message,
+            histograms: message,
             n_samples: 0,
             n_exemplars: 0,
             n_histograms: 0,
@@ -209,7 +213,10 @@ impl<'a> TimeSeries<'a> {
                     series.n_exemplars += 1;
                 }
                 4 => {
-                    validate(reader.message()?, &HISTOGRAM)?;
+                    reader.bytes()?;
+                    if series.n_histograms == 0 {
+                        series.histograms = before;
+                    }
                     series.n_histograms += 1;
                 }
                 _ => reader.skip(wire_type)?,
@@ -264,6 +271,13 @@ impl<'a> TimeSeries<'a> {
             reader: self.samples,
             n_samples_left: self.n_samples,
         }
+    }
+
+    /// The native histograms, in the order of the body.
+    #[must_use]
+    #[inline]
+    pub fn histograms(&self) -> Histograms<'a> {
+        Histograms::new(self.histograms, 4, self.n_histograms)
     }
 }
 

@@ -8,13 +8,14 @@
 //! one: it hashes each symbol once per request, and from these hashes it makes the key of a series by two
 //! multiplications per label, without touching text.
 //!
-//! As in 1.0, a request can turn out to be broken half way, unknown fields are skipped, and exemplars and native
-//! histograms are checked for their structure and counted.
+//! As in 1.0, a request can turn out to be broken half way, unknown fields are skipped, and exemplars are
+//! checked for their structure and counted.
 
 use model::{MetricType, TimestampMs};
 
+use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse};
-use super::schemas::{EXEMPLAR_V2, HISTOGRAM};
+use super::schemas::EXEMPLAR_V2;
 use super::v1::metric_type;
 use crate::error::{DecodeError, LabelsError, RefusedSeries};
 use crate::limits::Limits;
@@ -51,7 +52,9 @@ pub struct TimeSeries<'a> {
     pub n_samples: usize,
     /// Exemplars; not decoded, their structure is sound.
     pub n_exemplars: usize,
-    /// Native histograms; not decoded, their structure is sound.
+    /// Stands before the first native histogram, if there is one.
+    histograms: Reader<'a>,
+    /// Native histograms that [`Self::histograms`] has.
     pub n_histograms: usize,
 }
 
@@ -169,13 +172,13 @@ impl<'a> Series<'a> {
             if number == 5 {
                 let message = self.reader.message()?;
                 let series = TimeSeries::read(message)?;
-                self.n_samples_left =
-                    self.n_samples_left
-                        .checked_sub(series.n_samples)
-                        .ok_or(DecodeError {
-                            offset: message.offset(),
-                            what: "more samples than one request may have",
-                        })?;
+                self.n_samples_left = self
+                    .n_samples_left
+                    .checked_sub(series.n_samples + series.n_histograms)
+                    .ok_or(DecodeError {
+                        offset: message.offset(),
+                        what: "more samples than one request may have",
+                    })?;
                 return Ok(Some(series));
             }
             self.reader.skip(wire_type)?;
@@ -205,6 +208,7 @@ impl<'a> TimeSeries<'a> {
             label_refs: LabelRefs::Packed(Reader::new(&[], message.offset())),
             metadata: None,
             samples: message,
+            histograms: message,
             n_samples: 0,
             n_exemplars: 0,
             n_histograms: 0,
@@ -234,7 +238,10 @@ impl<'a> TimeSeries<'a> {
                     series.n_samples += 1;
                 }
                 (3, WireType::Bytes) => {
-                    validate(reader.message()?, &HISTOGRAM)?;
+                    reader.bytes()?;
+                    if series.n_histograms == 0 {
+                        series.histograms = before;
+                    }
                     series.n_histograms += 1;
                 }
                 (4, WireType::Bytes) => {
@@ -367,6 +374,13 @@ impl<'a> TimeSeries<'a> {
             reader: self.samples,
             n_samples_left: self.n_samples,
         }
+    }
+
+    /// The native histograms, in the order of the body.
+    #[must_use]
+    #[inline]
+    pub fn histograms(&self) -> Histograms<'a> {
+        Histograms::new(self.histograms, 3, self.n_histograms)
     }
 
     /// What the metric says about itself; `None` when it says nothing.

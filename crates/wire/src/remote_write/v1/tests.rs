@@ -1,5 +1,8 @@
+use model::histogram::Span;
+
 use super::*;
 use crate::protobuf::raw::{bytes, fixed64, unknown_fields, varint};
+use crate::remote_write::{Count, Histogram};
 
 mod broken;
 mod labels;
@@ -207,7 +210,7 @@ fn labels_longer_than_the_fast_path_are_read() {
 }
 
 #[test]
-fn exemplars_and_histograms_are_counted() {
+fn exemplars_are_counted_and_histograms_read() {
     let exemplar = bytes(
         3,
         [label("trace_id", "1"), fixed64(2, 1.0), varint(3, 5)].concat(),
@@ -234,6 +237,25 @@ fn exemplars_and_histograms_are_counted() {
         (found.n_samples, found.n_exemplars, found.n_histograms),
         (0, 2, 2)
     );
+    let mut histograms = found.histograms();
+    let mut read = Histogram::default();
+    for _ in 0..2 {
+        assert_eq!(histograms.read_next(&mut read), Ok(true));
+        let mut expected = Histogram {
+            count: Count::Integer(3),
+            sum: 9.0,
+            timestamp_ms: 7,
+            ..Histogram::default()
+        };
+        expected.negative.spans.push(Span {
+            offset: -1,
+            length: 2,
+        });
+        expected.negative.deltas = vec![-1, 64, -1];
+        expected.negative.counts = vec![0.0, 0.0];
+        assert_eq!(read, expected);
+    }
+    assert_eq!(histograms.read_next(&mut read), Ok(false));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::protobuf::raw::{bytes, fixed32, fixed64, group, unknown_fields, varint};
+use crate::remote_write::Histogram;
 
 const UP: [&str; 5] = ["", "__name__", "up", "job", "mesh"];
 
@@ -308,10 +309,11 @@ fn broken_messages_are_refused_with_their_place() {
             Err(error) => error,
             Ok(request) => match request.series().last() {
                 Some(Err(error)) => error,
-                Some(Ok(series)) => series
-                    .samples()
-                    .find_map(Result::err)
-                    .expect("an error in a sample"),
+                Some(Ok(series)) => {
+                    let of_histogram = || series.histograms().read_next(&mut Histogram::default()).err();
+                    let of_samples = series.samples().find_map(Result::err);
+                    of_samples.or_else(of_histogram).expect("an error in a sample")
+                }
                 None => panic!("{what}: no error"),
             },
         };

@@ -2,6 +2,7 @@
 
 use super::{request, sample, series, up};
 use crate::protobuf::raw::{bytes, fixed32, fixed64, group, varint};
+use crate::remote_write::Histogram;
 use crate::remote_write::v1::Entry;
 
 /// The error that reading all of `body` ends with.
@@ -9,7 +10,15 @@ fn error(body: impl AsRef<[u8]>) -> (usize, &'static str) {
     let entries = request(body.as_ref());
     let error = match entries.last() {
         Some(Err(error)) => Some(*error),
-        Some(Ok(Entry::Series(series))) => series.samples().find_map(Result::err),
+        Some(Ok(Entry::Series(series))) => {
+            let of_histograms = || {
+                let mut histograms = series.histograms();
+                std::iter::repeat_with(|| histograms.read_next(&mut Histogram::default()))
+                    .take(series.n_histograms)
+                    .find_map(Result::err)
+            };
+            series.samples().find_map(Result::err).or_else(of_histograms)
+        }
         _ => None,
     };
     let error = error.expect("the body is broken");
@@ -80,6 +89,12 @@ fn broken_exemplars_and_histograms_are_refused() {
     assert_eq!(wrong(bytes(4, bytes(3, "x"))), (4, histogram));
     let span = "field of a BucketSpan with the wrong wire type";
     assert_eq!(wrong(bytes(4, bytes(8, fixed32(1)))), (6, span));
+    assert_eq!(wrong(bytes(4, varint(8, 1))), (4, histogram));
+    assert_eq!(wrong(bytes(4, varint(13, 1))), (4, histogram));
+    let long = "integer longer than 32 bits";
+    assert_eq!(wrong(bytes(4, varint(4, 1 << 33))), (5, long));
+    let long = "length of a span longer than 32 bits";
+    assert_eq!(wrong(bytes(4, bytes(8, varint(2, 1 << 32)))), (6, long));
     assert_eq!(wrong(bytes(4, bytes(9, [0x80]))), (6, "truncated varint"));
     let packed = "packed doubles that are no multiple of 8 bytes";
     assert_eq!(wrong(bytes(4, bytes(10, [0; 9]))), (6, packed));
