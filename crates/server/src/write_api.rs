@@ -122,15 +122,16 @@ async fn read(app: &App, slot: &mut Slot, mut body: HttpBody) -> Result<Body, Re
 struct Answer {
     status: StatusCode,
     text: String,
-    n_written: usize,
+    /// Floats and native histograms.
+    n_written: (usize, usize),
 }
 
 /// What the store made of the samples, together with what was refused before.
 fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
     let mut refusals = taken.refusals;
-    let mut n_written = 0;
+    let mut n_written = (0, 0);
     if let Some(stored) = taken.stored {
-        n_written = stored.outcome.written;
+        n_written = stored.n_written();
         for refusal in &stored.outcome.refused {
             // Grafana looks for the first phrase: it means that a retry has been stored before.
             let (kind, phrase) = match refusal.reason {
@@ -151,16 +152,9 @@ fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
         }
     }
     let mut text = refusals.text();
-    if taken.n_histograms > 0 {
-        let separator = if text.is_empty() { "" } else { "\n" };
-        text.push_str(&format!(
-            "{separator}native histograms are not stored by this version: {} left out",
-            taken.n_histograms
-        ));
-    }
     app.metrics
         .write
-        .note_taken(n_written, &refusals, taken.n_histograms, taken.n_exemplars);
+        .note_taken(n_written, &refusals, taken.n_exemplars);
     let (status, outcome) = if text.is_empty() {
         (StatusCode::NO_CONTENT, WriteOutcome::Stored)
     } else {
@@ -197,7 +191,7 @@ fn rejected(app: &App, rejection: Rejection) -> Answer {
     Answer {
         status,
         text,
-        n_written: 0,
+        n_written: (0, 0),
     }
 }
 
@@ -213,8 +207,8 @@ impl Answer {
         }
         if protocol == Protocol::V2 {
             for (name, n_written) in [
-                ("x-prometheus-remote-write-samples-written", self.n_written),
-                ("x-prometheus-remote-write-histograms-written", 0),
+                ("x-prometheus-remote-write-samples-written", self.n_written.0),
+                ("x-prometheus-remote-write-histograms-written", self.n_written.1),
                 ("x-prometheus-remote-write-exemplars-written", 0),
             ] {
                 headers.insert(name, HeaderValue::from(n_written));

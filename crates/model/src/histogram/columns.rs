@@ -95,6 +95,11 @@ impl HistogramColumns {
         self.counts.len()
     }
 
+    /// The rows of the batch that are histograms, ascending.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        self.entries.iter().map(|entry| entry.row as usize)
+    }
+
     /// The row in the batch of the histogram at `position`.
     #[must_use]
     pub fn row(&self, position: usize) -> Option<usize> {

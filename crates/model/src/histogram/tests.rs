@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 
 fn buckets(spans: &[(i32, u32)], counts: &[f64]) -> Buckets {
@@ -143,12 +145,32 @@ fn three_kinds_of_equality_differ_in_layout_hint_and_tolerance() {
     assert!(FloatHistogram::stale().is_stale() && !FloatHistogram::stale().is_almost(&other_nan, 1.0));
 }
 
+/// Layout and counts of a histogram checked one after the other.
+fn validate_apart(histogram: &FloatHistogram) -> Result<(), HistogramError> {
+    let layout = Arc::new(histogram.layout()?);
+    layout.validate()?;
+    let mut counts = Vec::new();
+    histogram.push_counts(&mut counts);
+    let apart = NativeHistogram {
+        layout: &layout,
+        hint: histogram.counter_reset_hint,
+        sum: histogram.sum,
+        counts: &counts,
+    };
+    apart.validate_counts()
+}
+
 #[test]
 fn validation_names_what_does_not_fit() {
-    let refused = |histogram: &FloatHistogram| histogram.validate().unwrap_err();
-    assert_eq!(FloatHistogram::default().validate(), Ok(()));
-    assert_eq!(custom(&[-1.0, 2.0], &[1.0, 2.0, 3.0]).validate(), Ok(()));
-    assert_eq!(custom(&[], &[100.0]).validate(), Ok(()));
+    let refused = |histogram: &FloatHistogram| {
+        let error = histogram.validate().unwrap_err();
+        assert_eq!(validate_apart(histogram), Err(error.clone()));
+        error
+    };
+    let finite = custom(&[-1.0, 2.0], &[1.0, 2.0, 3.0]);
+    for valid in [FloatHistogram::default(), finite, custom(&[], &[100.0])] {
+        assert_eq!((valid.validate(), validate_apart(&valid)), (Ok(()), Ok(())));
+    }
     for (bounds, position) in [
         (&[1.0, 1.0][..], 1),
         (&[f64::NAN], 0),

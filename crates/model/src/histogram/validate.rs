@@ -1,6 +1,6 @@
 //! Whether the fields of a histogram fit each other.
 
-use super::{Buckets, FloatHistogram, Schema};
+use super::{Buckets, CountForm, FloatHistogram, HistogramLayout, N_TOTALS, NativeHistogram, Schema, Span};
 
 /// Buckets that one side of a valid histogram may have, empty ones included, and custom bounds.
 ///
@@ -127,6 +127,92 @@ impl FloatHistogram {
         HistogramError::Misplaced {
             schema: self.schema.number(),
             what,
+        }
+    }
+}
+
+impl HistogramLayout {
+    /// Checks that the fields fit each other: what [`FloatHistogram::validate`] checks, except for counts.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), HistogramError> {
+        let schema = self.schema();
+        let misplaced = |what: &'static str| HistogramError::Misplaced {
+            schema: schema.number(),
+            what,
+        };
+        let (zero_threshold, bounds) = (self.zero_threshold(), self.custom_bounds());
+        if !schema.is_custom() {
+            if !bounds.is_empty() {
+                return Err(misplaced("custom bounds"));
+            }
+            return match zero_threshold >= 0.0 {
+                true => Ok(()),
+                false => Err(HistogramError::ZeroThreshold(zero_threshold)),
+            };
+        }
+        if zero_threshold != 0.0 {
+            return Err(misplaced("a zero bucket"));
+        }
+        if !self.negative().is_empty() {
+            return Err(misplaced("negative buckets"));
+        }
+        validate_bounds(bounds)?;
+        let n_bounds = bounds.len();
+        match ends(self.positive()).find(|index| usize::try_from(*index).map_or(true, |i| i > n_bounds)) {
+            Some(index) => Err(HistogramError::TooFewCustomBounds { index, n_bounds }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first and the last index of spans, if there is any.
+fn ends(spans: &[Span]) -> impl Iterator<Item = i32> {
+    let end: i64 = spans
+        .iter()
+        .map(|span| i64::from(span.offset) + i64::from(span.length))
+        .sum();
+    let first = spans.first().map(|span| span.offset);
+    // Indices of a layout fit.
+    let last = first.and_then(|_| i32::try_from(end - 1).ok());
+    first.into_iter().chain(last)
+}
+
+impl NativeHistogram<'_> {
+    /// Checks the counts of a histogram whose layout is valid, as [`FloatHistogram::validate`] does; integers must also
+    /// add up to the count, or to less if a NaN was observed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate_counts(&self) -> Result<(), HistogramError> {
+        let (totals, buckets) = self.counts.split_at(N_TOTALS);
+        let has_zero_bucket = match self.layout.form() {
+            CountForm::Integer => totals[1] != 0,
+            CountForm::Float => f64::from_bits(totals[1]) != 0.0,
+        };
+        if has_zero_bucket && self.layout.schema().is_custom() {
+            return Err(HistogramError::Misplaced {
+                schema: self.layout.schema().number(),
+                what: "a zero bucket",
+            });
+        }
+        if self.layout.form() == CountForm::Float {
+            let mut counts = self.counts.iter().map(|bits| f64::from_bits(*bits));
+            return counts
+                .find(|count| *count < 0.0)
+                .map_or(Ok(()), |count| Err(HistogramError::NegativeCount(count)));
+        }
+        let in_buckets = u128::from(totals[1]) + buckets.iter().map(|count| u128::from(*count)).sum::<u128>();
+        let count = totals[0];
+        // A NaN is observed without falling into any bucket.
+        let fits = match self.sum.is_nan() {
+            true => in_buckets <= u128::from(count),
+            false => in_buckets == u128::from(count),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(HistogramError::CountMismatch { count, in_buckets }),
         }
     }
 }

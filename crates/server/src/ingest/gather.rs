@@ -4,21 +4,30 @@
 //! Positions count the series of the request in order; the second walk of [`super::resolve`] counts the same.
 
 use catalog::{Resolver, SeriesKey};
+use model::histogram::{HistogramColumns, HistogramError};
 use model::{MetricMetadata, TimestampMs};
-use wire::remote_write::{v1, v2};
+use wire::remote_write::{Histograms, v1, v2};
 use wire::{DecodeError, LabelsError, Limits};
+
+use super::histograms::Intake;
 
 /// What one request holds. Reused from request to request; [`Columns::clear`] keeps the memory.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
     /// One per series. Meaningless where `broken` says so.
     pub(super) keys: Vec<SeriesKey>,
-    /// Samples of each series.
+    /// Samples of each series: first the floats, then the native histograms that are valid.
     pub(super) n_samples: Vec<u32>,
     /// One per sample, series by series.
     pub(super) timestamps_ms: Vec<TimestampMs>,
-    /// One per sample.
+    /// One per sample; the sum of a native histogram.
     pub(super) values: Vec<f64>,
+    /// Those of the samples that are native histograms, by row.
+    pub(super) histograms: HistogramColumns,
+    /// As in a batch: empty or shorter where nobody says when counters began.
+    pub(super) starts_ms: Vec<TimestampMs>,
+    /// Native histograms that are none, ascending by series.
+    pub(super) bad_histograms: Vec<BadHistogram>,
     /// Series whose references give no key, by position, ascending. Only in remote write 2.0.
     pub(super) broken: Vec<(usize, LabelsError)>,
     /// Series without any content, by position. Only in remote write 2.0, which forbids them.
@@ -26,9 +35,18 @@ pub(super) struct Columns {
     /// Metadata messages of remote write 1.0.
     pub(super) metadata: Vec<MetricMetadata>,
     pub(super) n_exemplars: usize,
-    pub(super) n_histograms: usize,
     /// Label bytes that lie apart in a body.
     scattered: Vec<u8>,
+    intake: Intake,
+}
+
+/// A native histogram that is not valid.
+#[derive(Debug)]
+pub(super) struct BadHistogram {
+    /// Position of its series.
+    pub(super) position: usize,
+    pub(super) timestamp_ms: TimestampMs,
+    pub(super) reason: HistogramError,
 }
 
 impl Columns {
@@ -37,12 +55,15 @@ impl Columns {
         let n_before: usize = self.n_samples.iter().map(|n_samples| *n_samples as usize).sum();
         self.timestamps_ms = Vec::with_capacity(n_before);
         self.values = Vec::with_capacity(n_before);
+        self.histograms.clear();
+        self.starts_ms.clear();
+        self.bad_histograms.clear();
         self.keys.clear();
         self.n_samples.clear();
         self.broken.clear();
         self.empty.clear();
         self.metadata.clear();
-        (self.n_exemplars, self.n_histograms) = (0, 0);
+        self.n_exemplars = 0;
     }
 
     /// Rows there is memory for, samples of the last request included.
@@ -74,7 +95,8 @@ impl Columns {
                 self.timestamps_ms.push(sample.timestamp_ms);
                 self.values.push(sample.value);
             }
-            self.end_series(n_before, series.n_exemplars, series.n_histograms);
+            self.gather_histograms(series.histograms(), limits)?;
+            self.end_series(n_before, series.n_exemplars);
         }
         Ok(())
     }
@@ -83,6 +105,7 @@ impl Columns {
     pub(super) fn gather_v2<H: Fn(&[u8]) -> u128>(
         &mut self,
         request: &v2::Request<'_>,
+        limits: &Limits,
         keys: &v2::SeriesKeys<H>,
         hashes: &v2::SymbolHashes,
     ) -> Result<(), DecodeError> {
@@ -99,21 +122,62 @@ impl Columns {
                 let sample = sample?;
                 self.timestamps_ms.push(sample.timestamp_ms);
                 self.values.push(sample.value);
+                if sample.start_timestamp_ms != 0 {
+                    self.set_last_start(sample.start_timestamp_ms);
+                }
             }
+            self.gather_histograms(series.histograms(), limits)?;
             let has_content = series.n_samples + series.n_histograms + series.n_exemplars > 0;
             if !has_content && matches!(series.metadata(request.symbols()), Ok(None)) {
                 self.empty.push(position);
             }
-            self.end_series(n_before, series.n_exemplars, series.n_histograms);
+            self.end_series(n_before, series.n_exemplars);
         }
         Ok(())
     }
 
-    fn end_series(&mut self, n_before: usize, n_exemplars: usize, n_histograms: usize) {
+    /// Takes in the native histograms of the series whose key was pushed last.
+    fn gather_histograms(
+        &mut self,
+        mut histograms: Histograms<'_>,
+        limits: &Limits,
+    ) -> Result<(), DecodeError> {
+        while histograms.read_next(&mut self.intake.fields)? {
+            let row = self.values.len();
+            if let Err(reason) = self.intake.push(row, &mut self.histograms) {
+                self.bad_histograms.push(BadHistogram {
+                    position: self.keys.len().saturating_sub(1),
+                    timestamp_ms: self.intake.fields.timestamp_ms,
+                    reason,
+                });
+                continue;
+            }
+            if self.histograms.n_counts() > limits.buckets_per_request {
+                return Err(DecodeError {
+                    offset: histograms.offset(),
+                    what: "more buckets of native histograms than one request may have",
+                });
+            }
+            let fields = &self.intake.fields;
+            self.timestamps_ms.push(fields.timestamp_ms);
+            self.values.push(fields.sum);
+            if fields.start_timestamp_ms != 0 {
+                self.set_last_start(fields.start_timestamp_ms);
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn set_last_start(&mut self, start_ms: TimestampMs) {
+        self.starts_ms.resize(self.values.len() - 1, 0);
+        self.starts_ms.push(start_ms);
+    }
+
+    fn end_series(&mut self, n_before: usize, n_exemplars: usize) {
         // A body is smaller than 4 GiB, so its samples are fewer.
         let n_samples = u32::try_from(self.values.len() - n_before);
         self.n_samples.push(n_samples.unwrap_or(u32::MAX));
         self.n_exemplars += n_exemplars;
-        self.n_histograms += n_histograms;
     }
 }

@@ -1,7 +1,8 @@
 //! Taking samples in: from the compressed body of a remote-write request to the store's queue.
 //!
 //! The way of a request, split by duty: `write_api` reads headers and body; `admission` says whether there is
-//! room; a thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`), turns label
+//! room; a thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
+//! `histograms`), turns label
 //! bytes into series (`resolve`), and hands one batch to the store; the store's answer goes straight back to the
 //! waiting handler. `refusal` collects what is not taken and why.
 //!
@@ -25,6 +26,7 @@ mod admission;
 mod buffers;
 mod config;
 mod gather;
+mod histograms;
 mod metadata;
 mod refusal;
 mod resolve;
@@ -75,8 +77,6 @@ pub(crate) struct Taken {
     pub(crate) metadata: Option<MetadataDurable>,
     /// What was refused before the store saw it.
     pub(crate) refusals: Refusals,
-    /// Native histograms, which are not stored.
-    pub(crate) n_histograms: usize,
     /// Exemplars, which are not stored.
     pub(crate) n_exemplars: usize,
 }
@@ -90,9 +90,22 @@ pub(crate) struct Stored {
     pub(crate) outcome: AppendOutcome,
     pub(crate) series: Vec<SeriesRef>,
     pub(crate) timestamps_ms: Vec<TimestampMs>,
+    /// Which of the samples are native histograms, ascending.
+    pub(crate) histogram_rows: Vec<usize>,
 }
 
 impl Stored {
+    /// How many floats and how many native histograms were written.
+    pub(crate) fn n_written(&self) -> (usize, usize) {
+        let refused = self.outcome.refused.iter();
+        let is_histogram = |sample_idx: &usize| self.histogram_rows.binary_search(sample_idx).is_ok();
+        let n_refused = refused
+            .filter(|refusal| is_histogram(&refusal.sample_idx))
+            .count();
+        let n_histograms = self.histogram_rows.len().saturating_sub(n_refused);
+        (self.outcome.written.saturating_sub(n_histograms), n_histograms)
+    }
+
     /// Which sample of the batch this is.
     pub(crate) fn sample(&self, sample_idx: usize) -> Option<(SeriesRef, TimestampMs)> {
         let series = self.series.get(sample_idx)?;

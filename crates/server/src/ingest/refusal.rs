@@ -13,16 +13,19 @@ pub(crate) enum RefusalKind {
     Future,
     /// A series of remote write 2.0 that carries nothing.
     Empty,
+    /// A native histogram whose fields do not fit each other.
+    Histogram,
 }
 
 impl RefusalKind {
     /// All kinds, in order of their position.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Labels,
         Self::DuplicateTimestamp,
         Self::TooOld,
         Self::Future,
         Self::Empty,
+        Self::Histogram,
     ];
 
     /// The label value.
@@ -33,6 +36,7 @@ impl RefusalKind {
             Self::TooOld => "too_old",
             Self::Future => "future",
             Self::Empty => "empty",
+            Self::Histogram => "invalid_histogram",
         }
     }
 }

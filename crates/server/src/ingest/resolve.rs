@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 
 use catalog::SeriesKey;
-use model::{Labels, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
+use model::{Labels, LaneIdx, MetricMetadata, SampleBatch, SeriesRef, StreamId, TimestampMs};
 use storage::Store;
 use wire::remote_write::{SeriesLabels, v1, v2};
 use wire::{Limits, RefusedSeries};
@@ -20,6 +20,12 @@ pub(super) struct Bounds {
     pub(super) oldest_ms: TimestampMs,
     pub(super) newest_ms: TimestampMs,
 }
+
+/// Stands where a sample has no series.
+const NO_SERIES: SeriesRef = SeriesRef {
+    stream: StreamId(u32::MAX),
+    lane: LaneIdx(u16::MAX),
+};
 
 /// Turns the columns of one request into a batch.
 #[derive(Debug)]
@@ -126,6 +132,7 @@ impl Resolving<'_> {
             }
         };
         if new.n_samples == 0 {
+            self.refuse_only_histograms(new, &labels);
             return Ok(());
         }
         let owned = match Labels::from_pairs(labels.as_slice().iter().copied()) {
@@ -149,6 +156,21 @@ impl Resolving<'_> {
         Ok(())
     }
 
+    /// Names the native histograms of a series that has nothing else, if they are none.
+    fn refuse_only_histograms(&mut self, new: NewSeries, labels: &SeriesLabels<'_>) {
+        let all = &self.columns.bad_histograms;
+        let first = all.partition_point(|bad| bad.position < new.position);
+        let of_series = all.iter().skip(first);
+        for bad in of_series.take_while(|bad| bad.position == new.position) {
+            self.refusals.push(RefusalKind::Histogram, 1, || {
+                format!(
+                    "series {labels}: sample at {} ms: {}",
+                    bad.timestamp_ms, bad.reason
+                )
+            });
+        }
+    }
+
     fn refuse(&mut self, new: NewSeries, reason: impl FnOnce() -> String) {
         self.refusals
             .push(RefusalKind::Labels, new.n_samples as usize, reason);
@@ -156,43 +178,52 @@ impl Resolving<'_> {
 
     /// The batch of all samples whose series is known and whose time is within `bounds`. Takes the columns.
     pub(super) fn batch(&mut self, bounds: Bounds) -> SampleBatch {
-        let timestamps_ms = std::mem::take(&mut self.columns.timestamps_ms);
-        let values = std::mem::take(&mut self.columns.values);
+        self.refuse_bad_histograms();
         let counts = self.columns.n_samples.iter().map(|n_samples| *n_samples as usize);
-        let mut series = Vec::with_capacity(values.len());
-        let mut is_whole = timestamps_ms
+        let mut whole = SampleBatch {
+            series: Vec::with_capacity(self.columns.values.len()),
+            timestamps_ms: std::mem::take(&mut self.columns.timestamps_ms),
+            values: std::mem::take(&mut self.columns.values),
+            histograms: std::mem::take(&mut self.columns.histograms),
+            starts_ms: std::mem::take(&mut self.columns.starts_ms),
+        };
+        let mut is_whole = whole
+            .timestamps_ms
             .iter()
             .all(|time| (bounds.oldest_ms..=bounds.newest_ms).contains(time));
-        for (found, n_samples) in self.found.iter().zip(counts.clone()) {
-            match found {
-                Some(found) => series.extend(repeat_n(*found, n_samples)),
-                None => is_whole &= n_samples == 0,
-            }
+        for (found, n_samples) in self.found.iter().zip(counts) {
+            is_whole &= found.is_some() || n_samples == 0;
+            whole
+                .series
+                .extend(repeat_n(found.unwrap_or(NO_SERIES), n_samples));
         }
         if is_whole {
-            return SampleBatch {
-                series,
-                timestamps_ms,
-                values,
-                ..SampleBatch::default()
-            };
+            return whole;
         }
-        let mut batch = SampleBatch::with_capacity(values.len());
-        let mut samples = timestamps_ms.into_iter().zip(values);
-        for (found, n_samples) in self.found.iter().zip(counts) {
-            for (timestamp_ms, value) in samples.by_ref().take(n_samples) {
-                let Some(series) = *found else {
-                    continue;
-                };
-                match refusal(timestamp_ms, bounds) {
-                    None => batch.push(series, timestamp_ms, value),
-                    Some((kind, reason)) => self
-                        .refusals
-                        .push(kind, 1, || name_sample(self.store, series, timestamp_ms, &reason)),
-                }
+        let mut batch = SampleBatch::with_capacity(whole.len());
+        for (row, (series, timestamp_ms)) in whole.series.iter().zip(&whole.timestamps_ms).enumerate() {
+            if *series == NO_SERIES {
+                continue;
+            }
+            match refusal(*timestamp_ms, bounds) {
+                None => batch.push_from(&whole, row),
+                Some((kind, reason)) => self.refusals.push(kind, 1, || {
+                    name_sample(self.store, *series, *timestamp_ms, &reason)
+                }),
             }
         }
         batch
+    }
+
+    /// Names the native histograms of known series that are none.
+    fn refuse_bad_histograms(&mut self) {
+        for bad in std::mem::take(&mut self.columns.bad_histograms) {
+            if let Some(Some(series)) = self.found.get(bad.position) {
+                self.refusals.push(RefusalKind::Histogram, 1, || {
+                    name_sample(self.store, *series, bad.timestamp_ms, &bad.reason)
+                });
+            }
+        }
     }
 }
 

@@ -114,7 +114,7 @@ impl Worker {
             Protocol::V2 => v2::Request::parse(body, limits).and_then(|request| {
                 *n_symbols = request.symbols().len();
                 self.v2_keys.hash_symbols(request.symbols(), symbol_hashes);
-                columns.gather_v2(&request, &self.v2_keys, symbol_hashes)?;
+                columns.gather_v2(&request, limits, &self.v2_keys, symbol_hashes)?;
                 Ok(Walked::V2(request))
             }),
         };
@@ -125,7 +125,7 @@ impl Worker {
         })?;
         let mut refusals = Refusals::default();
         let mut metadata = std::mem::take(&mut columns.metadata);
-        let counts = (columns.n_histograms, columns.n_exemplars);
+        let n_exemplars = columns.n_exemplars;
         let mut resolving = Resolving {
             store: &self.store,
             limits,
@@ -144,8 +144,7 @@ impl Worker {
             batch,
             metadata,
             refusals,
-            n_histograms: counts.0,
-            n_exemplars: counts.1,
+            n_exemplars,
         })
     }
 
@@ -154,7 +153,6 @@ impl Worker {
             stored: None,
             metadata: None,
             refusals: decoded.refusals,
-            n_histograms: decoded.n_histograms,
             n_exemplars: decoded.n_exemplars,
         };
         match self.put_metadata(decoded.metadata) {
@@ -166,12 +164,14 @@ impl Worker {
         }
         let series = decoded.batch.series.clone();
         let timestamps_ms = decoded.batch.timestamps_ms.clone();
+        let histogram_rows = decoded.batch.histograms.rows().collect();
         let answer = move |result: Result<AppendOutcome, storage::Error>| {
             let result = result.map_err(unavailable).map(|outcome| {
                 taken.stored = Some(Stored {
                     outcome,
                     series,
                     timestamps_ms,
+                    histogram_rows,
                 });
                 taken
             });
@@ -218,7 +218,6 @@ struct Decoded {
     batch: SampleBatch,
     metadata: Vec<MetricMetadata>,
     refusals: Refusals,
-    n_histograms: usize,
     n_exemplars: usize,
 }
 

@@ -44,19 +44,13 @@ impl WriteMetrics {
         self.requests[outcome as usize].add(1);
     }
 
-    /// Counts what became of the content of one request.
-    pub(crate) fn note_taken(
-        &self,
-        n_written: usize,
-        refusals: &Refusals,
-        n_histograms: usize,
-        n_exemplars: usize,
-    ) {
-        self.samples.add(n_written);
+    /// Counts what became of the content of one request, of which so many floats and native histograms are written.
+    pub(crate) fn note_taken(&self, n_written: (usize, usize), refusals: &Refusals, n_exemplars: usize) {
+        self.samples.add(n_written.0);
+        self.histograms.add(n_written.1);
         for (kind, n_samples) in refusals.n_samples() {
             self.refused[kind as usize].add(n_samples);
         }
-        self.histograms.add(n_histograms);
         self.exemplars.add(n_exemplars);
     }
 
@@ -76,29 +70,27 @@ impl WriteMetrics {
         let name = "meshtide_write_samples_total";
         page.one_counter(
             name,
-            "Samples acknowledged, exact duplicates included.",
+            "Float samples acknowledged, exact duplicates included.",
             self.samples.get(),
         );
         let name = "meshtide_write_refused_samples_total";
-        page.counter(name, "Samples refused, by reason.");
+        page.counter(name, "Samples refused, native histograms included, by reason.");
         for kind in RefusalKind::ALL {
             let value = self.refused[kind as usize].get() as f64;
             page.sample(name, &[("reason", kind.as_str())], value);
         }
-        for (name, what, counter) in [
-            (
-                "meshtide_write_dropped_histograms_total",
-                "Native histograms received; they are not stored yet.",
-                &self.histograms,
-            ),
-            (
-                "meshtide_write_dropped_exemplars_total",
-                "Exemplars received; they are not stored yet.",
-                &self.exemplars,
-            ),
-        ] {
-            page.one_counter(name, what, counter.get());
-        }
+        let name = "meshtide_write_histograms_total";
+        page.one_counter(
+            name,
+            "Native histograms acknowledged, exact duplicates included.",
+            self.histograms.get(),
+        );
+        let name = "meshtide_write_dropped_exemplars_total";
+        page.one_counter(
+            name,
+            "Exemplars received; they are not stored yet.",
+            self.exemplars.get(),
+        );
     }
 }
 

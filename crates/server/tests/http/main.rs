@@ -5,4 +5,5 @@ mod support;
 mod api;
 mod connections;
 mod federate;
+mod histograms;
 mod write;
