@@ -83,8 +83,9 @@ impl Extras {
         }
     }
 
-    /// Adds to `part` what `lanes` may have in `range`.
+    /// Leaves in `part` what `lanes` may have in `range`.
     pub(super) fn part_in(&self, range: TimeRange, lanes: LaneChoice<'_>, part: &mut ExtrasPart) {
+        part.clear();
         for (position, lane) in lanes.positions().enumerate() {
             let Ok(lane) = u16::try_from(lane) else {
                 continue;

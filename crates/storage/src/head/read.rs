@@ -31,7 +31,6 @@ impl ReadScratch {
         self.parts.clear();
         self.late.clear();
         self.timestamps_ms.clear();
-        self.extras.clear();
     }
 }
 
@@ -79,6 +78,7 @@ pub(super) fn read(
     }
     if is_extended {
         scratch.extras.fill(range, timestamps_ms, lane_buffers)?;
+        scratch.extras.clear();
     }
     scratch.clear();
     Ok(())
