@@ -8,6 +8,9 @@ use mesh::remote_write::{EncodedRequest, RequestEncoder, Version};
 use mesh::{Mesh, MeshConfig};
 use meshtide_tests::process::{Server, Usage};
 
+/// Scrapes that are kept for what is measured after the load.
+const N_LATER_SCRAPES: usize = 4;
+
 /// What is sent.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -27,6 +30,7 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Requests {
     scrapes: Vec<Vec<EncodedRequest>>,
+    later: Vec<Vec<EncodedRequest>>,
     /// Number of series.
     pub n_series: usize,
 }
@@ -54,19 +58,27 @@ impl Requests {
         let interval_ms = mesh.scrape_interval_ms();
         let start_ms = load.end_ms - interval_ms * load.n_scrapes as i64;
         let mut encoder = RequestEncoder::new(load.version, 2_000);
-        let scrapes = (0..load.n_scrapes)
+        let mut scrapes: Vec<_> = (0..load.n_scrapes + N_LATER_SCRAPES)
             .map(|scrape| {
                 mesh.scrape_interval(start_ms + interval_ms * scrape as i64, &mut encoder);
                 encoder.finish()
             })
             .collect();
+        let later = scrapes.split_off(load.n_scrapes);
         Self {
             scrapes,
+            later,
             n_series: mesh.n_series(),
         }
     }
 
-    /// Sends everything, scrape after scrape.
+    /// Scrapes after those that [`Self::send`] sends.
+    #[must_use]
+    pub fn later(&self) -> &[Vec<EncodedRequest>] {
+        &self.later
+    }
+
+    /// Sends all but the later scrapes, one after the other.
     ///
     /// # Errors
     /// If a request is not acknowledged with 2xx.
@@ -110,12 +122,18 @@ impl Outcome {
     /// The latency below which this share of requests was acknowledged.
     #[must_use]
     pub fn latency(&self, share: f64) -> Duration {
-        let last = self.latencies.len().saturating_sub(1);
-        self.latencies
-            .get((last as f64 * share).round() as usize)
-            .copied()
-            .unwrap_or_default()
+        share_of(&self.latencies, share)
     }
+}
+
+/// What this share of sorted durations does not exceed.
+#[must_use]
+pub fn share_of(sorted: &[Duration], share: f64) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get((last as f64 * share).round() as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 /// Every connection takes the next request until none is left.

@@ -1,10 +1,12 @@
 //! Whole-process benches: what a server costs on a realistic mesh, measured from outside.
 //!
-//! [`ingest`] replays pre-encoded remote-write requests, [`queries`] asks what consoles ask, [`target`] knows how to
+//! [`ingest`] replays pre-encoded remote-write requests, [`queries`] asks what consoles ask,
+//! [`interference`] does both at once, [`target`] knows how to
 //! start Meshtide and its peers, [`report`] prints tables for `docs/performance.md`.
 #![forbid(unsafe_code)]
 
 pub mod ingest;
+pub mod interference;
 pub mod queries;
 pub mod report;
 pub mod target;

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mesh::remote_write::Version;
 use meshtide_benches::ingest::{Load, Outcome, Requests};
+use meshtide_benches::interference::{self, Interference};
 use meshtide_benches::queries::{self, QUERIES, Timing};
 use meshtide_benches::report::{self, Restart};
 use meshtide_benches::target::{Kind, Target};
 use meshtide_tests::peers;
 
-/// Measures ingest, queries and restart of Meshtide, and of peers if their binaries are given.
+/// Measures ingest, queries, both at once and restart of Meshtide, and of peers if their binaries are given.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// A few seconds on a small mesh: shows that the benches work, measures nothing.
@@ -47,6 +48,7 @@ struct Measured {
     ingest: Outcome,
     disk_bytes: u64,
     queries: Vec<Timing>,
+    interference: Interference,
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is for")]
@@ -87,6 +89,8 @@ fn main() -> Result<()> {
         .map(|one| (one.name, one.queries.as_slice()))
         .collect();
     println!("{}", report::queries(&timings));
+    let interference: Vec<_> = measured.iter().map(|one| (one.name, &one.interference)).collect();
+    println!("{}", report::interference(&interference));
     Ok(())
 }
 
@@ -128,12 +132,14 @@ fn measure(
         .iter()
         .map(|query| queries::run(&server, query, end_s, n_runs))
         .collect::<Result<_>>()?;
+    let interference = interference::run(&server, requests, load)?;
     server.terminate()?;
     Ok(Measured {
         name: target.name(),
         ingest,
         disk_bytes,
         queries,
+        interference,
     })
 }
 

@@ -180,7 +180,11 @@ pub fn run(server: &Server, query: &Query, end_s: f64, n_runs: usize) -> Result<
     })
 }
 
-fn ask(client: &Client, query: &Query, end_s: f64) -> Result<Vec<u8>> {
+/// Asks once; gives the body of the reply.
+///
+/// # Errors
+/// If the server does not answer with success.
+pub fn ask(client: &Client, query: &Query, end_s: f64) -> Result<Vec<u8>> {
     let end = end_s.to_string();
     let start = (end_s - f64::from(query.n_steps - 1) * 15.0).to_string();
     let answer = if query.n_steps == 1 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ingest::{Load, Outcome, Requests};
+use crate::interference::Interference;
 use crate::queries::Timing;
 
 /// What a restart cost.
@@ -53,7 +54,7 @@ pub fn ingest(load: &Load, requests: &Requests, columns: &[(&str, &Outcome, u64)
         let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| milliseconds(outcome.latency(share)));
         format!("{p50} / {p99} / {max}")
     });
-    line("samples per second, wall", &|outcome, _| {
+    line("samples per second, by the clock", &|outcome, _| {
         format!("{:.0}", outcome.n_samples as f64 / outcome.wall.as_secs_f64())
     });
     line("data directory, MB", &|_, disk| megabytes(disk));
@@ -88,9 +89,62 @@ pub fn queries(columns: &[(&str, &[Timing])]) -> String {
             .iter()
             .map(|timing| timing.median.as_secs_f64().ln())
             .sum();
-        format!("{:.2}", (logs / timings.len() as f64).exp() * 1e3)
+        (logs / timings.len() as f64).exp() * 1e3
     });
-    text.push_str(&row("geometric mean, ms", means));
+    let means: Vec<f64> = means.collect();
+    text.push_str(&row(
+        "geometric mean, ms",
+        means.iter().map(|mean| format!("{mean:.2}")),
+    ));
+    let ours = means.first().copied().unwrap_or_default();
+    text.push_str(&row(
+        "ours to theirs",
+        means.iter().map(|mean| format!("{:.3}", ours / mean)),
+    ));
+    text.push_str(&row(
+        "CPU of all, ms; ours to theirs",
+        columns.iter().map(|(_, timings)| {
+            let cpu_ms = |timings: &[Timing]| timings.iter().map(|timing| timing.cpu_ms).sum::<f64>();
+            let (theirs, ours) = (cpu_ms(timings), cpu_ms(columns[0].1));
+            format!("{theirs:.0}; {:.3}", ours / theirs)
+        }),
+    ));
+    text.push_str(&row(
+        "queries slower than ours",
+        columns.iter().map(|(_, timings)| {
+            let pairs = timings.iter().zip(columns[0].1);
+            let n_slower = pairs.filter(|(theirs, ours)| theirs.median > ours.median).count();
+            format!("{n_slower} of {}", timings.len())
+        }),
+    ));
+    text
+}
+
+/// The table of acknowledgements beside queries, one row per server.
+#[must_use]
+pub fn interference(rows: &[(&str, &Interference)]) -> String {
+    let mut text = row(
+        "acknowledged within, ms",
+        [
+            "p50 idle",
+            "p99 idle",
+            "p50 busy",
+            "p99 busy",
+            "p99 busy / idle",
+            "queries meanwhile",
+        ]
+        .map(str::to_owned)
+        .into_iter(),
+    );
+    text.push_str(&row("---", std::iter::repeat_n("---".to_owned(), 6)));
+    for (name, measured) in rows {
+        let [idle_p50, busy_p50] = measured.latency(0.5);
+        let [idle_p99, busy_p99] = measured.latency(0.99);
+        let ratio = busy_p99.as_secs_f64() / idle_p99.as_secs_f64();
+        let durations = [idle_p50, idle_p99, busy_p50, busy_p99].map(milliseconds);
+        let others = [format!("{ratio:.2}"), measured.n_queries.to_string()];
+        text.push_str(&row(name, durations.into_iter().chain(others)));
+    }
     text
 }
 

@@ -14,6 +14,8 @@
 //! stream and step; a lane then costs a subtraction, a comparison and a multiplication per step. Step 1 does not
 //! rescan overlapping windows: a lane is searched for drops once ([`StreamRate::lane`]).
 
+use std::ops::Range;
+
 use model::{TimeRange, TimestampMs};
 
 use super::window::{StepTimes, windows};
@@ -234,22 +236,58 @@ pub fn has_reset(values: &[f64]) -> bool {
 }
 
 /// One step of a stream that has a rate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct RatedStep {
     first_row: u32,
     last_row: u32,
     step_idx: u32,
+}
+
+/// Neighbouring steps that extrapolate alike, as nearly all do when scrapes are regular.
+#[derive(Debug)]
+struct Run {
+    /// Positions among the steps.
+    steps: Range<usize>,
     extrapolation: Extrapolation,
+}
+
+/// All that the extrapolation of a window follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    n_rows: usize,
+    before_first_ms: i64,
+    sampled_ms: i64,
+    after_last_ms: i64,
+    range_ms: i64,
+}
+
+impl Shape {
+    /// The shape of a window with at least two samples.
+    fn of(timestamps_ms: &[TimestampMs], range: TimeRange) -> Option<Self> {
+        let [first_ms, .., last_ms] = *timestamps_ms else {
+            return None;
+        };
+        Some(Self {
+            n_rows: timestamps_ms.len(),
+            before_first_ms: first_ms.wrapping_sub(range.start_ms),
+            sampled_ms: last_ms.wrapping_sub(first_ms),
+            after_last_ms: range.end_ms.wrapping_sub(last_ms),
+            range_ms: range.end_ms.wrapping_sub(range.start_ms),
+        })
+    }
 }
 
 /// The rate of all lanes of one stream: what they share, and room that is reused from stream to stream.
 ///
-/// Invariant: `steps` ascend by `step_idx`; their rows lie inside the timestamps of the last [`Self::prepare`].
+/// Invariants: `steps` ascend by `step_idx`, their rows lie inside the timestamps of the last [`Self::prepare`], and
+/// `runs` divide them in order.
 #[derive(Debug)]
 pub struct StreamRate {
     kind: RateKind,
     n_rows: usize,
+    n_in_windows: usize,
     steps: Vec<RatedStep>,
+    runs: Vec<Run>,
     drops: Vec<u32>,
 }
 
@@ -260,7 +298,9 @@ impl StreamRate {
         Self {
             kind,
             n_rows: 0,
+            n_in_windows: 0,
             steps: Vec::new(),
+            runs: Vec::new(),
             drops: Vec::new(),
         }
     }
@@ -268,20 +308,42 @@ impl StreamRate {
     /// Looks at the timestamps of a stream: windows of `range_ms` ending at `times`, offset and `@` applied.
     pub fn prepare(&mut self, timestamps_ms: &[TimestampMs], times: StepTimes, range_ms: i64) {
         self.n_rows = timestamps_ms.len();
+        self.n_in_windows = 0;
         self.steps.clear();
+        self.runs.clear();
+        let mut last_shape = None;
         for (step_idx, rows) in windows(timestamps_ms, times, range_ms).enumerate() {
+            self.n_in_windows += rows.len();
             let range = TimeRange::ending_at(times.at(step_idx), range_ms);
-            let Some(extrapolation) = Extrapolation::new(self.kind, &timestamps_ms[rows.clone()], range)
-            else {
+            let in_window = &timestamps_ms[rows.clone()];
+            let Some(shape) = Shape::of(in_window, range) else {
                 continue;
             };
+            if last_shape != Some(shape) {
+                let Some(extrapolation) = Extrapolation::new(self.kind, in_window, range) else {
+                    continue;
+                };
+                last_shape = Some(shape);
+                self.runs.push(Run {
+                    steps: self.steps.len()..self.steps.len(),
+                    extrapolation,
+                });
+            }
             self.steps.push(RatedStep {
                 first_row: as_u32(rows.start),
                 last_row: as_u32(rows.end - 1),
                 step_idx: as_u32(step_idx),
-                extrapolation,
             });
+            if let Some(run) = self.runs.last_mut() {
+                run.steps.end = self.steps.len();
+            }
         }
+    }
+
+    /// How many samples all windows hold together, for a lane that has a sample at every prepared timestamp.
+    #[must_use]
+    pub fn n_in_windows(&self) -> usize {
+        self.n_in_windows
     }
 
     /// The steps at which every lane without absent rows has a value, ascending. The same for all lanes.
@@ -302,10 +364,13 @@ impl StreamRate {
             self.lane_with_resets(values, emit);
             return;
         }
-        for step in &self.steps {
-            let first = values[step.first_row as usize];
-            let increase = values[step.last_row as usize] - first;
-            emit(step.step_idx as usize, step.extrapolation.apply(first, increase));
+        for Run { steps, extrapolation } in &self.runs {
+            let extrapolation = *extrapolation;
+            for step in &self.steps[steps.clone()] {
+                let first = values[step.first_row as usize];
+                let increase = values[step.last_row as usize] - first;
+                emit(step.step_idx as usize, extrapolation.apply(first, increase));
+            }
         }
     }
 
@@ -322,19 +387,21 @@ impl StreamRate {
         let drops = (1..values.len()).filter(|&row| values[row] < values[row - 1]);
         self.drops.extend(drops.map(as_u32));
         let mut drops: &[u32] = &self.drops;
-        for step in &self.steps {
-            let first = values[step.first_row as usize];
-            let mut increase = values[step.last_row as usize] - first;
-            // A drop counts when both its rows are in the window. Windows only move forward.
-            while let [row, rest @ ..] = drops
-                && *row <= step.first_row
-            {
-                drops = rest;
+        for Run { steps, extrapolation } in &self.runs {
+            for step in &self.steps[steps.clone()] {
+                let first = values[step.first_row as usize];
+                let mut increase = values[step.last_row as usize] - first;
+                // A drop counts when both its rows are in the window. Windows only move forward.
+                while let [row, rest @ ..] = drops
+                    && *row <= step.first_row
+                {
+                    drops = rest;
+                }
+                for &row in drops.iter().take_while(|&&row| row <= step.last_row) {
+                    increase += values[row as usize - 1];
+                }
+                emit(step.step_idx as usize, extrapolation.apply(first, increase));
             }
-            for &row in drops.iter().take_while(|&&row| row <= step.last_row) {
-                increase += values[row as usize - 1];
-            }
-            emit(step.step_idx as usize, step.extrapolation.apply(first, increase));
         }
     }
 }

@@ -110,14 +110,13 @@ impl LaneEvaluator {
 
     /// Looks at the timestamps that the next series share. Returns the number of samples in all windows.
     pub(crate) fn prepare(&mut self, function: &LaneFunction, timestamps_ms: &[TimestampMs]) -> usize {
+        if let Some(Rates { shared, .. }) = &mut self.rates {
+            shared.prepare(timestamps_ms, function.times, function.window_ms);
+            return shared.n_in_windows();
+        }
         let windows = windows(timestamps_ms, function.times, function.window_ms);
         self.windows.clear();
         self.windows.extend(windows);
-        if let Some(rates) = &mut self.rates {
-            rates
-                .shared
-                .prepare(timestamps_ms, function.times, function.window_ms);
-        }
         self.windows.iter().map(ExactSizeIterator::len).sum()
     }
 
@@ -150,21 +149,20 @@ impl LaneEvaluator {
         let is_other = self.own.fill(timestamps_ms, values, keep);
         let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);
         // The lanes of a stream mostly lack the same rows.
+        if let Some(Rates { own, .. }) = &mut self.rates {
+            if is_other {
+                own.prepare(timestamps_ms, function.times, function.window_ms);
+            }
+            own.lane_into(values, &mut self.row);
+            return Ok((&self.row, own.n_in_windows()));
+        }
         if is_other {
             let windows = windows(timestamps_ms, function.times, function.window_ms);
             self.own_windows.clear();
             self.own_windows.extend(windows);
         }
+        evaluate(function, timestamps_ms, values, &self.own_windows, &mut self.row)?;
         let n_in_windows = self.own_windows.iter().map(ExactSizeIterator::len).sum();
-        match &mut self.rates {
-            Some(Rates { own, .. }) => {
-                if is_other {
-                    own.prepare(timestamps_ms, function.times, function.window_ms);
-                }
-                own.lane_into(values, &mut self.row);
-            }
-            None => evaluate(function, timestamps_ms, values, &self.own_windows, &mut self.row)?,
-        }
         Ok((&self.row, n_in_windows))
     }
 }
