@@ -27,6 +27,7 @@ pub mod checks;
 mod error;
 pub mod exposition;
 pub mod limits;
+pub mod otlp;
 mod protobuf;
 pub mod remote_write;
 pub mod snappy;

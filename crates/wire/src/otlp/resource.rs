@@ -1,0 +1,196 @@
+//! Who sent something: the labels that every series of a resource gets.
+
+use super::attributes::Attributes;
+use super::names::{envoy_label_name, envoy_metric_name};
+use super::settings::Settings;
+use crate::error::DecodeError;
+use crate::protobuf::{Reader, WireType};
+
+/// Attributes that become `job` and `instance` and so are no labels of `target_info`.
+const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+
+/// How names are translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// By the settings' strategy.
+    Generic,
+    /// As on Envoy's Prometheus page.
+    Envoy,
+}
+
+/// A resource, and the scope whose metrics are being walked.
+#[derive(Debug)]
+pub(super) struct Resource<'a> {
+    pub(super) profile: Profile,
+    attributes: Vec<u8>,
+    settings: &'a Settings,
+    /// Who is connected, where the resource does not say who it is.
+    origin: &'a str,
+}
+
+/// Name and value of labels.
+pub(super) type Pairs = Vec<(String, String)>;
+
+impl<'a> Resource<'a> {
+    /// Reads the resource of a `ResourceMetrics` message, wherever in it it stands.
+    pub(super) fn read(
+        mut message: Reader<'_>,
+        settings: &'a Settings,
+        origin: &'a str,
+    ) -> Result<Self, DecodeError> {
+        let mut attributes = Vec::new();
+        while let Some((number, wire_type)) = message.field()? {
+            match (number, wire_type) {
+                (1, WireType::Bytes) => gather_attributes(message.message()?, 1, &mut attributes)?,
+                _ => message.skip(wire_type)?,
+            }
+        }
+        let sdk = Attributes(&attributes).text_of("telemetry.sdk.name", 0);
+        let is_envoy = settings.envoy_profile && sdk.as_deref() == Some("envoy");
+        Ok(Self {
+            profile: if is_envoy {
+                Profile::Envoy
+            } else {
+                Profile::Generic
+            },
+            attributes,
+            settings,
+            origin,
+        })
+    }
+
+    /// What tells its series from those of other resources.
+    pub(super) fn push_identity(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.attributes);
+        if self.profile == Profile::Envoy {
+            bytes.push(0);
+            bytes.extend_from_slice(self.origin.as_bytes());
+        }
+    }
+
+    /// The label of an attribute of a point.
+    pub(super) fn label_name(&self, key: &[u8]) -> String {
+        let key = String::from_utf8_lossy(key);
+        match self.profile {
+            Profile::Generic => self.settings.strategy.label_name(&key),
+            Profile::Envoy => envoy_label_name(&key),
+        }
+    }
+
+    /// The name of a metric; `None` when nothing of it is left.
+    pub(super) fn metric_name(&self, name: &str, unit: &str, kind: super::names::NameKind) -> Option<String> {
+        match self.profile {
+            Profile::Generic => self.settings.strategy.metric_name(name, unit, kind),
+            Profile::Envoy => envoy_metric_name(name),
+        }
+    }
+
+    /// `job` and `instance`, as far as they are known.
+    pub(super) fn identity(&self) -> Pairs {
+        let text = |key: &str| self.text(key).filter(|text| !text.is_empty());
+        let job = match (text("service.namespace"), text("service.name")) {
+            (Some(namespace), Some(name)) => Some(format!("{namespace}/{name}")),
+            (None, name) => name,
+            (Some(_), None) => None,
+        };
+        // Envoy says nothing about itself, so that all of a deployment's pods would write the same series.
+        let connected =
+            (self.profile == Profile::Envoy && !self.origin.is_empty()).then(|| self.origin.to_owned());
+        let instance = text("service.instance.id").or(connected);
+        let pairs = [("job", job), ("instance", instance)];
+        let pairs = pairs.into_iter();
+        pairs
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+
+    /// Labels from the promoted attributes.
+    pub(super) fn promoted(&self) -> Pairs {
+        let mut pairs = Pairs::new();
+        for (attribute, label) in &self.settings.promoted {
+            if pairs.iter().all(|(name, _)| name != label)
+                && let Some(value) = self.text(attribute)
+            {
+                pairs.push((label.clone(), value));
+            }
+        }
+        pairs
+    }
+
+    /// The labels of `target_info`, with the name; `None` when nobody could find it, or it would say nothing.
+    pub(super) fn target_info(&self) -> Option<Pairs> {
+        let identity = self.identity();
+        if identity.is_empty() || self.profile == Profile::Envoy {
+            return None;
+        }
+        let facts = Attributes(&self.attributes).iter().filter(|attribute| {
+            attribute.is_label() && !IDENTIFYING.iter().any(|key| key.as_bytes() == attribute.key)
+        });
+        let mut pairs = Pairs::new();
+        for fact in facts {
+            push_joined(
+                &mut pairs,
+                self.label_name(fact.key),
+                fact.text(self.settings.nesting_max),
+            );
+        }
+        if pairs.is_empty() {
+            return None;
+        }
+        override_with(&mut pairs, identity);
+        pairs.push((model::METRIC_NAME.to_owned(), "target_info".to_owned()));
+        Some(pairs)
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        Attributes(&self.attributes).text_of(key, self.settings.nesting_max)
+    }
+}
+
+/// Adds a label; where it is there already, which two attributes of similar names can cause, the values are joined.
+pub(super) fn push_joined(pairs: &mut Pairs, name: String, value: String) {
+    match pairs.iter_mut().find(|pair| pair.0 == name) {
+        Some((_, present)) => {
+            present.push(';');
+            present.push_str(&value);
+        }
+        None => pairs.push((name, value)),
+    }
+}
+
+/// Sets labels, whatever they were.
+pub(super) fn override_with(pairs: &mut Pairs, stronger: Pairs) {
+    for (name, value) in stronger {
+        pairs.retain(|pair| pair.0 != name);
+        pairs.push((name, value));
+    }
+}
+
+/// Adds labels that are not there.
+pub(super) fn complete_with(pairs: &mut Pairs, weaker: Pairs) {
+    for (name, value) in weaker {
+        if pairs.iter().all(|pair| pair.0 != name) {
+            pairs.push((name, value));
+        }
+    }
+}
+
+/// Appends the `KeyValue` messages in one field of `message`, each behind its length, after a look at each.
+pub(super) fn gather_attributes(
+    mut message: Reader<'_>,
+    field: u32,
+    bytes: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    while let Some((number, wire_type)) = message.field()? {
+        if (number, wire_type) != (field, WireType::Bytes) {
+            message.skip(wire_type)?;
+            continue;
+        }
+        let before = message.rest();
+        let attribute = message.message()?;
+        super::attributes::Attribute::read(attribute)?;
+        let n_bytes = before.len() - message.rest().len();
+        bytes.extend_from_slice(before.get(..n_bytes).unwrap_or_default());
+    }
+    Ok(())
+}

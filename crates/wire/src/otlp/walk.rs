@@ -1,0 +1,472 @@
+//! Walks a request: every data point becomes samples of series.
+
+use model::histogram::{CounterResetHint, IntegerHistogram};
+use model::{Sample, TimestampMs, stale_nan};
+
+use super::attributes::Attributes;
+use super::exponential::Exponential;
+use super::metric::{Data, Metric};
+use super::point::{DataKind, Point};
+use super::rejection::Rejection;
+use super::resource::{Pairs, Resource, gather_attributes};
+use super::series::{Part, Series, SeriesOf, Visitor};
+use super::settings::Settings;
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::protobuf::{Reader, WireType};
+
+/// Marks keys of OTLP: label messages of remote write never begin with these bytes.
+const KEY_TAG: [u8; 2] = [0, b'o'];
+
+/// `target_info` is repeated so often within the times of one request that a lookback of five minutes always finds
+/// it.
+const TARGET_INFO_STEP_MS: TimestampMs = 150_000;
+
+/// A request whose points lie further apart gets it at their end only.
+const TARGET_INFO_STEPS_MAX: TimestampMs = 1_000;
+
+/// Walks requests, with the memory it needs for that.
+pub struct Walker<H> {
+    settings: Settings,
+    points_max: u64,
+    hash: H,
+    point: Point,
+    exponential: Exponential,
+    /// Bytes whose hash is the key of a series.
+    identity: Vec<u8>,
+}
+
+/// What all points of one resource have in common.
+struct Context<'a> {
+    resource: &'a Resource<'a>,
+    resource_key: u128,
+    scope: Pairs,
+    /// First and last time of the points so far.
+    times_ms: Option<(TimestampMs, TimestampMs)>,
+}
+
+impl<H: Fn(&[u8]) -> u128> Walker<H> {
+    /// A walker; `hash` is keyed, so that nobody can make two series of one key.
+    pub fn new(settings: Settings, limits: &Limits, hash: H) -> Self {
+        Self {
+            settings,
+            points_max: limits.samples_per_request as u64,
+            hash,
+            point: Point::default(),
+            exponential: Exponential::default(),
+            identity: Vec::new(),
+        }
+    }
+
+    /// Walks an `ExportMetricsServiceRequest`. `origin` says who is connected: it becomes the instance of an Envoy
+    /// that does not say who it is. Returns how many data points there are.
+    ///
+    /// # Errors
+    /// The first thing that is broken; then nothing that `visitor` was told can be trusted.
+    pub fn walk(
+        &mut self,
+        body: &[u8],
+        origin: &str,
+        visitor: &mut impl Visitor,
+    ) -> Result<u64, DecodeError> {
+        let settings = self.settings.clone();
+        let mut n_points = 0;
+        let mut request = Reader::new(body, 0);
+        while let Some((number, wire_type)) = request.field()? {
+            match (number, wire_type) {
+                (1, WireType::Bytes) => {
+                    let message = request.message()?;
+                    let resource = Resource::read(message, &settings, origin)?;
+                    self.walk_resource(message, &resource, &mut n_points, visitor)?;
+                }
+                (1, _) => return Err(request.error("field of the request with the wrong wire type")),
+                _ => request.skip(wire_type)?,
+            }
+        }
+        Ok(n_points)
+    }
+
+    fn walk_resource(
+        &mut self,
+        mut message: Reader<'_>,
+        resource: &Resource<'_>,
+        n_points: &mut u64,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DecodeError> {
+        self.identity.clear();
+        self.identity.extend_from_slice(&KEY_TAG);
+        resource.push_identity(&mut self.identity);
+        let mut context = Context {
+            resource,
+            resource_key: (self.hash)(&self.identity),
+            scope: Pairs::new(),
+            times_ms: None,
+        };
+        while let Some((number, wire_type)) = message.field()? {
+            match (number, wire_type) {
+                (2, WireType::Bytes) => {
+                    let scope_metrics = message.message()?;
+                    context.scope = self.scope_labels(scope_metrics)?;
+                    self.walk_metrics(scope_metrics, &mut context, n_points, visitor)?;
+                }
+                (2, _) => return Err(message.error("field of ResourceMetrics with the wrong wire type")),
+                _ => message.skip(wire_type)?,
+            }
+        }
+        self.tell_target(&context, visitor);
+        Ok(())
+    }
+
+    /// Labels of a scope, wherever in the message it stands.
+    fn scope_labels(&self, mut message: Reader<'_>) -> Result<Pairs, DecodeError> {
+        let mut pairs = Pairs::new();
+        if !self.settings.promotes_scope {
+            return Ok(pairs);
+        }
+        while let Some((number, wire_type)) = message.field()? {
+            if (number, wire_type) != (1, WireType::Bytes) {
+                message.skip(wire_type)?;
+                continue;
+            }
+            let scope = message.message()?;
+            let mut reader = scope;
+            while let Some((number, wire_type)) = reader.field()? {
+                let label = match (number, wire_type) {
+                    (1, WireType::Bytes) => "otel_scope_name",
+                    (2, WireType::Bytes) => "otel_scope_version",
+                    _ => {
+                        reader.skip(wire_type)?;
+                        continue;
+                    }
+                };
+                let text = String::from_utf8_lossy(reader.bytes()?).into_owned();
+                pairs.push((label.to_owned(), text));
+            }
+            let mut attributes = Vec::new();
+            gather_attributes(scope, 3, &mut attributes)?;
+            for attribute in Attributes(&attributes)
+                .iter()
+                .filter(|attribute| attribute.is_label())
+            {
+                let key = String::from_utf8_lossy(attribute.key);
+                let name = self.settings.strategy.label_name(&format!("otel_scope_{key}"));
+                pairs.push((name, attribute.text(self.settings.nesting_max)));
+            }
+        }
+        let has_name = pairs
+            .iter()
+            .any(|(label, name)| label == "otel_scope_name" && !name.is_empty());
+        Ok(if has_name { pairs } else { Pairs::new() })
+    }
+
+    fn walk_metrics(
+        &mut self,
+        mut scope_metrics: Reader<'_>,
+        context: &mut Context<'_>,
+        n_points: &mut u64,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DecodeError> {
+        while let Some((number, wire_type)) = scope_metrics.field()? {
+            match (number, wire_type) {
+                (2, WireType::Bytes) => {
+                    let metric = Metric::read(scope_metrics.message()?)?;
+                    self.walk_points(&metric, context, n_points, visitor)?;
+                }
+                (2, _) => return Err(scope_metrics.error("field of ScopeMetrics with the wrong wire type")),
+                _ => scope_metrics.skip(wire_type)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_points(
+        &mut self,
+        metric: &Metric<'_>,
+        context: &mut Context<'_>,
+        n_points: &mut u64,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), DecodeError> {
+        let Some(data) = &metric.data else {
+            // How many points it had cannot be known.
+            *n_points += 1;
+            visitor.rejected(Rejection::NoData, 1, &metric.name_text());
+            return Ok(());
+        };
+        let mut refused = data.rejection();
+        if refused.is_none() && metric.family(context.resource).is_empty() {
+            refused = Some(Rejection::NoName);
+        }
+        let mut rest = data.points();
+        let (mut n_refused, mut point_idx) = (0, *n_points);
+        while let Some(message) = Data::next_point(&mut rest)? {
+            if point_idx == self.points_max {
+                return Err(message.error("more data points than one request may have"));
+            }
+            self.point.read(data.kind, message)?;
+            if refused.is_some() {
+                n_refused += 1;
+            } else if let Err(rejection) = self.tell(metric, data, context, point_idx, visitor) {
+                visitor.rejected(rejection, 1, &metric.name_text());
+            }
+            point_idx += 1;
+        }
+        *n_points = point_idx;
+        if let Some(rejection) = refused
+            && n_refused > 0
+        {
+            visitor.rejected(rejection, n_refused, &metric.name_text());
+        }
+        Ok(())
+    }
+
+    /// Tells of the series of the point just read.
+    fn tell(
+        &mut self,
+        metric: &Metric<'_>,
+        data: &Data<'_>,
+        context: &mut Context<'_>,
+        point_idx: u64,
+        visitor: &mut impl Visitor,
+    ) -> Result<(), Rejection> {
+        let timestamp_ms = self.point.time_ms().ok_or(Rejection::NoTime)?;
+        self.check_buckets(data.kind)?;
+        if data.kind == DataKind::ExponentialHistogram && !self.point.has_no_recorded_value {
+            self.exponential.read(&self.point)?;
+        }
+        let (first, last) = context.times_ms.unwrap_or((timestamp_ms, timestamp_ms));
+        context.times_ms = Some((first.min(timestamp_ms), last.max(timestamp_ms)));
+        let key = self.point_key(metric, data, context);
+        let telling = Telling {
+            metric,
+            context,
+            point: &self.point,
+            nesting_max: self.settings.nesting_max,
+            hash: &self.hash,
+            key,
+            point_idx,
+            timestamp_ms,
+            start_ms: self.point.start_ms(),
+        };
+        match data.kind {
+            DataKind::Gauge | DataKind::Sum => telling.number(visitor),
+            DataKind::Histogram => {
+                telling.histogram(visitor);
+                Ok(())
+            }
+            DataKind::Summary => {
+                telling.summary(visitor);
+                Ok(())
+            }
+            DataKind::ExponentialHistogram => {
+                telling.exponential(&self.exponential, visitor);
+                Ok(())
+            }
+        }
+    }
+
+    fn check_buckets(&self, kind: DataKind) -> Result<(), Rejection> {
+        let Point {
+            bucket_counts,
+            bounds,
+            has_no_recorded_value,
+            ..
+        } = &self.point;
+        if kind != DataKind::Histogram {
+            return Ok(());
+        }
+        let fits = bucket_counts.len() == bounds.len() + 1 || bucket_counts.is_empty();
+        let ascends = bounds.windows(2).all(|pair| pair.first() < pair.last());
+        let is_number = bounds.iter().all(|bound| !bound.is_nan());
+        if ascends && is_number && (fits || *has_no_recorded_value) {
+            Ok(())
+        } else {
+            Err(Rejection::BrokenBuckets)
+        }
+    }
+
+    /// The key of a point: that of its series follow from it.
+    fn point_key(&mut self, metric: &Metric<'_>, data: &Data<'_>, context: &Context<'_>) -> u128 {
+        let identity = &mut self.identity;
+        identity.clear();
+        identity.extend_from_slice(&KEY_TAG);
+        identity.extend_from_slice(&context.resource_key.to_le_bytes());
+        identity.extend_from_slice(&[data.kind as u8, u8::from(data.is_monotonic)]);
+        for text in [metric.name, metric.unit] {
+            identity.extend_from_slice(&text.len().to_le_bytes());
+            identity.extend_from_slice(text);
+        }
+        for (label, value) in &context.scope {
+            identity.extend_from_slice(label.as_bytes());
+            identity.push(0);
+            identity.extend_from_slice(value.as_bytes());
+            identity.push(0);
+        }
+        identity.push(0);
+        identity.extend_from_slice(&self.point.attributes);
+        (self.hash)(identity)
+    }
+
+    fn tell_target(&self, context: &Context<'_>, visitor: &mut impl Visitor) {
+        let Some((first_ms, last_ms)) = context.times_ms else {
+            return;
+        };
+        if context.resource.target_info().is_none() {
+            return;
+        }
+        let series = Series {
+            key: (self.hash)(&[&KEY_TAG[..], &context.resource_key.to_le_bytes(), b"target"].concat()),
+            point: None,
+            resource: context.resource,
+            of: SeriesOf::Target,
+        };
+        let n_steps = (last_ms - first_ms) / TARGET_INFO_STEP_MS;
+        let steps = if n_steps <= TARGET_INFO_STEPS_MAX {
+            n_steps + 1
+        } else {
+            0
+        };
+        let times_ms = (0..steps).map(|step| first_ms + step * TARGET_INFO_STEP_MS);
+        let end_ms = Some(last_ms).filter(|_| steps == 0 || (last_ms - first_ms) % TARGET_INFO_STEP_MS != 0);
+        for timestamp_ms in times_ms.chain(end_ms) {
+            let sample = Sample {
+                timestamp_ms,
+                value: 1.0,
+            };
+            visitor.sample(&series, sample, None);
+        }
+    }
+}
+
+/// A point on its way to its series.
+struct Telling<'a, H> {
+    metric: &'a Metric<'a>,
+    context: &'a Context<'a>,
+    point: &'a Point,
+    nesting_max: usize,
+    hash: &'a H,
+    key: u128,
+    point_idx: u64,
+    timestamp_ms: TimestampMs,
+    start_ms: Option<TimestampMs>,
+}
+
+impl<H: Fn(&[u8]) -> u128> Telling<'_, H> {
+    fn series(&self, part: Part) -> Series<'_> {
+        let (kind, number) = part.identity();
+        let mut identity = [0; 2 + 16 + 1 + 8];
+        for (place, byte) in identity.iter_mut().zip(
+            KEY_TAG
+                .into_iter()
+                .chain(self.key.to_le_bytes())
+                .chain([kind])
+                .chain(number.to_le_bytes()),
+        ) {
+            *place = byte;
+        }
+        Series {
+            key: (self.hash)(&identity),
+            point: Some(self.point_idx),
+            resource: self.context.resource,
+            of: SeriesOf::Point {
+                metric: self.metric,
+                scope: &self.context.scope,
+                attributes: Attributes(&self.point.attributes),
+                part,
+                nesting_max: self.nesting_max,
+            },
+        }
+    }
+
+    /// One sample; a point without a recorded value ends the series.
+    fn part(&self, part: Part, value: f64, visitor: &mut impl Visitor) {
+        let ends = self.point.has_no_recorded_value;
+        let sample = Sample {
+            timestamp_ms: self.timestamp_ms,
+            value: if ends { stale_nan() } else { value },
+        };
+        visitor.sample(&self.series(part), sample, self.start_ms);
+    }
+
+    fn number(&self, visitor: &mut impl Visitor) -> Result<(), Rejection> {
+        let value = match self.point.value {
+            Some(value) => value,
+            None if self.point.has_no_recorded_value => stale_nan(),
+            None => return Err(Rejection::NoValue),
+        };
+        self.part(Part::Whole, value, visitor);
+        Ok(())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sample is a float")]
+    fn histogram(&self, visitor: &mut impl Visitor) {
+        let point = self.point;
+        // Old Envoys sent counts that include those of the buckets below.
+        let total: u128 = point.bucket_counts.iter().map(|count| u128::from(*count)).sum();
+        let is_cumulative = total != u128::from(point.count)
+            && point.bucket_counts.is_sorted()
+            && point.bucket_counts.last() == Some(&point.count);
+        let mut below = 0_u64;
+        for (bound, count) in point.bounds.iter().zip(&point.bucket_counts) {
+            below = if is_cumulative {
+                *count
+            } else {
+                below.saturating_add(*count)
+            };
+            if *bound != f64::INFINITY {
+                self.part(Part::Bucket(*bound), below as f64, visitor);
+            }
+        }
+        if point.bucket_counts.is_empty() && point.has_no_recorded_value {
+            for bound in point.bounds.iter().filter(|bound| **bound != f64::INFINITY) {
+                self.part(Part::Bucket(*bound), 0.0, visitor);
+            }
+        }
+        self.part(Part::Bucket(f64::INFINITY), point.count as f64, visitor);
+        if point.sum.is_some() || point.has_no_recorded_value {
+            self.part(Part::Sum, point.sum.unwrap_or(0.0), visitor);
+        }
+        self.part(Part::Count, point.count as f64, visitor);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a sample is a float")]
+    fn summary(&self, visitor: &mut impl Visitor) {
+        for (quantile, value) in &self.point.quantiles {
+            self.part(Part::Quantile(*quantile), *value, visitor);
+        }
+        self.part(Part::Sum, self.point.sum.unwrap_or(0.0), visitor);
+        self.part(Part::Count, self.point.count as f64, visitor);
+    }
+
+    fn exponential(&self, exponential: &Exponential, visitor: &mut impl Visitor) {
+        let histogram = if self.point.has_no_recorded_value {
+            IntegerHistogram {
+                sum: stale_nan(),
+                ..IntegerHistogram::default()
+            }
+        } else {
+            IntegerHistogram {
+                counter_reset_hint: CounterResetHint::Unknown,
+                schema: self.point.scale,
+                zero_threshold: exponential.zero_threshold,
+                zero_count: self.point.zero_count,
+                count: self.point.count,
+                sum: self.point.sum.unwrap_or(0.0),
+                positive_spans: exponential.positive.spans(),
+                positive_deltas: &exponential.positive.deltas,
+                negative_spans: exponential.negative.spans(),
+                negative_deltas: &exponential.negative.deltas,
+                ..IntegerHistogram::default()
+            }
+        };
+        let series = self.series(Part::Whole);
+        visitor.histogram(&series, self.timestamp_ms, self.start_ms, &histogram);
+    }
+}
+
+impl<H> std::fmt::Debug for Walker<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walker")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
