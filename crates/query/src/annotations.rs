@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::TimestampMs;
 use parking_lot::Mutex;
 use promql::Location;
 use promql::annotation::{Annotation, Level};
@@ -10,7 +11,14 @@ use promql::ast::Span;
 
 /// Warnings and infos of one query. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Annotations(Arc<Mutex<BTreeMap<String, (Annotation, Span)>>>);
+pub(crate) struct Annotations(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    all: BTreeMap<String, (Annotation, Span)>,
+    /// Of places where only what is said of the last series counts: that series, and what is said of it.
+    last: BTreeMap<(u32, u32, TimestampMs), (u32, Vec<Annotation>)>,
+}
 
 /// How many warnings and how many infos are shown.
 const SHOWN_MAX: usize = 10;
@@ -18,8 +26,38 @@ const SHOWN_MAX: usize = 10;
 impl Annotations {
     /// Adds one; the same one again is merged into the first and shown where the later one stands in the query.
     pub(crate) fn add(&self, annotation: Annotation, span: Span) {
-        let mut all = self.0.lock();
-        match all.entry(annotation.key()) {
+        self.0.lock().add(annotation, span);
+    }
+
+    /// Adds what is said of a series at a place: an operation and a step. Only that of the last series is shown.
+    pub(crate) fn add_last(
+        &self,
+        (span, time_ms): (Span, TimestampMs),
+        series_idx: u32,
+        annotations: Vec<Annotation>,
+    ) {
+        let mut state = self.0.lock();
+        let place = state.last.entry((span.start, span.end, time_ms)).or_default();
+        if place.1.is_empty() || place.0 <= series_idx {
+            *place = (series_idx, annotations);
+        }
+    }
+
+    /// The texts of all warnings and of all infos, with positions in `query`, in a fixed order.
+    pub(crate) fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
+        let mut state = self.0.lock();
+        for ((start, end, _), (_, annotations)) in std::mem::take(&mut state.last) {
+            for annotation in annotations {
+                state.add(annotation, Span { start, end });
+            }
+        }
+        state.texts(query)
+    }
+}
+
+impl State {
+    fn add(&mut self, annotation: Annotation, span: Span) {
+        match self.all.entry(annotation.key()) {
             std::collections::btree_map::Entry::Vacant(place) => {
                 place.insert((annotation, span));
             }
@@ -32,11 +70,12 @@ impl Annotations {
         }
     }
 
-    /// The texts of all warnings and of all infos, with positions in `query`, in a fixed order.
-    pub(crate) fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
-        let all = self.0.lock();
+    fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let of_level = |level: Level, what: &str| {
-            let texts = all.values().filter(|(annotation, _)| annotation.level() == level);
+            let texts = self
+                .all
+                .values()
+                .filter(|(annotation, _)| annotation.level() == level);
             let texts =
                 texts.map(|(annotation, span)| format!("{annotation} ({})", Location::of(query, span.start)));
             let mut texts: Vec<String> = texts.collect();
@@ -73,5 +112,26 @@ mod tests {
         assert_eq!(infos.len(), 11);
         assert!(infos[0].ends_with(": \"m00\" (2:1)"), "{}", infos[0]);
         assert_eq!(infos[10], "2 more info annotations omitted");
+    }
+
+    #[test]
+    fn of_a_place_only_the_last_series_is_heard() {
+        let annotations = Annotations::default();
+        let span = Span { start: 0, end: 1 };
+        let of = |left| {
+            vec![Annotation::IncompatibleTypes {
+                left,
+                operator: "+",
+                right: "float",
+            }]
+        };
+        annotations.add_last((span, 0), 7, of("histogram"));
+        annotations.add_last((span, 0), 3, of("float"));
+        let (_, infos) = annotations.texts("x");
+        assert_eq!(infos.len(), 1);
+        assert!(infos[0].contains("histogram + float"), "{}", infos[0]);
+
+        annotations.add_last((span, 1), 3, of("float"));
+        assert_eq!(annotations.texts("x").1.len(), 2);
     }
 }

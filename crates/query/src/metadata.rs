@@ -91,6 +91,10 @@ pub(crate) fn newest(
             limits.check()?;
             selection.read_newest(stream_idx, range, &mut buffer)?;
             limits.add_samples(u64::from(stream.n_lanes), 0)?;
+            for (lane, _) in &buffer.histograms {
+                // The text format has no native histograms.
+                buffer.samples[*lane as usize] = None;
+            }
             samples.extend_from_slice(&buffer.samples);
         }
         let table = SeriesTable::of_selection(Arc::clone(&selection), None);

@@ -1,10 +1,17 @@
 //! Folding rows into groups: one accumulator per group and step.
 
+use datafusion_execution::memory_pool::MemoryReservation;
+use promql::annotation::Annotation;
 use promql::ast::AggregateOp;
 use promql::kernel::aggregate::Variance;
+use promql::kernel::native::Totaling;
 use promql::kernel::over_time::{larger, smaller};
 use promql::kernel::sum::{Mean, kahan_add};
 
+use super::mixed_groups::{CellHistograms, MixedGroups};
+use super::notes::NoteSink;
+use crate::QueryError;
+use crate::batch::{HistogramAt, Row};
 use crate::rows::{ABSENT, is_absent};
 
 /// The accumulators of all groups and steps of one aggregation.
@@ -12,8 +19,23 @@ use crate::rows::{ABSENT, is_absent};
 /// Groups are rows of `n_steps` cells. Merging in a fixed order gives the same bits every time.
 #[derive(Debug)]
 pub(crate) struct Accumulators {
+    op: AggregateOp,
     n_steps: usize,
     cells: Cells,
+    /// Sums and means of histograms, if there are any.
+    histograms: Option<MixedGroups>,
+    notes: NoteSink,
+    /// It has been noted that histograms are left out.
+    is_ignoring: bool,
+}
+
+/// The results of all groups: rows of `n_steps` cells.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    /// By cell; absent where a group has no float.
+    pub(crate) values: Vec<f64>,
+    /// Of cells without a float.
+    pub(crate) histograms: CellHistograms,
 }
 
 #[derive(Debug)]
@@ -50,7 +72,7 @@ impl Accumulators {
     }
 
     /// Empty accumulators; `None` if the aggregation is not one that folds value by value.
-    pub(crate) fn new(op: AggregateOp, n_groups: usize, n_steps: usize) -> Option<Self> {
+    pub(crate) fn new(op: AggregateOp, n_groups: usize, n_steps: usize, notes: NoteSink) -> Option<Self> {
         let n_cells = n_groups * n_steps;
         let absent = || vec![ABSENT; n_cells];
         let cells = match op {
@@ -67,10 +89,75 @@ impl Accumulators {
             AggregateOp::Stdvar => Cells::Stdvar(vec![Variance::default(); n_cells]),
             _ => return None,
         };
-        Some(Self { n_steps, cells })
+        Some(Self {
+            op,
+            n_steps,
+            cells,
+            histograms: None,
+            notes,
+            is_ignoring: false,
+        })
     }
 
-    /// Adds the values of one series to a group; absent ones are skipped.
+    /// Reserves what it has come to take: histograms take room when they come.
+    ///
+    /// # Errors
+    /// [`QueryError::Memory`].
+    #[inline]
+    pub(crate) fn reserve(&self, reservation: &MemoryReservation) -> Result<(), QueryError> {
+        if let Some(groups) = &self.histograms {
+            let n_groups = self.cells.len() / self.n_steps.max(1);
+            reservation.try_resize(Self::bytes(self.op, n_groups, self.n_steps) + groups.bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Adds the values of one series to a group.
+    ///
+    /// # Panics
+    /// As [`Self::add`].
+    #[inline]
+    pub(crate) fn add_row(&mut self, group: u32, series_idx: u32, row: Row<'_>) {
+        if !row.histograms.is_empty() {
+            self.add_histograms(group, series_idx, row.histograms);
+        }
+        self.add(group, row.values);
+    }
+
+    fn add_histograms(&mut self, group: u32, series_idx: u32, histograms: &[HistogramAt]) {
+        let start = group as usize * self.n_steps;
+        let totaling = match &mut self.cells {
+            Cells::Sum(_) => Totaling::Sum,
+            Cells::Avg(_) => Totaling::Mean,
+            Cells::Count(cells) => {
+                return histograms
+                    .iter()
+                    .for_each(|cell| cells[start + cell.step as usize] += 1.0);
+            }
+            Cells::Group(cells) => {
+                return histograms
+                    .iter()
+                    .for_each(|cell| cells[start + cell.step as usize] = 1.0);
+            }
+            Cells::Min(_) | Cells::Max(_) | Cells::Stddev(_) | Cells::Stdvar(_) => {
+                if !std::mem::replace(&mut self.is_ignoring, true) {
+                    self.notes.add(Annotation::HistogramIgnoredInAggregation {
+                        aggregation: self.op.as_str(),
+                    });
+                }
+                return;
+            }
+        };
+        let n_cells = self.cells.len();
+        let groups = self
+            .histograms
+            .get_or_insert_with(|| MixedGroups::new(totaling, n_cells, series_idx));
+        let cells = &self.cells;
+        let notes = groups.add(start, histograms, |cell| cells.has_float(cell));
+        self.notes.of_series(series_idx, notes);
+    }
+
+    /// Adds the floats of one series to a group; absent ones are skipped.
     ///
     /// # Panics
     /// If there is no such group or the row has not `n_steps` values.
@@ -124,6 +211,15 @@ impl Accumulators {
     /// # Panics
     /// If they are of another aggregation or size.
     pub(crate) fn merge(&mut self, other: Self) {
+        if let Some(others) = other.histograms {
+            let first_series = others.first_series;
+            let groups = self
+                .histograms
+                .get_or_insert_with(|| MixedGroups::new(others.totaling, self.cells.len(), first_series));
+            let cells = &self.cells;
+            let notes = groups.merge(others, |cell| cells.has_float(cell));
+            self.notes.of_series(first_series, notes);
+        }
         match (&mut self.cells, other.cells) {
             (Cells::Sum(sums), Cells::Sum(other)) => sums.merge(&other),
             (Cells::Avg(cells), Cells::Avg(other)) => merge_each(cells, &other, Mean::merge),
@@ -144,23 +240,58 @@ impl Accumulators {
         }
     }
 
-    /// The results, one row of `n_steps` per group, absent where a group had no value.
-    pub(crate) fn finish(self) -> Vec<f64> {
-        match self.cells {
-            Cells::Sum(sums) => sums.finish(),
-            Cells::Avg(cells) => cells.iter().map(|mean| mean.value().unwrap_or(ABSENT)).collect(),
-            Cells::Count(mut cells) => {
+    /// The results, one row of `n_steps` per group. Nothing is left where floats and histograms came together.
+    pub(crate) fn finish(self) -> Totals {
+        let Some(groups) = self.histograms else {
+            return Totals {
+                values: self.cells.finish(),
+                histograms: Vec::new(),
+            };
+        };
+        let mut values = self.cells.finish();
+        let has_float = |cell: usize| !is_absent(std::mem::replace(&mut values[cell], ABSENT));
+        Totals {
+            histograms: groups.finish(has_float, &self.notes),
+            values,
+        }
+    }
+}
+
+impl Cells {
+    fn len(&self) -> usize {
+        match self {
+            Self::Sum(sums) => sums.sums.len(),
+            Self::Avg(cells) => cells.len(),
+            Self::Count(cells) | Self::Min(cells) | Self::Max(cells) | Self::Group(cells) => cells.len(),
+            Self::Stddev(cells) | Self::Stdvar(cells) => cells.len(),
+        }
+    }
+
+    /// Whether a float has come to a cell of a sum or mean.
+    fn has_float(&self, cell: usize) -> bool {
+        match self {
+            Self::Sum(sums) => !is_absent(sums.sums[cell]),
+            Self::Avg(cells) => cells[cell].value().is_some(),
+            _ => false,
+        }
+    }
+
+    fn finish(self) -> Vec<f64> {
+        match self {
+            Self::Sum(sums) => sums.finish(),
+            Self::Avg(cells) => cells.iter().map(|mean| mean.value().unwrap_or(ABSENT)).collect(),
+            Self::Count(mut cells) => {
                 for count in cells.iter_mut().filter(|count| **count == 0.0) {
                     *count = ABSENT;
                 }
                 cells
             }
-            Cells::Min(cells) | Cells::Max(cells) | Cells::Group(cells) => cells,
-            Cells::Stddev(cells) => cells
+            Self::Min(cells) | Self::Max(cells) | Self::Group(cells) => cells,
+            Self::Stddev(cells) => cells
                 .iter()
                 .map(|cell| cell.deviation().unwrap_or(ABSENT))
                 .collect(),
-            Cells::Stdvar(cells) => cells
+            Self::Stdvar(cells) => cells
                 .iter()
                 .map(|cell| cell.variance().unwrap_or(ABSENT))
                 .collect(),

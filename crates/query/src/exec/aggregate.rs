@@ -9,9 +9,11 @@ use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::MemoryReservation;
 use futures::StreamExt;
 use promql::ast::AggregateOp;
+use promql::kernel::native::FloatOrHistogram;
 
-use super::accumulate::Accumulators;
+use super::accumulate::{Accumulators, Totals};
 use super::collect::{fold_in_order, reserve};
+use super::notes::NoteSink;
 use super::operator::{
     BatchStream, Operator, OperatorExec, Plan, Run, n_partitions, row_batches, stream_after,
 };
@@ -39,6 +41,7 @@ pub(crate) enum GroupIds {
 pub(crate) struct Aggregation {
     op: AggregateOp,
     groups: Arc<GroupIds>,
+    notes: NoteSink,
     n_steps: usize,
     n_workers: usize,
 }
@@ -112,7 +115,7 @@ impl Aggregation {
     pub(crate) fn plan(
         input: Plan,
         op: AggregateOp,
-        groups: GroupIds,
+        (groups, notes): (GroupIds, NoteSink),
         n_workers: usize,
         n_steps: usize,
         schema: &SchemaRef,
@@ -120,6 +123,7 @@ impl Aggregation {
         let node = Self {
             op,
             groups: Arc::new(groups),
+            notes,
             n_steps,
             n_workers,
         };
@@ -138,6 +142,7 @@ impl Operator for Aggregation {
         let input = Arc::clone(&run.inputs[0]);
         let (op, groups, n_steps) = (self.op, Arc::clone(&self.groups), self.n_steps);
         let (schema, task, n_workers) = (Arc::clone(&run.schema), run.task, self.n_workers);
+        let notes = self.notes.clone();
         let n_partitions = n_partitions(&input);
         let n_parts = groups.n_parts(n_partitions, groups.n_series());
         Ok(stream_after(async move {
@@ -148,6 +153,7 @@ impl Operator for Aggregation {
                     task: Arc::clone(&task),
                     op,
                     groups: Arc::clone(&groups),
+                    notes: notes.clone(),
                     n_steps,
                 };
                 part.fold()
@@ -165,18 +171,21 @@ struct Part {
     task: Arc<TaskContext>,
     op: AggregateOp,
     groups: Arc<GroupIds>,
+    notes: NoteSink,
     n_steps: usize,
 }
 
 impl Part {
     async fn fold(self) -> Result<Folded, QueryError> {
-        let (mut accumulators, reservation) = start(self.op, &self.groups, self.n_steps, &self.task)?;
+        let about = (&*self.groups, self.notes);
+        let (mut accumulators, reservation) = start(self.op, about, self.n_steps, &self.task)?;
         for partition in self.partitions {
             let mut stream = self.input.batches(partition, Arc::clone(&self.task))?;
             while let Some(batch) = stream.next().await {
                 for (series_idx, row) in Rows::of(&batch?)?.iter() {
-                    accumulators.add(self.groups.of_series(series_idx), row.values);
+                    accumulators.add_row(self.groups.of_series(series_idx), series_idx, row);
                 }
+                accumulators.reserve(&reservation)?;
                 tokio::task::coop::consume_budget().await;
             }
         }
@@ -187,13 +196,13 @@ impl Part {
 /// Empty accumulators for all groups, their room reserved.
 pub(crate) fn start(
     op: AggregateOp,
-    groups: &GroupIds,
+    (groups, notes): (&GroupIds, NoteSink),
     n_steps: usize,
     task: &TaskContext,
 ) -> Result<Folded, QueryError> {
     let reservation = reserve(task, "groups of an aggregation");
     reservation.try_grow(Accumulators::bytes(op, groups.n_groups(), n_steps))?;
-    let accumulators = Accumulators::new(op, groups.n_groups(), n_steps)
+    let accumulators = Accumulators::new(op, groups.n_groups(), n_steps, notes)
         .ok_or_else(|| QueryError::internal(format!("{op} does not fold")))?;
     Ok((accumulators, reservation))
 }
@@ -204,7 +213,7 @@ pub(crate) fn merge(total: &mut Folded, part: Folded) {
 }
 
 /// The values of all groups, one row each.
-pub(crate) fn finish(folded: Option<Folded>) -> Result<(Vec<f64>, MemoryReservation), QueryError> {
+pub(crate) fn finish(folded: Option<Folded>) -> Result<(Totals, MemoryReservation), QueryError> {
     let (accumulators, reservation) =
         folded.ok_or_else(|| QueryError::internal("an aggregation without parts"))?;
     Ok((accumulators.finish(), reservation))
@@ -212,15 +221,20 @@ pub(crate) fn finish(folded: Option<Folded>) -> Result<(Vec<f64>, MemoryReservat
 
 /// Batches of the rows of groups: group `g` is series `g` of the output.
 pub(crate) fn group_batches(
-    (values, reservation): (Vec<f64>, MemoryReservation),
+    (totals, reservation): (Totals, MemoryReservation),
     n_steps: usize,
     schema: SchemaRef,
 ) -> impl Iterator<Item = Result<Batch, QueryError>> + Send + 'static {
+    let Totals { values, histograms } = totals;
+    let mut histograms = histograms.into_iter().peekable();
     row_batches(values.len() / n_steps, n_steps, schema, move |group, row| {
         // Held as long as the values are.
         let _ = &reservation;
-        row.values
-            .copy_from_slice(&values[group * n_steps..(group + 1) * n_steps]);
+        let cells = group * n_steps..(group + 1) * n_steps;
+        row.values.copy_from_slice(&values[cells.clone()]);
+        while let Some((cell, value)) = histograms.next_if(|(cell, _)| *cell < cells.end) {
+            row.push(cell - cells.start, FloatOrHistogram::Histogram(value));
+        }
         Ok(())
     })
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
+use promql::annotation::Annotation;
+use promql::ast::AggregateOp;
 use promql::kernel::aggregate::{BestK, Extreme};
 use promql::kernel::native::FloatOrHistogram;
 
 use super::collect::Dense;
 use super::map::of_step;
+use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
-use crate::batch::{Batch, RowBuffer};
+use crate::batch::{Batch, HistogramAt, RowBuffer};
 use crate::labels::Groups;
 use crate::rows::{RowsBuilder, is_absent};
 
@@ -40,13 +43,14 @@ struct Inner {
     members: Vec<Vec<u32>>,
     n_series: usize,
     n_steps: usize,
+    notes: NoteSink,
 }
 
 impl KeepSome {
     /// A node that keeps `k` series of each group of `input`.
     pub(crate) fn plan(
         input: Plan,
-        choice: Choice,
+        (choice, notes): (Choice, NoteSink),
         k: Vec<usize>,
         groups: &Groups,
         n_steps: usize,
@@ -58,6 +62,7 @@ impl KeepSome {
             members: groups.members(),
             n_series: groups.ids.len(),
             n_steps,
+            notes,
         };
         OperatorExec::single(
             Self {
@@ -89,6 +94,7 @@ impl Operator for KeepSome {
         let (schema, task) = (Arc::clone(&run.schema), run.task);
         Ok(stream_after(async move {
             let values = Dense::of_plan(&input, inner.n_series, inner.n_steps, &task).await?;
+            inner.note_ignored(&values);
             let batches: Box<dyn Iterator<Item = _> + Send> = if inner.n_steps == 1 {
                 Box::new(inner.in_order(&values, &schema)?.into_iter().map(Ok))
             } else {
@@ -101,6 +107,24 @@ impl Operator for KeepSome {
 }
 
 impl Inner {
+    /// Says that histograms are left out, if there are any at a step at which something is kept.
+    fn note_ignored(&self, values: &Dense) {
+        let Choice::Best(extreme) = self.choice else {
+            return;
+        };
+        let is_left_out = |cell: &HistogramAt| of_step(&self.k, cell.step as usize) > 0;
+        let mut rows = (0..values.n_series()).map(|series_idx| values.row(series_idx));
+        if values.has_histograms() && rows.any(|row| row.histograms.iter().any(is_left_out)) {
+            let op = match extreme {
+                Extreme::Largest => AggregateOp::Topk,
+                Extreme::Smallest => AggregateOp::Bottomk,
+            };
+            self.notes.add(Annotation::HistogramIgnoredInAggregation {
+                aggregation: op.as_str(),
+            });
+        }
+    }
+
     /// The series kept at one step, best first, group by group.
     fn choose(&self, values: &Dense, step: usize) -> Vec<u32> {
         let k = of_step(&self.k, step);

@@ -241,6 +241,11 @@ impl Dense {
         &mut self.values[series_idx * self.n_steps..(series_idx + 1) * self.n_steps]
     }
 
+    /// True when some series has a histogram.
+    pub(crate) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
     /// Sets all values of one series.
     pub(crate) fn set_row(&mut self, series_idx: usize, row: Row<'_>) -> Result<(), QueryError> {
         self.floats_mut(series_idx).copy_from_slice(row.values);

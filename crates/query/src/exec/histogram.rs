@@ -1,21 +1,21 @@
-//! `histogram_quantile` and `histogram_fraction` of classic histograms: the buckets of a histogram, one series each, are
-//! folded into one value per step.
+//! `histogram_quantile` and `histogram_fraction`: the buckets of a classic histogram, one series each, are folded into one
+//! value per step; a native histogram has all of them in itself.
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use promql::annotation::Annotation;
-use promql::ast::Span;
 use promql::kernel::histogram::{Bucket, fraction, quantile, quantile_of_sorted};
+use promql::kernel::native::{self, Notes};
 use promql::kernel::window::StepTimes;
 
 use super::collect::Dense;
 use super::map::of_step;
+use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
-use crate::annotations::Annotations;
-use crate::labels::Column;
+use crate::batch::HistogramAt;
 use crate::rows::is_absent;
 
 /// Which buckets make up each histogram.
@@ -23,12 +23,23 @@ use crate::rows::is_absent;
 pub(crate) struct HistogramLayout {
     /// The buckets of each histogram, sorted by upper bound.
     pub(crate) histograms: Vec<Histogram>,
-    /// Series without a usable `le`, and what it says.
-    pub(crate) bad: Vec<(u32, String)>,
+    /// Series without a usable `le`: their floats are left out.
+    pub(crate) bad: Vec<BadSeries>,
     /// Number of input series.
     pub(crate) n_series: usize,
-    /// The metric names of the input series, for annotations; only if names are dropped late.
-    pub(crate) names: Option<Arc<Column>>,
+    /// Names are dropped late, so that annotations have them.
+    pub(crate) has_names: bool,
+}
+
+/// A series without a usable `le`. It may be of native histograms.
+#[derive(Debug)]
+pub(crate) struct BadSeries {
+    /// Which.
+    pub(crate) series_idx: u32,
+    /// What `le` says.
+    pub(crate) le: String,
+    /// The classic histogram with the same labels but for `le`, if the series has none itself.
+    pub(crate) rival: Option<u32>,
 }
 
 /// The buckets of one histogram, two parallel lists, ascending in bound.
@@ -38,6 +49,8 @@ pub(crate) struct Histogram {
     pub(crate) bounds: Vec<f64>,
     /// The series of each bucket.
     pub(crate) series: Vec<u32>,
+    /// The series of native histograms with the same labels but for `le`.
+    pub(crate) native: Option<u32>,
 }
 
 /// What is computed. Parameters are of each step, or one for all.
@@ -54,8 +67,9 @@ pub(crate) enum HistogramFunction {
     },
 }
 
-/// Folds buckets into one value per histogram and step, or several. The output knows the first value of all histograms,
-/// then the second of all.
+/// Folds buckets, or native histograms, into one value per histogram and step, or several. The output knows the first
+/// value of all classic histograms, then the second of all and so on, then the first of all series without a usable `le`,
+/// which may have native histograms, and so on.
 #[derive(Debug)]
 pub(crate) struct HistogramFold {
     inner: Arc<Inner>,
@@ -66,18 +80,14 @@ struct Inner {
     layout: HistogramLayout,
     function: HistogramFunction,
     times: StepTimes,
-    annotations: Annotations,
-    /// Of the argument that gives the buckets.
-    span: Span,
+    /// About the argument that gives the buckets.
+    notes: NoteSink,
 }
 
-impl HistogramLayout {
-    fn metric_name(&self, series_idx: u32) -> String {
-        let name = self
-            .names
-            .as_ref()
-            .map(|names| names.value(series_idx as usize).to_string());
-        name.unwrap_or_default()
+impl Histogram {
+    fn has_bucket(&self, counts: &Dense, step: usize) -> bool {
+        let mut series = self.series.iter();
+        series.any(|&series_idx| !is_absent(counts.row(series_idx as usize).values[step]))
     }
 }
 
@@ -98,15 +108,14 @@ impl HistogramFold {
         layout: HistogramLayout,
         function: HistogramFunction,
         times: StepTimes,
-        (annotations, span): (Annotations, Span),
+        notes: NoteSink,
         schema: &SchemaRef,
     ) -> Plan {
         let inner = Inner {
             layout,
             function,
             times,
-            annotations,
-            span,
+            notes,
         };
         OperatorExec::single(
             Self {
@@ -139,18 +148,19 @@ impl Operator for HistogramFold {
         Ok(stream_after(async move {
             let counts = Dense::of_plan(&input, inner.layout.n_series, n_steps, &task).await?;
             inner.note_bad(&counts);
-            let n_histograms = inner.layout.histograms.len();
-            let n_rows = n_histograms * inner.function.n_values();
+            let (n_histograms, n_bad) = (inner.layout.histograms.len(), inner.layout.bad.len());
+            let n_values = inner.function.n_values();
             let mut scratch = Scratch::default();
-            Ok(row_batches(n_rows, n_steps, schema, move |series_idx, row| {
-                let (nth, histogram) = (series_idx / n_histograms, series_idx % n_histograms);
-                inner.fold(
-                    &inner.layout.histograms[histogram],
-                    &counts,
-                    nth,
-                    &mut scratch,
-                    &mut row.values,
-                );
+            let n_rows = (n_histograms + n_bad) * n_values;
+            Ok(row_batches(n_rows, n_steps, schema, move |position, row| {
+                if let Some(position) = position.checked_sub(n_histograms * n_values) {
+                    let bad = &inner.layout.bad[position % n_bad];
+                    inner.evaluate_native(bad, &counts, position / n_bad, &mut row.values);
+                } else {
+                    let histogram = &inner.layout.histograms[position % n_histograms];
+                    let nth = position / n_histograms;
+                    inner.fold(histogram, &counts, nth, &mut scratch, &mut row.values);
+                }
                 Ok(())
             }))
         }))
@@ -166,19 +176,48 @@ struct Scratch {
 impl Inner {
     /// Warns of series without a usable `le`, if they have a value.
     fn note_bad(&self, counts: &Dense) {
-        for (series_idx, value) in &self.layout.bad {
-            if counts
-                .row(*series_idx as usize)
-                .values
-                .iter()
-                .any(|&count| !is_absent(count))
-            {
-                let annotation = Annotation::BadBucketLabel {
-                    metric: self.layout.metric_name(*series_idx),
-                    value: value.clone(),
-                };
-                self.annotations.add(annotation, self.span);
+        for BadSeries { series_idx, le, .. } in &self.layout.bad {
+            let row = counts.row(*series_idx as usize);
+            if row.values.iter().any(|&count| !is_absent(count)) {
+                self.notes.add(Annotation::BadBucketLabel {
+                    metric: self.name(*series_idx),
+                    value: le.clone(),
+                });
             }
+        }
+    }
+
+    /// What annotations call a series.
+    fn name(&self, series_idx: u32) -> String {
+        if self.layout.has_names {
+            self.notes.metric(series_idx)
+        } else {
+            String::new()
+        }
+    }
+
+    /// The `nth` value of a native histogram at each step. A classic one with the same labels takes it away.
+    fn evaluate_native(&self, bad: &BadSeries, counts: &Dense, nth: usize, row: &mut [f64]) {
+        let mut notes = Notes::default();
+        for HistogramAt { step, value } in counts.row(bad.series_idx as usize).histograms {
+            let step = *step as usize;
+            let rival = bad.rival.map(|rival| &self.layout.histograms[rival as usize]);
+            if rival.is_some_and(|rival| rival.has_bucket(counts, step)) {
+                let metric = self.name(bad.series_idx);
+                self.notes.add(Annotation::MixedClassicNative { metric });
+                continue;
+            }
+            row[step] = match &self.function {
+                HistogramFunction::Quantiles(phis) => {
+                    native::quantile(of_step(&phis[nth], step), value, &mut notes)
+                }
+                HistogramFunction::Fraction { lower, upper } => {
+                    native::fraction(of_step(lower, step), of_step(upper, step), value, &mut notes)
+                }
+            };
+        }
+        if !notes.is_empty() {
+            self.notes.named(notes, &self.name(bad.series_idx));
         }
     }
 
@@ -199,6 +238,11 @@ impl Inner {
                 .map(|&series_idx| counts.row(series_idx as usize).values[step]);
             scratch.counts.clear();
             scratch.counts.extend(at_step);
+            if let Some(native) = histogram.native
+                && counts.row(native as usize).histogram(step).is_some()
+            {
+                continue;
+            }
             let n_absent = scratch.counts.iter().filter(|&&count| is_absent(count)).count();
             if n_absent < scratch.counts.len() {
                 *value = self.value(histogram, nth, scratch, is_strict && n_absent == 0, step);
@@ -230,11 +274,11 @@ impl Inner {
                 };
                 if let Some(repair) = found.repair {
                     let annotation = Annotation::forced_monotonicity(
-                        self.layout.metric_name(histogram.series[0]),
+                        self.name(histogram.series[0]),
                         self.times.at(step),
                         repair,
                     );
-                    self.annotations.add(annotation, self.span);
+                    self.notes.add(annotation);
                 }
                 found.value
             }

@@ -25,6 +25,8 @@ pub(crate) struct LaneFunction {
     pub(crate) evaluation: StepTimes,
     /// Where each step looks: the same with offset and `@` applied.
     pub(crate) times: StepTimes,
+    /// Only the count and the sum of native histograms will be asked for.
+    pub(crate) skips_buckets: bool,
 }
 
 /// The kinds of function.
@@ -69,9 +71,10 @@ impl LaneFunction {
         matches!(self.kind, LaneFunctionKind::Newest | LaneFunctionKind::NewestTime)
     }
 
-    /// True when all steps look at the newest sample of the same window.
+    /// True when all steps look at the newest sample of the same window, and at no other.
     pub(crate) fn is_single_newest(&self) -> bool {
-        self.is_newest() && (self.times.n_steps == 1 || self.times.step_ms == 0)
+        // Without its buckets, a histogram says whether it is a reset, which takes the one before.
+        !self.skips_buckets && self.is_newest() && (self.times.n_steps == 1 || self.times.step_ms == 0)
     }
 
     /// What a newest sample that is no staleness marker comes to.
@@ -84,7 +87,7 @@ impl LaneFunction {
 
     /// True when a sample is to be left out before windows are looked at. To an instant selector a staleness marker is
     /// the sample that ends the series; a window skips it.
-    fn skips(&self, value: f64) -> bool {
+    pub(crate) fn skips(&self, value: f64) -> bool {
         is_stale_nan(value) && !self.is_newest()
     }
 }
@@ -196,7 +199,9 @@ fn evaluate(
                 let range = TimeRange::ending_at(function.times.at(step), function.window_ms);
                 let evaluation_ms = function.evaluation.at(step);
                 let window = Window::of_rows(timestamps_ms, values, rows.clone(), range, evaluation_ms);
-                *value = of_step(functions, step)?.evaluate(&window).unwrap_or(ABSENT);
+                *value = function_of_step(functions, step)?
+                    .evaluate(&window)
+                    .unwrap_or(ABSENT);
             }
         }
         LaneFunctionKind::Rate(_) => return Err(QueryError::internal("rates are computed per stream")),
@@ -204,7 +209,8 @@ fn evaluate(
     Ok(())
 }
 
-fn of_step(
+/// The function of a step, of a list that has one per step or one for all.
+pub(crate) fn function_of_step(
     functions: &[Result<RangeFunction, RangeFunctionError>],
     step: usize,
 ) -> Result<RangeFunction, QueryError> {
@@ -215,6 +221,7 @@ fn of_step(
     function.map_err(|error| QueryError::execution(error.to_string()))
 }
 
-fn seconds(timestamp_ms: TimestampMs) -> f64 {
+/// A time as PromQL sees it.
+pub(crate) fn seconds(timestamp_ms: TimestampMs) -> f64 {
     timestamp_ms as f64 / 1000.0
 }

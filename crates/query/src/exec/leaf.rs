@@ -3,10 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::is_stale_nan;
+use model::{TimestampMs, is_stale_nan};
+use promql::kernel::native::sample_weight;
 use storage::{LaneBuffer, LiveBuffer, NewestBuffer, Selection, StreamBuffer};
 
 use super::lane::{LaneEvaluator, LaneFunction};
+use super::mixed_lane::{Evaluated, MixedLane};
+use super::notes::NoteSink;
 use super::watch::Watch;
 use crate::QueryError;
 use crate::batch::Row;
@@ -22,6 +25,8 @@ pub(crate) struct Leaf {
     pub(crate) function: LaneFunction,
     /// Told of series that give a value, if somebody wants to know.
     pub(crate) watch: Option<Watch>,
+    /// Told what there is to say about series of native histograms.
+    pub(crate) notes: NoteSink,
     /// Time and samples.
     pub(crate) limits: Limits,
 }
@@ -34,6 +39,8 @@ pub(crate) struct LeafReader {
     newest: NewestBuffer,
     live: LiveBuffer,
     evaluator: LaneEvaluator,
+    /// For series with histograms.
+    mixed: MixedLane,
     /// A row that is the same at all steps.
     row: Vec<f64>,
     usage: Usage,
@@ -56,6 +63,7 @@ impl LeafReader {
     pub(crate) fn new(leaf: Arc<Leaf>) -> Self {
         Self {
             evaluator: LaneEvaluator::new(&leaf.function),
+            mixed: MixedLane::new(leaf.function.evaluation.n_steps),
             row: vec![ABSENT; leaf.function.evaluation.n_steps],
             leaf,
             buffer: StreamBuffer::default(),
@@ -123,10 +131,21 @@ impl LeafReader {
 
     fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, Row<'_>)) {
         let first_series = self.leaf.selection.streams()[stream_idx].first_series;
-        for (series_idx, sample) in (first_series..).zip(&self.newest.samples) {
+        let n_steps = self.row.len();
+        let mut histograms = self.newest.histograms.iter().peekable();
+        for (lane, sample) in (0..).zip(&self.newest.samples) {
             let Some((timestamp_ms, value)) = *sample else {
                 continue;
             };
+            let series_idx = first_series + lane;
+            if let Some((_, histogram)) = histograms.next_if(|(other, _)| *other == lane) {
+                let weight = sample_weight(histogram) as u64;
+                self.usage.n_read += weight;
+                self.usage.n_queryable += weight * n_steps as u64;
+                self.mixed.repeat(&self.leaf.function, timestamp_ms, histogram);
+                emit(series_idx, self.mixed.row());
+                continue;
+            }
             self.usage.n_read += 1;
             if !is_stale_nan(value) {
                 self.usage.n_queryable += self.row.len() as u64;
@@ -150,6 +169,19 @@ impl LeafReader {
             if n_samples == 0 {
                 continue;
             }
+            if !lane.histograms.is_empty() {
+                fill(&mut self.mixed, function, timestamps_ms, lane);
+                let evaluated = self.mixed.evaluate(function)?;
+                let Evaluated { row, notes, .. } = evaluated;
+                self.usage.n_read += evaluated.n_samples as u64;
+                self.usage.n_queryable += evaluated.n_seen as u64;
+                self.leaf.notes.of_series(series_idx, notes);
+                if let Some(watch) = watch {
+                    watch.note(series_idx, row.values);
+                }
+                emit(series_idx, row);
+                continue;
+            }
             let (row, n_seen) = if is_whole(lane, function) {
                 let row = self.evaluator.shared(function, timestamps_ms, &lane.values)?;
                 (row, n_in_windows)
@@ -167,6 +199,20 @@ impl LeafReader {
             emit(series_idx, Row::of_floats(row));
         }
         Ok(())
+    }
+}
+
+/// Takes over the samples of a series with histograms.
+fn fill(mixed: &mut MixedLane, function: &LaneFunction, timestamps_ms: &[TimestampMs], lane: &LaneBuffer) {
+    mixed.clear();
+    let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+    let mut histograms = lane.histograms.iter().peekable();
+    for (row, (&timestamp_ms, &value)) in timestamps_ms.iter().zip(&lane.values).enumerate() {
+        if let Some((_, histogram)) = histograms.next_if(|(other, _)| *other as usize == row) {
+            mixed.push_histogram(timestamp_ms, Arc::clone(histogram));
+        } else if absent.next_if_eq(&row).is_none() && !function.skips(value) {
+            mixed.push_float(timestamp_ms, value);
+        }
     }
 }
 

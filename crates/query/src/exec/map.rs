@@ -5,13 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use model::FloatHistogram;
 use promql::ast::BinaryOp;
 use promql::kernel::instant::InstantFunction;
 use promql::kernel::math::{arithmetic, comparison};
+use promql::kernel::native::arithmetic::negate;
+use promql::kernel::native::{FloatOrHistogram, Notes, binary as native};
 
+use super::notes::{LastNotes, OperatorNotes};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_mapped};
 use crate::QueryError;
-use crate::batch::Row;
+use crate::batch::RowBuffer;
 use crate::rows::{ABSENT, Rows, RowsBuilder, is_absent};
 
 /// What becomes of a value. Parameters are of each step, or one for all steps.
@@ -40,7 +44,11 @@ pub(crate) enum Mapping {
         scalar_is_left: bool,
         /// A comparison gives 0 or 1 instead of filtering.
         return_bool: bool,
+        /// Takes what there is to say.
+        notes: OperatorNotes,
     },
+    /// A number out of each histogram; floats are left out.
+    Statistic(fn(&FloatHistogram) -> f64),
 }
 
 /// Applies a [`Mapping`] to all values.
@@ -69,6 +77,7 @@ impl Operator for Map {
             Mapping::Function(functions) => write!(f, "{:?}", functions.first()),
             Mapping::Replace(_) => f.write_str("replace"),
             Mapping::Sample { .. } => f.write_str("sample"),
+            Mapping::Statistic(_) => f.write_str("statistic of histograms"),
         }
     }
 
@@ -78,10 +87,24 @@ impl Operator for Map {
         stream_mapped(&run, move |batch| {
             let rows = Rows::of(batch)?;
             let mut builder = RowsBuilder::new(rows.n_steps(), rows.series.len());
-            let mut mapped = vec![ABSENT; rows.n_steps()];
+            let mut mapped = RowBuffer::new(rows.n_steps());
+            let mut notes = LastNotes::default();
             for (series_idx, row) in rows.iter() {
-                mapping.apply(series_idx, row.values, &mut mapped);
-                builder.push(series_idx, Row::of_floats(&mapped));
+                mapping.apply(series_idx, row.values, &mut mapped.values);
+                mapped.histograms.clear();
+                for cell in row.histograms {
+                    let (step, mut noted) = (cell.step as usize, Notes::default());
+                    let value = mapping.of_histogram(series_idx, step, &cell.value, &mut noted);
+                    value.into_iter().for_each(|value| mapped.push(step, value));
+                    notes.note(step, series_idx, noted);
+                }
+                if mapping.refuses_floats() {
+                    notes.note_floats(series_idx, row);
+                }
+                builder.push(series_idx, mapped.as_row());
+            }
+            if let Mapping::Scalar { notes: sink, .. } = &*mapping {
+                sink.take(notes);
             }
             builder.finish(&schema)
         })
@@ -97,19 +120,19 @@ impl Mapping {
             Self::Negate => each(row, mapped, |_, value| -value),
             Self::Replace(values) => each(row, mapped, |step, _| of_step(values, step)),
             Self::Sample { offsets, ratios } => each(row, mapped, |step, value| {
-                let (offset, ratio) = (offsets[series_idx as usize], of_step(ratios, step));
-                let is_kept = if ratio < 0.0 {
-                    offset >= 1.0 + ratio
+                if is_sampled(offsets[series_idx as usize], of_step(ratios, step)) {
+                    value
                 } else {
-                    offset < ratio
-                };
-                if is_kept { value } else { ABSENT }
+                    ABSENT
+                }
             }),
+            Self::Statistic(_) => mapped.fill(ABSENT),
             Self::Scalar {
                 op,
                 scalar,
                 scalar_is_left,
                 return_bool,
+                ..
             } => each(row, mapped, |step, value| {
                 let scalar = of_step(scalar, step);
                 let (left, right) = if *scalar_is_left {
@@ -122,6 +145,75 @@ impl Mapping {
             }),
         }
     }
+
+    /// True for operators that go with histograms alone.
+    fn refuses_floats(&self) -> bool {
+        matches!(
+            self,
+            Self::Scalar {
+                op: BinaryOp::TrimLower | BinaryOp::TrimUpper,
+                ..
+            }
+        )
+    }
+
+    /// What becomes of a histogram at a step, if anything.
+    fn of_histogram(
+        &self,
+        series_idx: u32,
+        step: usize,
+        histogram: &Arc<FloatHistogram>,
+        noted: &mut Notes,
+    ) -> Option<FloatOrHistogram> {
+        match self {
+            // These know floats alone.
+            Self::Function(_) => None,
+            Self::Negate => {
+                let mut negated = FloatHistogram::clone(histogram);
+                negate(&mut negated);
+                Some(negated.into())
+            }
+            Self::Replace(values) => Some(of_step(values, step).into()),
+            Self::Sample { offsets, ratios } => {
+                let is_kept = is_sampled(offsets[series_idx as usize], of_step(ratios, step));
+                is_kept.then(|| FloatOrHistogram::Histogram(Arc::clone(histogram)))
+            }
+            Self::Statistic(statistic) => Some(statistic(histogram).into()),
+            Self::Scalar {
+                op,
+                scalar,
+                scalar_is_left,
+                return_bool,
+                ..
+            } => {
+                let scalar = FloatOrHistogram::Float(of_step(scalar, step));
+                let histogram = FloatOrHistogram::Histogram(Arc::clone(histogram));
+                let (left, right) = if *scalar_is_left {
+                    (&scalar, &histogram)
+                } else {
+                    (&histogram, &scalar)
+                };
+                outcome_value(native::evaluate(*op, left, right, noted)?, *return_bool)
+            }
+        }
+    }
+}
+
+/// True if `limit_ratio` keeps a series that stands at `offset`.
+fn is_sampled(offset: f64, ratio: f64) -> bool {
+    if ratio < 0.0 {
+        offset >= 1.0 + ratio
+    } else {
+        offset < ratio
+    }
+}
+
+/// The value that an operator's outcome comes to, if any.
+pub(crate) fn outcome_value(outcome: native::Outcome, return_bool: bool) -> Option<FloatOrHistogram> {
+    if return_bool {
+        return Some(f64::from(u8::from(outcome.holds)).into());
+    }
+    outcome.holds.then_some(outcome.value)
 }
 
 /// The result of arithmetic or of a comparison; `kept` is what a comparison that holds gives without `bool`.

@@ -15,11 +15,17 @@ pub(crate) mod collect;
 
 pub(crate) mod lane;
 
+pub(crate) mod mixed_lane;
+
+pub(crate) mod notes;
+
 pub(crate) mod leaf;
 
 pub(crate) mod watch;
 
 pub(crate) mod scan;
+
+pub(crate) mod mixed_groups;
 
 pub(crate) mod accumulate;
 

@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use promql::annotation::Annotation;
+use promql::ast::AggregateOp;
 use promql::kernel::quantile::quantile;
 
 use super::collect::Dense;
 use super::map::of_step;
+use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, row_batches, stream_after};
 use crate::QueryError;
 use crate::labels::Groups;
@@ -26,6 +29,7 @@ struct Inner {
     members: Vec<Vec<u32>>,
     n_series: usize,
     n_steps: usize,
+    notes: NoteSink,
 }
 
 impl Quantile {
@@ -34,6 +38,7 @@ impl Quantile {
         input: Plan,
         phi: Arc<[f64]>,
         groups: &Groups,
+        notes: NoteSink,
         n_steps: usize,
         schema: &SchemaRef,
     ) -> Plan {
@@ -42,6 +47,7 @@ impl Quantile {
             members: groups.members(),
             n_series: groups.ids.len(),
             n_steps,
+            notes,
         };
         OperatorExec::single(
             Self {
@@ -72,6 +78,11 @@ impl Operator for Quantile {
         let n_steps = inner.n_steps;
         Ok(stream_after(async move {
             let values = Dense::of_plan(&input, inner.n_series, n_steps, &task).await?;
+            if values.has_histograms() {
+                inner.notes.add(Annotation::HistogramIgnoredInAggregation {
+                    aggregation: AggregateOp::Quantile.as_str(),
+                });
+            }
             let mut present = Vec::new();
             Ok(row_batches(
                 inner.members.len(),

@@ -13,6 +13,7 @@ use super::accumulate::Accumulators;
 use super::aggregate::{Folded, GroupIds, finish, group_batches, merge, start};
 use super::collect::fold_in_order;
 use super::leaf::{Leaf, LeafReader, split_streams};
+use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use super::scan::YIELD_VALUES;
 use crate::QueryError;
@@ -23,6 +24,7 @@ pub(crate) struct ScanAggregate {
     leaf: Arc<Leaf>,
     op: AggregateOp,
     groups: Arc<GroupIds>,
+    notes: NoteSink,
     /// The streams that are folded together before parts are merged.
     parts: Arc<[Range<usize>]>,
     n_workers: usize,
@@ -34,7 +36,7 @@ impl ScanAggregate {
     pub(crate) fn plan(
         leaf: Leaf,
         op: AggregateOp,
-        groups: GroupIds,
+        (groups, notes): (GroupIds, NoteSink),
         schema: &SchemaRef,
         (n_parts, n_workers): (usize, usize),
     ) -> Plan {
@@ -44,6 +46,7 @@ impl ScanAggregate {
             leaf: Arc::new(leaf),
             op,
             groups: Arc::new(groups),
+            notes,
             n_workers,
         };
         OperatorExec::single(node, Vec::new(), schema)
@@ -70,6 +73,7 @@ impl Operator for ScanAggregate {
             Arc::clone(&self.parts),
         );
         let (op, n_workers, task) = (self.op, self.n_workers, run.task);
+        let notes = self.notes.clone();
         let (schema, n_parts) = (Arc::clone(&run.schema), self.parts.len());
         let n_steps = leaf.function.evaluation.n_steps;
         Ok(stream_after(async move {
@@ -78,6 +82,7 @@ impl Operator for ScanAggregate {
                     leaf: Arc::clone(&leaf),
                     op,
                     groups: Arc::clone(&groups),
+                    notes: notes.clone(),
                     streams: parts[part].clone(),
                     task: Arc::clone(&task),
                 };
@@ -94,6 +99,7 @@ struct Part {
     leaf: Arc<Leaf>,
     op: AggregateOp,
     groups: Arc<GroupIds>,
+    notes: NoteSink,
     streams: Range<usize>,
     task: Arc<TaskContext>,
 }
@@ -101,7 +107,8 @@ struct Part {
 impl Part {
     async fn fold(self) -> Result<Folded, QueryError> {
         let n_steps = self.leaf.function.evaluation.n_steps;
-        let (mut accumulators, reservation) = start(self.op, &self.groups, n_steps, &self.task)?;
+        let about = (&*self.groups, self.notes.clone());
+        let (mut accumulators, reservation) = start(self.op, about, n_steps, &self.task)?;
         let mut reader = LeafReader::new(Arc::clone(&self.leaf));
         let only_counts = Accumulators::only_counts(self.op) && self.leaf.function.is_single_newest();
         let mut n_values = 0;
@@ -110,8 +117,9 @@ impl Part {
                 n_values += self.count(stream_idx, &mut reader, &mut accumulators)?;
             } else {
                 n_values += reader.read(stream_idx, |series_idx, row| {
-                    accumulators.add(self.groups.of_series(series_idx), row.values);
+                    accumulators.add_row(self.groups.of_series(series_idx), series_idx, row);
                 })?;
+                accumulators.reserve(&reservation)?;
             }
             if n_values > YIELD_VALUES {
                 n_values = 0;

@@ -4,9 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use model::FloatHistogram;
 use model::TimestampMs;
+use model::histogram::CounterResetHint;
 
 use super::lane::{LaneEvaluator, LaneFunction};
+use super::mixed_lane::MixedLane;
+use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_mapped};
 use super::watch::Watch;
 use crate::QueryError;
@@ -26,6 +30,7 @@ struct Inner {
     /// The times of the input's steps.
     timestamps_ms: Vec<TimestampMs>,
     watch: Option<Watch>,
+    notes: NoteSink,
     limits: Limits,
 }
 
@@ -35,7 +40,7 @@ impl Subquery {
         input: Plan,
         function: LaneFunction,
         timestamps_ms: Vec<TimestampMs>,
-        watch: Option<Watch>,
+        (watch, notes): (Option<Watch>, NoteSink),
         limits: Limits,
         schema: &SchemaRef,
     ) -> Plan {
@@ -43,6 +48,7 @@ impl Subquery {
             function,
             timestamps_ms,
             watch,
+            notes,
             limits,
         };
         OperatorExec::like_input(
@@ -72,14 +78,19 @@ impl Operator for Subquery {
         let schema = Arc::clone(&run.schema);
         let mut evaluator = LaneEvaluator::new(&inner.function);
         let n_in_windows = evaluator.prepare(&inner.function, &inner.timestamps_ms);
+        let mut mixed = MixedLane::new(inner.function.evaluation.n_steps);
         stream_mapped(&run, move |batch| {
             inner.limits.check()?;
             let rows = Rows::of(batch)?;
             let mut builder = RowsBuilder::new(inner.function.evaluation.n_steps, rows.series.len());
             let mut n_queryable = 0;
-            for (series_idx, values) in rows.iter() {
-                let times = &inner.timestamps_ms;
-                let values = values.values;
+            for (series_idx, samples) in rows.iter() {
+                if !samples.histograms.is_empty() {
+                    n_queryable += inner.evaluate_mixed(series_idx, samples, &mut mixed)? as u64;
+                    builder.push(series_idx, mixed.row());
+                    continue;
+                }
+                let (times, values) = (&inner.timestamps_ms, samples.values);
                 let (row, n_seen) = if values.iter().any(|&value| is_absent(value)) {
                     evaluator.own(&inner.function, times, values, |step| !is_absent(values[step]))?
                 } else {
@@ -94,5 +105,41 @@ impl Operator for Subquery {
             inner.limits.add_samples(0, n_queryable)?;
             builder.finish(&schema)
         })
+    }
+}
+
+impl Inner {
+    /// Evaluates a series with histograms, and gives for how many floats count what all steps together see.
+    fn evaluate_mixed(
+        &self,
+        series_idx: u32,
+        samples: Row<'_>,
+        mixed: &mut MixedLane,
+    ) -> Result<usize, QueryError> {
+        mixed.clear();
+        for (step, &timestamp_ms) in self.timestamps_ms.iter().enumerate() {
+            match samples.histogram(step) {
+                Some(histogram) => mixed.push_histogram(timestamp_ms, without_hint(histogram)),
+                None if is_absent(samples.values[step]) => {}
+                None => mixed.push_float(timestamp_ms, samples.values[step]),
+            }
+        }
+        let evaluated = mixed.evaluate(&self.function)?;
+        self.notes.of_series(series_idx, evaluated.notes);
+        if let Some(watch) = &self.watch {
+            watch.note(series_idx, evaluated.row.values);
+        }
+        Ok(evaluated.n_seen)
+    }
+}
+
+/// What an expression gives at two steps are no samples in succession, so that hints say nothing; a gauge stays one.
+fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.counter_reset_hint {
+        CounterResetHint::Unknown | CounterResetHint::Gauge => Arc::clone(histogram),
+        CounterResetHint::Reset | CounterResetHint::NotReset => Arc::new(FloatHistogram {
+            counter_reset_hint: CounterResetHint::Unknown,
+            ..FloatHistogram::clone(histogram)
+        }),
     }
 }

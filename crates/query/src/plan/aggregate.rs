@@ -4,7 +4,7 @@ use datafusion_execution::memory_pool::MemoryReservation;
 use hashbrown::HashMap;
 use model::METRIC_NAME;
 use promql::annotation::Annotation;
-use promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Grouping};
+use promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Grouping, Span};
 use promql::kernel::aggregate::{Extreme, count_parameter, count_values_label};
 use promql::kernel::labels::is_label_name;
 
@@ -16,6 +16,7 @@ use crate::exec::best_k::{Choice, KeepSome};
 use crate::exec::collect::{collect, reserve};
 use crate::exec::constant::Constant;
 use crate::exec::map::{Map, Mapping};
+use crate::exec::notes::NoteSink;
 use crate::exec::quantile::Quantile;
 use crate::exec::scan_aggregate::ScanAggregate;
 use crate::labels::column::DictionaryBuilder;
@@ -25,17 +26,22 @@ use crate::rows::{ABSENT, Rows, is_absent};
 
 impl Planner {
     /// Plans an aggregation.
-    pub(crate) async fn aggregate(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
+    pub(crate) async fn aggregate(
+        &self,
+        aggregate: &Aggregate,
+        span: Span,
+        frame: &Frame,
+    ) -> Result<Vector, QueryError> {
         match aggregate.op {
             AggregateOp::Topk => {
-                self.keep_some(aggregate, Choice::Best(Extreme::Largest), frame)
+                self.keep_some(aggregate, Choice::Best(Extreme::Largest), span, frame)
                     .await
             }
             AggregateOp::Bottomk => {
-                self.keep_some(aggregate, Choice::Best(Extreme::Smallest), frame)
+                self.keep_some(aggregate, Choice::Best(Extreme::Smallest), span, frame)
                     .await
             }
-            AggregateOp::Limitk => self.keep_some(aggregate, Choice::First, frame).await,
+            AggregateOp::Limitk => self.keep_some(aggregate, Choice::First, span, frame).await,
             AggregateOp::LimitRatio => self.limit_ratio(aggregate, frame).await,
             AggregateOp::CountValues => self.count_values(aggregate, frame).await,
             AggregateOp::Quantile => self.quantile(aggregate, frame).await,
@@ -59,11 +65,12 @@ impl Planner {
                 let grouped = Grouped::of(&leaf.table, &leaf.marked, &aggregate.grouping);
                 let n_parts = Self::n_parts(n_series, frame);
                 let n_workers = self.n_workers();
+                let notes = self.notes_of_input(aggregate, &leaf.table);
                 return Ok(grouped.into_vector(|groups| {
                     ScanAggregate::plan(
                         leaf.leaf,
                         aggregate.op,
-                        groups,
+                        (groups, notes),
                         &frame.schema,
                         (n_parts, n_workers),
                     )
@@ -76,14 +83,20 @@ impl Planner {
         Ok(self.fold_vector(aggregate, vector, frame))
     }
 
+    /// Takes notes on the series that are aggregated.
+    fn notes_of_input(&self, aggregate: &Aggregate, table: &SeriesTable) -> NoteSink {
+        NoteSink::new(&self.annotations, aggregate.expr.span, table)
+    }
+
     fn fold_vector(&self, aggregate: &Aggregate, vector: Vector, frame: &Frame) -> Vector {
+        let notes = self.notes_of_input(aggregate, &vector.table);
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         let (n_workers, n_steps) = (self.n_workers(), frame.steps.n_steps);
         grouped.into_vector(|groups| {
             Aggregation::plan(
                 vector.plan,
                 aggregate.op,
-                groups,
+                (groups, notes),
                 n_workers,
                 n_steps,
                 &frame.schema,
@@ -107,6 +120,7 @@ impl Planner {
                 vector.plan,
                 phi,
                 &grouped.groups,
+                self.notes_of_input(aggregate, &vector.table),
                 frame.steps.n_steps,
                 &frame.schema,
             ),
@@ -119,6 +133,7 @@ impl Planner {
         &self,
         aggregate: &Aggregate,
         choice: Choice,
+        span: Span,
         frame: &Frame,
     ) -> Result<Vector, QueryError> {
         let parameters = self.scalar(parameter(aggregate)?, frame).await?;
@@ -128,7 +143,8 @@ impl Planner {
             .table
             .group(&aggregate.grouping.labels, aggregate.grouping.without);
         let n_steps = frame.steps.n_steps;
-        Ok(vector.map_plan(|plan| KeepSome::plan(plan, choice, k, &groups, n_steps, &frame.schema)))
+        let notes = NoteSink::new(&self.annotations, span, &vector.table);
+        Ok(vector.map_plan(|plan| KeepSome::plan(plan, (choice, notes), k, &groups, n_steps, &frame.schema)))
     }
 
     /// A fixed share of all series, whatever their group: which ones follows from their labels.
@@ -206,6 +222,12 @@ impl Planner {
                     series.push(series_idx);
                     steps.push(step);
                     codes.push(*code);
+                }
+                for cell in row.histograms {
+                    let text: Text = cell.value.to_string().into();
+                    series.push(series_idx);
+                    steps.push(cell.step as usize);
+                    codes.push(dictionary.code(&text));
                 }
             }
             self.limits.check()?;

@@ -1,26 +1,32 @@
 //! Binary operators.
 
-use promql::ast::{Binary, BinaryOp, Cardinality, ValueType, VectorMatching};
+use promql::ast::{Binary, BinaryOp, Cardinality, Span, ValueType, VectorMatching};
 
 use super::meetings::Meetings;
 use super::vector::Marked;
-use super::{Frame, Planner, Vector, unsupported};
+use super::{Frame, Planner, Vector};
 use crate::QueryError;
 use crate::exec::map::{Map, Mapping};
 use crate::exec::merge_duplicates::Overlap;
+use crate::exec::notes::OperatorNotes;
 use crate::exec::set_operation::{SetOperation, Signatures};
 use crate::exec::vector_binary::VectorBinary;
 
 impl Planner {
     /// Plans an operation that gives a vector.
-    pub(crate) async fn binary(&self, operation: &Binary, frame: &Frame) -> Result<Vector, QueryError> {
-        if matches!(operation.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            return Err(unsupported("trimming native histograms"));
-        }
+    pub(crate) async fn binary(
+        &self,
+        operation: &Binary,
+        span: Span,
+        frame: &Frame,
+    ) -> Result<Vector, QueryError> {
+        let notes = OperatorNotes::new(&self.annotations, operation.op, span, frame.steps);
+        let is_trim = matches!(operation.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        let frame = if is_trim { &frame.with_buckets() } else { frame };
         let is_scalar = |side: &promql::ast::Expr| side.value_type() == ValueType::Scalar;
         if is_scalar(&operation.left) || is_scalar(&operation.right) {
             return self
-                .with_scalar(operation, is_scalar(&operation.left), frame)
+                .with_scalar(operation, is_scalar(&operation.left), notes, frame)
                 .await;
         }
         let left = self.vector(&operation.left, frame).await?;
@@ -37,6 +43,7 @@ impl Planner {
         &self,
         operation: &Binary,
         scalar_is_left: bool,
+        notes: OperatorNotes,
         frame: &Frame,
     ) -> Result<Vector, QueryError> {
         let (scalar, vector) = if scalar_is_left {
@@ -49,10 +56,11 @@ impl Planner {
             scalar: self.scalar(scalar, frame).await?,
             scalar_is_left,
             return_bool: operation.return_bool,
+            notes,
         };
         let vector = self.vector(vector, frame).await?;
         let vector = vector.map_plan(|plan| Map::plan(plan, mapping, &frame.schema));
-        if operation.op.is_comparison() && !operation.return_bool {
+        if keeps_names(operation) {
             return Ok(vector);
         }
         Ok(self.drop_names(vector, Overlap::OtherSteps, frame))
@@ -93,6 +101,12 @@ impl Planner {
             },
         }
     }
+}
+
+/// A filter or a trim leaves the meaning of a value as it was.
+fn keeps_names(operation: &Binary) -> bool {
+    let is_trim = matches!(operation.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+    is_trim || (operation.op.is_comparison() && !operation.return_bool)
 }
 
 fn set_operation(

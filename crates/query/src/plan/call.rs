@@ -1,9 +1,10 @@
 //! Functions that are not of a range selector.
 
-use model::{METRIC_NAME, MatchOp};
+use model::{FloatHistogram, METRIC_NAME, MatchOp};
 use promql::ast::{Call, Expr, ExprKind, Span, ValueType, VectorSelector};
 use promql::function::FunctionId;
 use promql::kernel::instant::InstantFunction;
+use promql::kernel::native::statistics;
 
 use super::scalar::ScalarValues;
 use super::vector::Marked;
@@ -13,7 +14,6 @@ use crate::exec::absent::Absent;
 use crate::exec::map::{Map, Mapping, of_step};
 use crate::exec::merge_duplicates::Overlap;
 use crate::labels::{Column, SeriesTable};
-use crate::rows::ABSENT;
 
 impl Planner {
     /// Plans a call that gives an instant vector and is no leaf.
@@ -37,7 +37,7 @@ impl Planner {
             | FunctionId::HistogramCount
             | FunctionId::HistogramStddev
             | FunctionId::HistogramStdvar
-            | FunctionId::HistogramSum => self.native_histogram_only(call, frame).await,
+            | FunctionId::HistogramSum => self.histogram_statistic(call, frame).await,
             FunctionId::Info => self.info(call, frame).await,
             FunctionId::Timestamp => self.timestamp(call, frame).await,
             _ if call.function.arguments.contains(&ValueType::Matrix) => {
@@ -86,11 +86,18 @@ impl Planner {
         Ok(self.drop_names(vector, Overlap::OtherSteps, frame))
     }
 
-    /// Functions of native histograms, which leave floats out.
-    async fn native_histogram_only(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
-        let vector = self.vector(argument(call, 0)?, frame).await?;
-        // Evaluated all the same: it may fail.
-        Ok(vector.map_plan(|plan| Map::plan(plan, Mapping::Replace(vec![ABSENT]), &frame.schema)))
+    /// A number out of each native histogram.
+    async fn histogram_statistic(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        let (statistic, inner): (fn(&FloatHistogram) -> f64, _) = match call.function.id {
+            FunctionId::HistogramCount => (statistics::count, frame.with_statistics()),
+            FunctionId::HistogramSum => (statistics::sum, frame.with_statistics()),
+            FunctionId::HistogramAvg => (statistics::avg, frame.with_statistics()),
+            FunctionId::HistogramStddev => (statistics::deviation, frame.clone()),
+            _ => (statistics::variance, frame.clone()),
+        };
+        let vector = self.vector(argument(call, 0)?, &inner).await?;
+        let vector = vector.map_plan(|plan| Map::plan(plan, Mapping::Statistic(statistic), &frame.schema));
+        Ok(self.drop_names(vector, Overlap::OtherSteps, frame))
     }
 
     async fn absent(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {

@@ -17,6 +17,26 @@ pub(crate) struct Frame {
     pub(crate) steps: StepTimes,
     /// One value per step.
     pub(crate) schema: SchemaRef,
+    /// How much of native histograms is needed.
+    pub(crate) histograms: HistogramNeed,
+}
+
+/// How much of native histograms the functions around a part of a query need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HistogramNeed {
+    /// Nobody asks for less than all.
+    Unknown,
+    /// Their buckets, whatever stands further inside.
+    Buckets,
+    /// Count and sum.
+    Statistics,
+}
+
+impl HistogramNeed {
+    /// True when buckets need not be read.
+    pub(crate) fn skips_buckets(self) -> bool {
+        self == Self::Statistics
+    }
 }
 
 impl Frame {
@@ -25,12 +45,36 @@ impl Frame {
         Self {
             steps,
             schema: rows::schema(steps.n_steps),
+            histograms: HistogramNeed::Unknown,
+        }
+    }
+
+    /// The frame of an argument of which only counts and sums of histograms matter, unless something between needs more.
+    pub(crate) fn with_statistics(&self) -> Self {
+        let histograms = match self.histograms {
+            HistogramNeed::Unknown => HistogramNeed::Statistics,
+            needed => needed,
+        };
+        Self {
+            histograms,
+            ..self.clone()
+        }
+    }
+
+    /// The frame of an argument whose histograms are needed with their buckets.
+    pub(crate) fn with_buckets(&self) -> Self {
+        Self {
+            histograms: HistogramNeed::Buckets,
+            ..self.clone()
         }
     }
 
     /// Only the first of the steps.
     pub(crate) fn first_step(&self) -> Self {
-        Self::new(StepTimes::instant(self.steps.first_ms))
+        Self {
+            histograms: self.histograms,
+            ..Self::new(StepTimes::instant(self.steps.first_ms))
+        }
     }
 }
 

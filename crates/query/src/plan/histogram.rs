@@ -1,7 +1,7 @@
 //! `histogram_quantile` and `histogram_fraction`: which series are the buckets of which histogram.
 
+use model::BUCKET_LABEL;
 use model::number::push_exposition_float;
-use model::{BUCKET_LABEL, METRIC_NAME};
 use promql::ast::{Call, Expr};
 use promql::kernel::histogram::parse_bound;
 
@@ -9,8 +9,9 @@ use super::call::argument;
 use super::labels::text;
 use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
-use crate::exec::histogram::{Histogram, HistogramFold, HistogramFunction, HistogramLayout};
+use crate::exec::histogram::{BadSeries, Histogram, HistogramFold, HistogramFunction, HistogramLayout};
 use crate::exec::merge_duplicates::Overlap;
+use crate::exec::notes::NoteSink;
 use crate::labels::column::DictionaryBuilder;
 use crate::labels::{Column, SeriesTable};
 use crate::result::Text;
@@ -72,22 +73,28 @@ impl Planner {
         labelled: Option<(&str, Vec<Text>)>,
         frame: &Frame,
     ) -> Result<Vector, QueryError> {
-        let vector = self.vector(buckets, frame).await?;
+        let vector = self.vector(buckets, &frame.with_buckets()).await?;
         let (mut layout, first) = layout(&vector.table);
-        if self.shared.options.delayed_name_removal {
-            layout.names = Some(vector.table.column(METRIC_NAME));
-        }
-        let rows = first.repeat(function.n_values());
-        let table = vector.table.take(rows.clone(), false).remove(&[BUCKET_LABEL]);
-        let table = match labelled {
+        layout.has_names = self.shared.options.delayed_name_removal;
+        let n_values = function.n_values();
+        let mut rows = first.repeat(n_values);
+        let mut table = vector.table.take(rows.clone(), false).remove(&[BUCKET_LABEL]);
+        if layout.bad.is_empty() {
             // Histograms are told apart by all labels but `le`.
-            None => table.assume_distinct(),
-            Some((label, values)) => table.set(label, repeated(&values, first.len())),
-        };
-        let about = (self.annotations.clone(), buckets.unparenthesized().span);
+            table = table.assume_distinct();
+        } else {
+            let bad: Vec<u32> = layout.bad.iter().map(|bad| bad.series_idx).collect();
+            let bad = bad.repeat(n_values);
+            table = table.concat(&vector.table.take(bad.clone(), false));
+            rows.extend(bad);
+        }
+        if let Some((label, values)) = labelled {
+            table = table.set(label, repeated(&values, [first.len(), layout.bad.len()]));
+        }
+        let notes = NoteSink::new(&self.annotations, buckets.unparenthesized().span, &vector.table);
         let marked = vector.marked.take(&rows);
         let folded = Vector {
-            plan: HistogramFold::plan(vector.plan, layout, function, frame.steps, about, &frame.schema),
+            plan: HistogramFold::plan(vector.plan, layout, function, frame.steps, notes, &frame.schema),
             table: table.clone(),
             marked,
         };
@@ -96,15 +103,13 @@ impl Planner {
     }
 }
 
-/// A column of each of the values `n` times.
-fn repeated(values: &[Text], n: usize) -> Column {
+/// A column of each of the values `n` times, for each `n`.
+fn repeated(values: &[Text], counts: [usize; 2]) -> Column {
     let mut dictionary = DictionaryBuilder::new();
     let codes: Vec<u32> = values.iter().map(|value| dictionary.code(value)).collect();
+    let each = |n: usize| codes.iter().flat_map(move |&code| std::iter::repeat_n(code, n));
     Column {
-        codes: codes
-            .into_iter()
-            .flat_map(|code| std::iter::repeat_n(code, n))
-            .collect(),
+        codes: counts.into_iter().flat_map(each).collect(),
         values: dictionary.finish(),
     }
 }
@@ -129,25 +134,43 @@ fn layout(table: &SeriesTable) -> (HistogramLayout, Vec<u32>) {
     for ((series_idx, &code), &group) in (0..).zip(&le.codes).zip(&groups.ids) {
         match bounds[code as usize] {
             Some(bound) => buckets[group as usize].push((bound, series_idx)),
-            None => bad.push((series_idx, le.values[code as usize].to_string())),
+            None => bad.push((series_idx, code, group)),
         }
     }
     let mut histograms = Vec::new();
     let mut first = Vec::new();
-    for (mut buckets, first_series) in buckets.into_iter().zip(groups.first) {
+    let mut histogram_of: Vec<Option<u32>> = vec![None; buckets.len()];
+    for (group, (mut buckets, first_series)) in buckets.into_iter().zip(groups.first).enumerate() {
         if buckets.is_empty() {
             continue;
         }
+        histogram_of[group] = u32::try_from(histograms.len()).ok();
         buckets.sort_by(|left, right| left.0.total_cmp(&right.0));
         let (bounds, series) = buckets.into_iter().unzip();
-        histograms.push(Histogram { bounds, series });
+        histograms.push(Histogram {
+            bounds,
+            series,
+            native: None,
+        });
         first.push(first_series);
     }
+    let bad = bad.into_iter().map(|(series_idx, code, group)| {
+        let le = le.values[code as usize].to_string();
+        let rival = histogram_of[group as usize].filter(|_| le.is_empty());
+        if let Some(rival) = rival {
+            histograms[rival as usize].native = Some(series_idx);
+        }
+        BadSeries {
+            series_idx,
+            le,
+            rival,
+        }
+    });
     let layout = HistogramLayout {
+        bad: bad.collect(),
         histograms,
-        bad,
         n_series: table.n_series(),
-        names: None,
+        has_names: false,
     };
     (layout, first)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use model::{METRIC_NAME, MatchOp, Matcher};
-use promql::ast::{Aggregate, Call, Expr, ExprKind, Shift};
+use promql::ast::{Aggregate, Call, Expr, ExprKind, Shift, Span};
 use promql::kernel::window::StepTimes;
 
 use super::frame::duration_error;
@@ -18,6 +18,7 @@ use crate::exec::collect::{collect, reserve};
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
 use crate::exec::leaf::Leaf;
 use crate::exec::merge_duplicates::Overlap;
+use crate::exec::notes::NoteSink;
 use crate::exec::route::{Route, Routing, Target};
 use crate::exec::scan::Scan;
 use crate::labels::column::DictionaryBuilder;
@@ -122,6 +123,7 @@ impl Planner {
             window_ms: self.lookback_ms,
             evaluation: frame.steps,
             times,
+            skips_buckets: false,
         };
         self.limits.check()?;
         let matchers: Vec<Matcher> = filter.names.iter().chain(&filter.data).cloned().collect();
@@ -136,6 +138,7 @@ impl Planner {
             selection,
             function,
             watch: None,
+            notes: NoteSink::new(&self.annotations, Span::default(), &table),
             limits: self.limits.clone(),
         };
         let plan = Scan::plan(leaf, &frame.schema, n_parts);

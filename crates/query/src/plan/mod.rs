@@ -90,8 +90,8 @@ impl Planner {
         }
         match &expr.kind {
             ExprKind::Call(call) => self.call(call, expr.span, frame).await,
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, frame).await,
-            ExprKind::Binary(operation) => self.binary(operation, frame).await,
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, frame).await,
+            ExprKind::Binary(operation) => self.binary(operation, expr.span, frame).await,
             ExprKind::Negate(inner) => {
                 let vector = self.vector(inner, frame).await?;
                 let vector = vector.map_plan(|plan| Map::plan(plan, Mapping::Negate, &frame.schema));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{METRIC_NAME, MatchOp, TimeRange};
-use promql::ast::{Call, Expr, ExprKind, MatrixSelector, VectorSelector};
+use promql::ast::{Call, Expr, ExprKind, MatrixSelector, Span, VectorSelector};
 use promql::function::FunctionId;
 use storage::Selection;
 
@@ -13,6 +13,7 @@ use crate::QueryError;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
 use crate::exec::leaf::Leaf;
 use crate::exec::merge_duplicates::Overlap;
+use crate::exec::notes::NoteSink;
 use crate::exec::scan::Scan;
 use crate::labels::SeriesTable;
 
@@ -78,6 +79,7 @@ impl Planner {
         let mut leaf = self.range_leaf(range, kind, frame)?;
         leaf.overlap = Overlap::Nothing;
         leaf.leaf.watch = self.watch(call, &leaf.leaf.function.kind, &leaf.table, span);
+        leaf.leaf.notes = NoteSink::new(&self.annotations, span, &leaf.table);
         Ok(Some(if keeps_names {
             leaf
         } else {
@@ -96,6 +98,7 @@ impl Planner {
             window_ms: self.lookback_ms,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &selector.shift)?,
+            skips_buckets: frame.histograms.skips_buckets(),
         };
         self.leaf_of(selector, function)
     }
@@ -115,18 +118,23 @@ impl Planner {
             window_ms,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &range.selector.shift)?,
+            skips_buckets: frame.histograms.skips_buckets(),
         };
         self.leaf_of(&range.selector, function)
     }
 
     fn leaf_of(&self, selector: &VectorSelector, function: LaneFunction) -> Result<PlannedLeaf, QueryError> {
         let selection = self.select(selector, &function)?;
+        let table = table_of(selector, &selection);
+        // Only functions of a range note anything; they set where it stands.
+        let notes = NoteSink::new(&self.annotations, Span::default(), &table);
         Ok(PlannedLeaf {
-            table: table_of(selector, &selection),
+            table,
             leaf: Leaf {
                 selection,
                 function,
                 watch: None,
+                notes,
                 limits: self.limits.clone(),
             },
             marked: Marked::Nothing,

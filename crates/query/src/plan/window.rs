@@ -15,6 +15,7 @@ use crate::QueryError;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
 use crate::exec::map::of_step;
 use crate::exec::merge_duplicates::Overlap;
+use crate::exec::notes::NoteSink;
 use crate::exec::subquery::Subquery as SubqueryOperator;
 use crate::exec::watch::Watch;
 use crate::labels::SeriesTable;
@@ -111,14 +112,23 @@ impl Planner {
             window_ms,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &subquery.shift)?,
+            skips_buckets: false,
         };
         let inner_frame = self.subquery_frame(subquery, &function)?;
         let inner = self.vector(&subquery.expr, &inner_frame).await?;
         let watch = self.watch(call, &function.kind, &inner.table, span);
+        let notes = NoteSink::new(&self.annotations, span, &inner.table);
         let timestamps_ms = inner_frame.steps.iter().collect();
         let limits = self.limits.clone();
         let vector = inner.map_plan(|plan| {
-            SubqueryOperator::plan(plan, function, timestamps_ms, watch, limits, &frame.schema)
+            SubqueryOperator::plan(
+                plan,
+                function,
+                timestamps_ms,
+                (watch, notes),
+                limits,
+                &frame.schema,
+            )
         });
         if keeps_names(call.function.id) {
             let table = vector.table.clone();
@@ -141,6 +151,7 @@ impl Planner {
                 .map_err(duration_error)?,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &subquery.shift)?,
+            skips_buckets: false,
         };
         self.subquery_frame(subquery, &function)
     }
@@ -171,6 +182,6 @@ impl Planner {
                 limit: self.shared.options.max_samples,
             });
         }
-        Ok(Frame::new(steps))
+        Ok(Frame::new(steps).with_buckets())
     }
 }

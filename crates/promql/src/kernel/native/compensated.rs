@@ -55,6 +55,19 @@ impl Rest {
         }
     }
 
+    /// The compensations as a histogram of the layout of theirs.
+    fn of_layout(&self, histogram: &FloatHistogram) -> FloatHistogram {
+        let mut rest = FloatHistogram {
+            zero_count: self.zero_count,
+            count: self.count,
+            sum: self.sum,
+            ..histogram.clone()
+        };
+        rest.positive.counts_mut().copy_from_slice(&self.positive);
+        rest.negative.counts_mut().copy_from_slice(&self.negative);
+        rest
+    }
+
     fn scale(&mut self, scale: impl Fn(f64) -> f64) {
         let totals = [&mut self.zero_count, &mut self.count, &mut self.sum].into_iter();
         for rest in totals.chain(&mut self.positive).chain(&mut self.negative) {
@@ -99,6 +112,18 @@ impl Compensated {
             value.custom_bounds = bounds;
         } else {
             add_buckets(value, rest, other);
+        }
+        Ok(combined)
+    }
+
+    /// Adds another sum with what it has lost to rounding.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub(super) fn merge(&mut self, other: &Self) -> Result<Combined, MixedSchemas> {
+        let combined = self.add(&other.value)?;
+        if let Some(rest) = &other.rest {
+            self.add(&rest.of_layout(&other.value))?;
         }
         Ok(combined)
     }

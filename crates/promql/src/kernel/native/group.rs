@@ -61,6 +61,16 @@ impl HistogramTotal {
         }
     }
 
+    fn merge(&mut self, other: Self) -> Result<Combined, MixedSchemas> {
+        self.reset_seen |= other.reset_seen;
+        self.not_reset_seen |= other.not_reset_seen;
+        match (&mut self.total, other.total) {
+            (Total::Sum(sum), Total::Sum(other)) => sum.merge(&other),
+            (Total::Mean(mean), Total::Mean(other)) => mean.merge(other),
+            _ => unreachable!("the groups of one aggregation have one kind of total"),
+        }
+    }
+
     /// The total, not compacted. Notes hints that contradict each other, wherever they stood.
     pub(super) fn finish(self, notes: &mut Notes) -> FloatHistogram {
         notes.add_if(
@@ -132,6 +142,38 @@ impl MixedGroup {
             self.histograms = Some(HistogramTotal::new(self.totaling, histogram));
         } else if let Some(total) = &mut self.histograms {
             match total.add(histogram) {
+                Ok(combined) => combined.note_bounds(HistogramOperation::Aggregation, notes),
+                Err(MixedSchemas) => {
+                    notes.add(Note::MixedSchemas);
+                    self.is_spoilt = true;
+                }
+            }
+        }
+    }
+
+    /// Adds the elements of another part of the group, which come after those of this one.
+    ///
+    /// # Panics
+    /// If they are groups of different totals.
+    pub fn merge(&mut self, other: Self, notes: &mut Notes) {
+        assert_eq!(self.totaling, other.totaling, "parts of one group");
+        if self.is_spoilt {
+            return;
+        }
+        let is_first = !self.has_histogram && self.floats.is_none();
+        if is_first {
+            *self = other;
+            return;
+        }
+        self.is_spoilt = other.is_spoilt;
+        self.has_histogram |= other.has_histogram;
+        match (&mut self.floats, other.floats) {
+            (Some(FloatTotal::Sum(sum)), Some(FloatTotal::Sum(other))) => sum.merge(&other),
+            (Some(FloatTotal::Mean(mean)), Some(FloatTotal::Mean(other))) => mean.merge(&other),
+            (floats, others) => *floats = floats.take().or(others),
+        }
+        if let (Some(total), Some(other)) = (&mut self.histograms, other.histograms) {
+            match total.merge(other) {
                 Ok(combined) => combined.note_bounds(HistogramOperation::Aggregation, notes),
                 Err(MixedSchemas) => {
                     notes.add(Note::MixedSchemas);
@@ -290,6 +332,63 @@ mod tests {
         check(&[H(EXPONENTIAL), H(CUSTOM), F(1.0)], &[Note::MixedSchemas]);
         check(&[F(1.0), H(EXPONENTIAL), H(CUSTOM)], &[Note::MixedGroup]);
         check(&[], &[]);
+    }
+
+    #[test]
+    fn parts_of_a_group_make_the_group() {
+        let parts = [
+            H("count:25 sum:3.1 z_bucket:4 z_bucket_w:0.001 buckets:[1 2 0 1 1]"),
+            H("count:41 sum:1e100 z_bucket:5 z_bucket_w:0.001 buckets:[1 3 1 2 1 1 1] n_buckets:[0 1]"),
+            H("schema:1 count:0 sum:1.3 z_bucket:3 z_bucket_w:0.001 buckets:[2 4 2 3 2 2]"),
+            H("count:41 sum:-1e100 z_bucket:5 z_bucket_w:0.001 buckets:[1 3 1 2 1 1 1] n_buckets:[0 1]"),
+        ];
+        let part = |totaling, parts: &[Part]| {
+            let mut group = MixedGroup::new(totaling);
+            for part in parts {
+                match part {
+                    F(value) => group.add_float(*value),
+                    H(text) => group.add_histogram(&histogram(text), &mut Notes::default()),
+                }
+            }
+            group
+        };
+        for totaling in [Totaling::Sum, Totaling::Mean] {
+            let mut notes = Notes::default();
+            let whole = part(totaling, &parts).finish(&mut notes).unwrap();
+            for split in 0..=parts.len() {
+                let mut merged = part(totaling, &parts[..split]);
+                merged.merge(part(totaling, &parts[split..]), &mut notes);
+                let merged = merged.finish(&mut notes).unwrap();
+                let (merged, whole) = (merged.histogram().unwrap(), whole.histogram().unwrap());
+                assert!(merged.is_almost(whole, 1e-12), "{merged} instead of {whole}");
+            }
+            assert!(notes.is_empty());
+
+            let mut mixed = part(totaling, &parts[..1]);
+            mixed.merge(part(totaling, &[F(1.0)]), &mut notes);
+            assert_eq!(mixed.finish(&mut notes), None);
+            assert!(notes.contains(Note::MixedGroup));
+
+            let mut notes = Notes::default();
+            let mut spoilt = part(totaling, &[H(EXPONENTIAL)]);
+            spoilt.merge(part(totaling, &[H(CUSTOM)]), &mut notes);
+            assert_eq!(spoilt.finish(&mut notes), None);
+            assert!(notes.contains(Note::MixedSchemas) && !notes.contains(Note::MixedGroup));
+        }
+    }
+
+    #[test]
+    fn a_mean_of_parts_does_not_overflow_with_its_sum() {
+        let large = histogram("count:1.7976931348623157e+308 sum:5.3");
+        let mean = |n: usize| {
+            let mut group = MixedGroup::new(Totaling::Mean);
+            (0..n).for_each(|_| group.add_histogram(&large, &mut Notes::default()));
+            group
+        };
+        let mut merged = mean(1);
+        merged.merge(mean(2), &mut Notes::default());
+        let merged = merged.finish(&mut Notes::default()).unwrap();
+        assert!(merged.histogram().unwrap().is_almost(&large, 1e-12));
     }
 
     #[test]

@@ -56,6 +56,28 @@ impl HistogramMean {
         self.total.add(&share)
     }
 
+    /// Takes in another mean.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub(super) fn merge(&mut self, mut other: Self) -> Result<Combined, MixedSchemas> {
+        let (n, n_other) = (self.n, other.n);
+        self.n += n_other;
+        self.magnitude += other.magnitude;
+        if !self.incremental && !other.incremental && self.magnitude < f64::MAX / 2.0 {
+            return self.total.merge(&other.total);
+        }
+        for (mean, n_own) in [(&mut *self, n), (&mut other, n_other)] {
+            if !mean.incremental {
+                mean.total.divide(n_own);
+            }
+        }
+        self.incremental = true;
+        self.total.multiply(n / self.n);
+        other.total.multiply(n_other / self.n);
+        self.total.merge(&other.total)
+    }
+
     /// The mean. It is not compacted.
     #[must_use]
     pub fn finish(mut self) -> FloatHistogram {

@@ -1,0 +1,238 @@
+//! From the samples of one series that has native histograms to one value per step. A series may change from one kind of
+//! sample to the other, so floats and histograms are kept apart, each with windows of its own.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::{FloatHistogram, TimeRange, TimestampMs};
+use promql::kernel::native::reset::{resets, statistics_only};
+use promql::kernel::native::{
+    FloatOrHistogram, MixedWindow, NativeRangeFunction, Notes, Samples, sample_weight,
+};
+use promql::kernel::range::RangeFunction;
+use promql::kernel::window::windows;
+
+use super::lane::{LaneFunction, LaneFunctionKind, function_of_step, seconds};
+use crate::QueryError;
+use crate::batch::{Row, RowBuffer};
+
+/// Collects the samples of one series and evaluates them. Keeps its buffers.
+#[derive(Debug)]
+pub(crate) struct MixedLane {
+    floats: Column<f64>,
+    histograms: Column<Arc<FloatHistogram>>,
+    /// How many floats the histograms up to and including each one count for.
+    weights: Vec<usize>,
+    row: RowBuffer,
+}
+
+/// Samples of one kind.
+#[derive(Debug)]
+struct Column<T> {
+    timestamps_ms: Vec<TimestampMs>,
+    values: Vec<T>,
+    /// Those of each step.
+    windows: Vec<Range<usize>>,
+}
+
+/// What became of a series.
+#[derive(Debug)]
+pub(crate) struct Evaluated<'a> {
+    /// Its values.
+    pub(crate) row: Row<'a>,
+    /// For how many floats its samples count.
+    pub(crate) n_samples: usize,
+    /// The same for what all steps together see.
+    pub(crate) n_seen: usize,
+    /// What there is to say.
+    pub(crate) notes: Notes,
+}
+
+impl<T> Column<T> {
+    fn new() -> Self {
+        Self {
+            timestamps_ms: Vec::new(),
+            values: Vec::new(),
+            windows: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+    }
+
+    fn push(&mut self, timestamp_ms: TimestampMs, value: T) {
+        self.timestamps_ms.push(timestamp_ms);
+        self.values.push(value);
+    }
+
+    fn find_windows(&mut self, function: &LaneFunction) {
+        self.windows.clear();
+        self.windows
+            .extend(windows(&self.timestamps_ms, function.times, function.window_ms));
+    }
+
+    /// What a step sees.
+    fn at(&self, step: usize) -> Samples<'_, T> {
+        let rows = self.windows[step].clone();
+        Samples {
+            timestamps_ms: &self.timestamps_ms[rows.clone()],
+            values: &self.values[rows],
+            starts_ms: &[],
+        }
+    }
+}
+
+impl MixedLane {
+    /// No samples, for rows of `n_steps`.
+    pub(crate) fn new(n_steps: usize) -> Self {
+        Self {
+            floats: Column::new(),
+            histograms: Column::new(),
+            weights: Vec::new(),
+            row: RowBuffer::new(n_steps),
+        }
+    }
+
+    /// Forgets the samples of the series before.
+    pub(crate) fn clear(&mut self) {
+        self.floats.clear();
+        self.histograms.clear();
+        self.row.clear();
+    }
+
+    /// Adds a float. Times ascend.
+    pub(crate) fn push_float(&mut self, timestamp_ms: TimestampMs, value: f64) {
+        self.floats.push(timestamp_ms, value);
+    }
+
+    /// Adds a histogram. Times ascend.
+    pub(crate) fn push_histogram(&mut self, timestamp_ms: TimestampMs, value: Arc<FloatHistogram>) {
+        self.histograms.push(timestamp_ms, value);
+    }
+
+    /// The row of the series whose samples were added.
+    pub(crate) fn evaluate(&mut self, function: &LaneFunction) -> Result<Evaluated<'_>, QueryError> {
+        if function.skips_buckets {
+            self.histograms.values = statistics_only(&self.histograms.values);
+        }
+        self.floats.find_windows(function);
+        self.histograms.find_windows(function);
+        self.weigh();
+        let mut notes = Notes::default();
+        match &function.kind {
+            LaneFunctionKind::Newest => self.newest(|_, value| value),
+            LaneFunctionKind::NewestTime => self.newest(|timestamp_ms, _| seconds(timestamp_ms).into()),
+            LaneFunctionKind::Rate(kind) => {
+                let function_at = |_| Ok(RangeFunction::Extrapolated(*kind));
+                self.windowed(function, kind.is_counter(), function_at, &mut notes)?;
+            }
+            LaneFunctionKind::Window(functions) => {
+                let has_resets = matches!(functions.first(), Some(Ok(RangeFunction::Resets)));
+                let function_at = |step| function_of_step(functions, step);
+                self.windowed(function, has_resets, function_at, &mut notes)?;
+            }
+        }
+        let n_histograms = |rows: &Range<usize>| match (rows.is_empty(), rows.start) {
+            (true, _) => 0,
+            (false, 0) => self.weights[rows.end - 1],
+            (false, start) => self.weights[rows.end - 1] - self.weights[start - 1],
+        };
+        let n_floats: usize = self.floats.windows.iter().map(ExactSizeIterator::len).sum();
+        Ok(Evaluated {
+            row: self.row.as_row(),
+            n_samples: self.floats.values.len() + self.weights.last().copied().unwrap_or(0),
+            n_seen: n_floats + self.histograms.windows.iter().map(n_histograms).sum::<usize>(),
+            notes,
+        })
+    }
+
+    /// Makes the row that of one newest sample, which all steps see.
+    pub(crate) fn repeat(
+        &mut self,
+        function: &LaneFunction,
+        timestamp_ms: TimestampMs,
+        histogram: &Arc<FloatHistogram>,
+    ) {
+        self.row.clear();
+        for step in 0..self.row.values.len() {
+            let value = match function.kind {
+                LaneFunctionKind::NewestTime => seconds(timestamp_ms).into(),
+                _ => FloatOrHistogram::Histogram(Arc::clone(histogram)),
+            };
+            self.row.push(step, value);
+        }
+    }
+
+    /// The row last made.
+    pub(crate) fn row(&self) -> Row<'_> {
+        self.row.as_row()
+    }
+
+    fn weigh(&mut self) {
+        self.weights.clear();
+        let mut total = 0;
+        self.weights
+            .extend(self.histograms.values.iter().map(|histogram| {
+                total += sample_weight(histogram);
+                total
+            }));
+    }
+
+    /// The newest sample of each step, unless it is a staleness marker.
+    fn newest(&mut self, value_of: impl Fn(TimestampMs, FloatOrHistogram) -> FloatOrHistogram) {
+        for step in 0..self.row.values.len() {
+            let (floats, histograms) = (self.floats.at(step), self.histograms.at(step));
+            let float_ms = floats.timestamps_ms.last();
+            let newest = match (histograms.timestamps_ms.last(), histograms.values.last()) {
+                (Some(&histogram_ms), Some(histogram)) if float_ms.is_none_or(|&ms| ms < histogram_ms) => {
+                    Some((histogram_ms, FloatOrHistogram::Histogram(Arc::clone(histogram))))
+                }
+                _ => float_ms
+                    .zip(floats.values.last())
+                    .and_then(|(&float_ms, &value)| {
+                        (!model::is_stale_nan(value)).then_some((float_ms, value.into()))
+                    }),
+            };
+            if let Some((timestamp_ms, value)) = newest {
+                self.row.push(step, value_of(timestamp_ms, value));
+            }
+        }
+    }
+
+    /// A function of the window of each step. `needs_resets` if it asks for counter resets, which are then looked for
+    /// once for all windows.
+    fn windowed(
+        &mut self,
+        function: &LaneFunction,
+        needs_resets: bool,
+        function_at: impl Fn(usize) -> Result<RangeFunction, QueryError>,
+        notes: &mut Notes,
+    ) -> Result<(), QueryError> {
+        let resets = if needs_resets && self.row.values.len() > 1 {
+            resets(&self.histograms.values)
+        } else {
+            Vec::new()
+        };
+        for step in 0..self.row.values.len() {
+            let window = MixedWindow {
+                floats: self.floats.at(step),
+                histograms: self.histograms.at(step),
+                resets: resets
+                    .get(self.histograms.windows[step].clone())
+                    .unwrap_or_default(),
+                range: TimeRange::ending_at(function.times.at(step), function.window_ms),
+                evaluation_ms: function.evaluation.at(step),
+            };
+            if window.is_empty() {
+                continue;
+            }
+            let found = NativeRangeFunction(function_at(step)?).evaluate(&window, notes);
+            if let Some(value) = found {
+                self.row.push(step, value);
+            }
+        }
+        Ok(())
+    }
+}
