@@ -124,28 +124,86 @@ impl Catalog {
 
     /// Everything registered, in an order that [`Self::apply`] accepts: entities, streams, then lanes by stream.
     pub fn definitions(&self) -> impl Iterator<Item = Definition> {
-        let (entities, streams) = (0..self.n_entities(), 0..self.n_streams());
+        let (entities, streams) = (0..self.n_entity_ids(), 0..self.n_stream_ids());
         self.entity_definitions(entities)
             .chain(self.stream_definitions(streams.clone()))
             .chain(self.lane_definitions(streams))
     }
 
-    /// Number of entities: their ids are those below.
+    /// The ids of entities are below this; some of those may stand for nothing.
     #[must_use]
-    pub fn n_entities(&self) -> u32 {
-        self.entities.len()
+    pub fn n_entity_ids(&self) -> u32 {
+        self.entities.n_rows()
     }
 
-    /// Number of streams: their ids are those below.
+    /// The ids of streams are below this; some of those may stand for nothing.
     #[must_use]
-    pub fn n_streams(&self) -> u32 {
-        self.streams.streams().len() as u32
+    pub fn n_stream_ids(&self) -> u32 {
+        self.streams.n_ids()
+    }
+
+    /// True when the id is a stream's.
+    #[must_use]
+    pub fn has_stream(&self, id: StreamId) -> bool {
+        self.streams.get(id).is_some()
+    }
+
+    /// Number of lanes of a stream; 0 if there is no such stream.
+    #[must_use]
+    pub fn n_lanes(&self, id: StreamId) -> usize {
+        self.streams.get(id).map_or(0, Stream::n_lanes)
+    }
+
+    /// The ids that stand for nothing: entities, streams.
+    #[must_use]
+    pub fn vacant_ids(&self) -> (Vec<u32>, Vec<u32>) {
+        let entities = (0..self.n_entity_ids()).filter(|id| !self.entities.contains(EntityId(*id)));
+        let streams = (0..self.n_stream_ids()).filter(|id| !self.has_stream(StreamId(*id)));
+        (entities.collect(), streams.collect())
+    }
+
+    /// Lets ids that stand for nothing be given out again: entities, streams. Nothing anywhere may remember what
+    /// they stood for. Ids that stand for something, or were let go before, must not be among them.
+    pub fn reuse_ids(&mut self, entities: Vec<u32>, streams: Vec<u32>) {
+        self.entities.free(entities);
+        self.streams.free(streams);
+    }
+
+    /// A catalog of those streams that `keep` wants, and of their entities, under the same ids. Nothing of the
+    /// others is left in it, and none of its free ids may be given out before [`Self::reuse_ids`].
+    ///
+    /// Takes about 5 µs per entity of 32 labels.
+    #[must_use]
+    pub fn retained(&self, keep: impl Fn(StreamId) -> bool) -> Self {
+        let mut kept = Self::new(self.limits.clone(), self.secret.clone());
+        kept.entities.reserve_ids(self.n_entity_ids());
+        kept.streams.reserve_ids(self.n_stream_ids());
+        for id in (0..self.n_stream_ids()).map(StreamId).filter(|id| keep(*id)) {
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            let entity = stream.entity;
+            if !kept.entities.contains(entity) {
+                let labels = self.entity_labels(entity);
+                let key = EntityKey::of_labels(&labels, &self.secret);
+                kept.entities.put(entity, key, labels.iter(), &self.secret);
+            }
+            let metric = kept
+                .streams
+                .intern_metric(&self.streams.metric(stream.metric).base);
+            kept.streams.put_stream(id, metric, entity);
+            for code in self.streams.lanes(stream) {
+                kept.push_lane(id, code.kind(|le| self.le_text(le)));
+            }
+        }
+        kept
     }
 
     /// The entities with these ids, as far as there are any.
     pub fn entity_definitions(&self, ids: Range<u32>) -> impl Iterator<Item = Definition> {
-        let ids = ids.start..ids.end.min(self.n_entities());
-        ids.map(EntityId).map(|id| Definition::Entity {
+        let ids = ids.start..ids.end.min(self.n_entity_ids());
+        let ids = ids.map(EntityId).filter(|id| self.entities.contains(*id));
+        ids.map(|id| Definition::Entity {
             id,
             labels: self.entity_labels(id),
         })
@@ -173,8 +231,9 @@ impl Catalog {
     }
 
     fn numbered_streams(&self, ids: Range<u32>) -> impl Iterator<Item = (StreamId, &Stream)> {
-        let ids = ids.start..ids.end.min(self.n_streams());
-        ids.map(StreamId).map(|id| (id, self.streams.stream(id)))
+        let ids = ids.start..ids.end.min(self.n_stream_ids());
+        ids.map(StreamId)
+            .filter_map(|id| Some((id, self.streams.get(id)?)))
     }
 
     fn locate(&self, labels: &Labels, name: SeriesName<'_>) -> Place {
@@ -207,7 +266,7 @@ impl Catalog {
         }
         let n_lanes = match place.stream {
             Some(stream) => self.streams.stream(stream).n_lanes(),
-            None if self.streams.streams().len() >= limits.streams_max as usize => {
+            None if self.streams.n_streams() >= limits.streams_max as usize => {
                 let limit = limits.streams_max;
                 return Err(CatalogError::TooManyStreams { limit });
             }
@@ -244,9 +303,11 @@ impl Catalog {
         match self.entities.find(key) {
             Some(found) if found == id => return Ok(()),
             Some(_) => return Err(CatalogError::Contradiction { kind, id: id.0 }),
-            None => {}
+            None if self.entities.contains(id) => {
+                return Err(CatalogError::Contradiction { kind, id: id.0 });
+            }
+            None => check_gap(kind, id.0, self.n_entity_ids())?,
         }
-        check_next(kind, id.0, self.entities.len())?;
         if !labels.metric_name().is_empty() {
             let reason = "its labels hold a metric name";
             return Err(CatalogError::Impossible {
@@ -255,19 +316,19 @@ impl Catalog {
                 reason,
             });
         }
-        self.entities.push(key, labels.iter(), &self.secret);
+        self.entities.put(id, key, labels.iter(), &self.secret);
         Ok(())
     }
 
     fn apply_stream(&mut self, id: StreamId, entity: EntityId, base: &str) -> Result<(), CatalogError> {
         let kind = "stream";
-        if let Some(stream) = self.streams.streams().get(id.0 as usize) {
+        if let Some(stream) = self.streams.get(id) {
             let is_same = stream.entity == entity && *self.streams.metric(stream.metric).base == *base;
             let contradiction = CatalogError::Contradiction { kind, id: id.0 };
             return is_same.then_some(()).ok_or(contradiction);
         }
-        check_next(kind, id.0, self.streams.streams().len() as u32)?;
-        if entity.0 >= self.entities.len() {
+        check_gap(kind, id.0, self.n_stream_ids())?;
+        if !self.entities.contains(entity) {
             let kind = "entity";
             return Err(CatalogError::Undefined { kind, id: entity.0 });
         }
@@ -283,14 +344,14 @@ impl Catalog {
         if self.streams.metric(metric).streams.contains_key(&entity) {
             return Err(CatalogError::Contradiction { kind, id: id.0 });
         }
-        self.streams.push_stream(metric, entity);
+        self.streams.put_stream(id, metric, entity);
         Ok(())
     }
 
     fn apply_lane(&mut self, id: StreamId, lane: LaneIdx, name: LaneKind<'_>) -> Result<(), CatalogError> {
         let kind = "lane";
         let lane_id = u32::from(lane.0);
-        let Some(stream) = self.streams.streams().get(id.0 as usize) else {
+        let Some(stream) = self.streams.get(id) else {
             let kind = "stream";
             return Err(CatalogError::Undefined { kind, id: id.0 });
         };
@@ -377,6 +438,16 @@ fn split(labels: &Labels) -> SeriesName<'_> {
 fn entity_labels<'a>(labels: &'a Labels, name: SeriesName<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
     let is_left_out = move |label: &str| label == METRIC_NAME || (label == BUCKET_LABEL && name.takes_le());
     labels.iter().filter(move |(label, _)| !is_left_out(label))
+}
+
+/// Ids that may be left out before one. Far more than one log can hold.
+const ID_GAP_MAX: u32 = 1 << 24;
+
+fn check_gap(kind: &'static str, id: u32, expected: u32) -> Result<(), CatalogError> {
+    if id > expected.saturating_add(ID_GAP_MAX) {
+        return Err(CatalogError::OutOfOrder { kind, id, expected });
+    }
+    Ok(())
 }
 
 fn check_next(kind: &'static str, id: u32, expected: u32) -> Result<(), CatalogError> {

@@ -28,20 +28,33 @@ impl CodeColumn {
         }
     }
 
-    /// Sets the code of a row after all rows that have one.
-    pub(crate) fn push(&mut self, row: u32, code: u32) {
+    /// Sets the code of a row that has none. Rows mostly come in ascending order; then it is cheap.
+    pub(crate) fn set(&mut self, row: u32, code: u32) {
         debug_assert!(code != 0, "absent labels are left out");
-        self.choose_form(row as usize + 1);
+        self.choose_form(self.n_rows().max(row as usize + 1));
         match self {
             Self::Dense { codes, n_present } => {
-                codes.resize(row as usize, 0);
-                codes.push(code);
+                if codes.len() <= row as usize {
+                    codes.resize(row as usize, 0);
+                    codes.push(code);
+                } else {
+                    codes[row as usize] = code;
+                }
                 *n_present += 1;
             }
             Self::Sparse { rows, codes } => {
-                rows.push(row);
-                codes.push(code);
+                let position = rows.partition_point(|held| *held < row);
+                rows.insert(position, row);
+                codes.insert(position, code);
             }
+        }
+    }
+
+    /// One more than the last row that has a code.
+    fn n_rows(&self) -> usize {
+        match self {
+            Self::Dense { codes, .. } => codes.len(),
+            Self::Sparse { rows, .. } => rows.last().map_or(0, |last| *last as usize + 1),
         }
     }
 
@@ -138,11 +151,11 @@ mod tests {
     fn a_rare_label_costs_by_entry_and_a_common_one_by_row() {
         let mut column = CodeColumn::new();
         for row in 0..1_000 {
-            column.push(row, 1);
+            column.set(row, 1);
         }
         assert!(matches!(column, CodeColumn::Dense { .. }));
         for row in (10_000..1_000_000).step_by(5_000) {
-            column.push(row, 2);
+            column.set(row, 2);
         }
         assert!(matches!(column, CodeColumn::Sparse { .. }));
         assert!(column.heap_bytes() < 20_000, "{}", column.heap_bytes());
@@ -154,21 +167,25 @@ mod tests {
             runs in proptest::collection::vec((0u32..40, 1u32..30), 0..20),
             asked in proptest::collection::vec(0u32..2_000, 0..50),
         ) {
-            let mut column = CodeColumn::new();
+            let (mut column, mut shuffled) = (CodeColumn::new(), CodeColumn::new());
             let mut expected = std::collections::BTreeMap::new();
             let mut row = 0;
             for (gap, len) in runs {
                 row += gap;
                 for _ in 0..len {
-                    column.push(row, row + 7);
+                    column.set(row, row + 7);
                     expected.insert(row, row + 7);
                     row += 1;
                 }
+            }
+            for row in expected.keys().filter(|row| *row % 3 != 0).chain(expected.keys().filter(|row| *row % 3 == 0)) {
+                shuffled.set(*row, row + 7);
             }
             let mut cursor = column.cursor();
             for row in (0..row + 5).chain(asked) {
                 let code = expected.get(&row).copied().unwrap_or(0);
                 prop_assert_eq!(column.get(row), code);
+                prop_assert_eq!(shuffled.get(row), code);
                 prop_assert_eq!(cursor.get(row), code);
             }
         }

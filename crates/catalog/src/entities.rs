@@ -21,7 +21,12 @@ pub(crate) struct EntityTable {
     labels: Vec<EntityLabel>,
     label_ids: HashTable<u32>,
     ids: HashTable<EntitySlot>,
-    n_entities: u32,
+    /// One more than the highest id.
+    n_rows: u32,
+    /// Ids below that which stand for nothing and may be given out.
+    free: Vec<u32>,
+    /// Rows that are an entity, the one without labels included.
+    used: RoaringBitmap,
 }
 
 /// One label name: its values, which row has which, and the other way round.
@@ -53,7 +58,9 @@ impl EntityTable {
             labels: Vec::new(),
             label_ids: HashTable::new(),
             ids: HashTable::new(),
-            n_entities: 0,
+            n_rows: 0,
+            free: Vec::new(),
+            used: RoaringBitmap::new(),
         };
         let first = table.intern_label(BUCKET_LABEL, secret);
         debug_assert_eq!(first, Self::BUCKET_LABEL_ID, "the first label is le");
@@ -70,25 +77,49 @@ impl EntityTable {
             .map(|slot| slot.id)
     }
 
-    /// Adds the row of a label set that has none.
+    /// Adds the row of a label set that has none; it gets a free id.
     pub(crate) fn push<'a>(
         &mut self,
         key: EntityKey,
         labels: impl Iterator<Item = (&'a str, &'a str)>,
         secret: &HashSecret,
     ) -> EntityId {
-        let row = self.n_entities;
+        let id = EntityId(self.free.pop().unwrap_or(self.n_rows));
+        self.put(id, key, labels, secret);
+        id
+    }
+
+    /// Makes the row of a label set that has none; the id stands for nothing so far.
+    pub(crate) fn put<'a>(
+        &mut self,
+        id: EntityId,
+        key: EntityKey,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        secret: &HashSecret,
+    ) {
         for (name, value) in labels {
             let label_id = self.intern_label(name, secret);
-            self.labels[label_id.0 as usize].push(row, value, secret);
+            self.labels[label_id.0 as usize].push(id.0, value, secret);
         }
-        self.n_entities += 1;
-        let slot = EntitySlot {
-            key,
-            id: EntityId(row),
-        };
-        self.ids.insert_unique(key.0[0], slot, |slot| slot.key.0[0]);
-        EntityId(row)
+        self.n_rows = self.n_rows.max(id.0 + 1);
+        self.used.insert(id.0);
+        self.ids
+            .insert_unique(key.0[0], EntitySlot { key, id }, |slot| slot.key.0[0]);
+    }
+
+    /// Lets ids that stand for nothing be given out again.
+    pub(crate) fn free(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.free.extend(ids);
+    }
+
+    /// Ids below this stand for nothing until they are put.
+    pub(crate) fn reserve_ids(&mut self, n_ids: u32) {
+        self.n_rows = self.n_rows.max(n_ids);
+    }
+
+    /// True when the id is an entity's.
+    pub(crate) fn contains(&self, id: EntityId) -> bool {
+        self.used.contains(id.0)
     }
 
     /// The label of a name, if any series has ever had it.
@@ -127,9 +158,14 @@ impl EntityTable {
         })
     }
 
-    /// Number of rows.
+    /// Number of rows: one more than the highest id, some may be empty.
+    pub(crate) fn n_rows(&self) -> u32 {
+        self.n_rows
+    }
+
+    /// Number of entities.
     pub(crate) fn len(&self) -> u32 {
-        self.n_entities
+        self.ids.len() as u32
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -138,6 +174,7 @@ impl EntityTable {
             + self.labels.capacity() * size_of::<EntityLabel>()
             + self.label_ids.allocation_size()
             + self.ids.allocation_size()
+            + postings::bitmap_bytes(&self.used)
     }
 
     fn intern_label(&mut self, name: &str, secret: &HashSecret) -> LabelId {
@@ -166,12 +203,12 @@ impl EntityLabel {
 
     fn push(&mut self, row: u32, value: &str, secret: &HashSecret) {
         let code = self.dictionary.intern(value, secret);
-        self.column.push(row, code);
+        self.column.set(row, code);
         self.present.insert(row);
         if self.postings.len() <= code as usize {
             self.postings.resize_with(code as usize + 1, || Postings::None);
         }
-        self.postings[code as usize].push(row);
+        self.postings[code as usize].insert(row);
     }
 
     /// The rows that have the value of one code.

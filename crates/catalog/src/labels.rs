@@ -89,7 +89,7 @@ impl Catalog {
     /// The labels of one series; none when it does not exist.
     #[must_use]
     pub fn series_labels(&self, series: SeriesRef) -> Option<Labels> {
-        let stream = self.streams.streams().get(series.stream.0 as usize)?;
+        let stream = self.streams.get(series.stream)?;
         let lane = self.streams.lanes(stream).get(usize::from(series.lane.0))?;
         let kind = lane.kind(|code| self.le_text(code));
         let base = &*self.streams.metric(stream.metric).base;

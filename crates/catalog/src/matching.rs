@@ -68,7 +68,7 @@ impl Catalog {
                 Some(id) => conditions.push(self.condition(id, matcher)),
             }
         }
-        let mut rows = combine(conditions, self.entities.len());
+        let mut rows = combine(conditions, self.entities.n_rows());
         for (id, matcher) in deferred {
             let label = self.entities.label(id);
             rows = match rows {
@@ -76,7 +76,7 @@ impl Catalog {
                 RowSet::Some(rows) if rows.len() < label.dictionary.len() as u64 / 2 => {
                     RowSet::Some(tested_rows(&rows, label, matcher))
                 }
-                rows => rows.narrowed(self.condition(id, matcher), self.entities.len()),
+                rows => rows.narrowed(self.condition(id, matcher), self.entities.n_rows()),
             };
         }
         rows

@@ -12,8 +12,8 @@ pub(crate) enum Postings {
 }
 
 impl Postings {
-    /// Adds a row after all rows that are in.
-    pub(crate) fn push(&mut self, row: u32) {
+    /// Adds a row that is not in.
+    pub(crate) fn insert(&mut self, row: u32) {
         match self {
             Self::None => *self = Self::One(row),
             Self::One(first) => *self = Self::Many(Box::new(RoaringBitmap::from_iter([*first, row]))),

@@ -29,7 +29,7 @@ impl Catalog {
         CatalogStatistics {
             n_series: self.n_series(),
             n_entities: self.entities.len() as usize,
-            n_streams: self.streams.streams().len(),
+            n_streams: self.streams.n_streams(),
             n_label_pairs: n_values + self.series_by_metric().count(),
             heap_bytes: self.heap_bytes(),
         }

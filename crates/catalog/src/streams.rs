@@ -16,7 +16,11 @@ pub(crate) struct MetricId(pub(crate) u32);
 /// All metrics and streams.
 #[derive(Debug, Default)]
 pub(crate) struct StreamTable {
+    /// By id; some ids may stand for nothing.
     streams: Vec<Stream>,
+    /// Ids that stand for nothing and may be given out.
+    free: Vec<u32>,
+    n_streams: usize,
     metrics: Vec<Metric>,
     by_base: BTreeMap<Arc<str>, MetricId>,
     n_series: u32,
@@ -97,9 +101,9 @@ impl StreamTable {
         &self.streams[id.0 as usize]
     }
 
-    /// Streams by id.
-    pub(crate) fn streams(&self) -> &[Stream] {
-        &self.streams
+    /// One more than the highest id.
+    pub(crate) fn n_ids(&self) -> u32 {
+        self.streams.len() as u32
     }
 
     /// The lanes of a stream by [`LaneIdx`].
@@ -147,16 +151,47 @@ impl StreamTable {
         id
     }
 
-    /// Adds the stream of an entity that has none under this metric.
+    /// Adds the stream of an entity that has none under this metric; it gets a free id.
     pub(crate) fn push_stream(&mut self, metric: MetricId, entity: EntityId) -> StreamId {
-        let id = StreamId(self.streams.len() as u32);
-        self.streams.push(Stream {
+        let id = StreamId(self.free.pop().unwrap_or(self.streams.len() as u32));
+        self.put_stream(id, metric, entity);
+        id
+    }
+
+    /// Makes the stream of an entity that has none under this metric; the id stands for nothing so far.
+    pub(crate) fn put_stream(&mut self, id: StreamId, metric: MetricId, entity: EntityId) {
+        let n_ids = self.streams.len().max(id.0 as usize + 1);
+        self.streams.resize_with(n_ids, Stream::vacant);
+        self.streams[id.0 as usize] = Stream {
             entity,
             metric,
             lanes: Lanes::Shared(0),
-        });
+        };
+        self.n_streams += 1;
         self.metrics[metric.0 as usize].streams.insert(entity, id);
-        id
+    }
+
+    /// Lets ids that stand for nothing be given out again.
+    pub(crate) fn free(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.free.extend(ids);
+    }
+
+    /// Ids below this stand for nothing until they are put.
+    pub(crate) fn reserve_ids(&mut self, n_ids: u32) {
+        let n_ids = self.streams.len().max(n_ids as usize);
+        self.streams.resize_with(n_ids, Stream::vacant);
+    }
+
+    /// Number of streams.
+    pub(crate) fn n_streams(&self) -> usize {
+        self.n_streams
+    }
+
+    /// The stream of an id, unless it stands for nothing.
+    pub(crate) fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.streams
+            .get(id.0 as usize)
+            .filter(|stream| !stream.is_vacant())
     }
 
     /// Adds a lane that the stream does not have.
@@ -206,6 +241,19 @@ impl StreamTable {
 }
 
 impl Stream {
+    /// What an id has that stands for nothing.
+    fn vacant() -> Self {
+        Self {
+            entity: EntityId(u32::MAX),
+            metric: MetricId(u32::MAX),
+            lanes: Lanes::Shared(0),
+        }
+    }
+
+    fn is_vacant(&self) -> bool {
+        self.metric == MetricId(u32::MAX)
+    }
+
     pub(crate) fn n_lanes(&self) -> usize {
         match &self.lanes {
             Lanes::Shared(n_lanes) => usize::from(*n_lanes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{Catalog, CatalogError, CatalogLimits, Definition, HashSecret, LaneName};
-use model::{EntityId, Labels, LaneIdx, SeriesRef, StreamId};
+use model::{EntityId, Labels, LaneIdx, Matcher, SeriesRef, StreamId};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).unwrap()
@@ -248,7 +248,7 @@ fn damaged_definitions_are_refused_and_change_nothing() {
     let cases = [
         (entity(0, &[("a", "2")]), contradiction("entity", 0)),
         (entity(2, &[("a", "1")]), contradiction("entity", 2)),
-        (entity(3, &[("a", "3")]), out_of_order("entity", 3, 2)),
+        (entity(1 << 25, &[("a", "3")]), out_of_order("entity", 1 << 25, 2)),
         (
             entity(2, &[("__name__", "x")]),
             impossible("entity", 2, "its labels hold a metric name"),
@@ -256,7 +256,7 @@ fn damaged_definitions_are_refused_and_change_nothing() {
         (stream(0, 0, "y"), contradiction("stream", 0)),
         (stream(0, 1, "x"), contradiction("stream", 0)),
         (stream(2, 0, "x"), contradiction("stream", 2)),
-        (stream(3, 0, "y"), out_of_order("stream", 3, 2)),
+        (stream(1 << 25, 0, "y"), out_of_order("stream", 1 << 25, 2)),
         (stream(2, 2, "y"), undefined("entity", 2)),
         (
             stream(2, 0, ""),
@@ -278,6 +278,56 @@ fn damaged_definitions_are_refused_and_change_nothing() {
         assert_eq!(catalog.apply(&damaged), Err(error), "{damaged:?}");
         assert!(catalog.definitions().eq(before), "{damaged:?}");
     }
+}
+
+#[test]
+fn what_is_let_go_leaves_nothing_and_its_ids_come_back_when_they_may() {
+    let mut catalog = with_limits(CatalogLimits::default());
+    let series: Vec<Labels> = (0..60)
+        .map(|n| labels(&[("__name__", "x"), ("pod", &format!("pod-{n}")), ("zone", "a")]))
+        .collect();
+    let refs: Vec<SeriesRef> = series
+        .iter()
+        .map(|labels| catalog.register(labels).unwrap().series)
+        .collect();
+    let kept = catalog.retained(|stream| stream.0 % 3 == 0);
+    assert_eq!(kept.n_series(), 20);
+    assert_eq!(kept.label_values("pod").len(), 20);
+    for (labels, series) in series.iter().zip(&refs) {
+        let is_kept = series.stream.0 % 3 == 0;
+        assert_eq!(kept.find(labels), is_kept.then_some(*series));
+        assert_eq!(kept.series_labels(*series), is_kept.then(|| labels.clone()));
+    }
+    assert_eq!(kept.select(&[Matcher::equal("zone", "a")]).n_series(), 20);
+    assert_eq!(
+        catalog.find(&series[1]),
+        Some(refs[1]),
+        "the old one is as it was"
+    );
+
+    // What a restart makes of it is the same.
+    let mut again = with_limits(CatalogLimits::default());
+    for definition in kept.definitions() {
+        again.apply(&definition).unwrap();
+    }
+    assert!(again.definitions().eq(kept.definitions()));
+
+    let mut kept = kept;
+    let new = kept.register(&series[1]).unwrap().series;
+    assert_eq!(new.stream.0, 60, "a new id: the old one may still be remembered");
+    let (entities, streams) = kept.vacant_ids();
+    assert_eq!((entities.len(), streams.len()), (40, 40));
+    kept.reuse_ids(entities, streams);
+    for labels in &series {
+        let series = kept.register(labels).unwrap().series;
+        assert_eq!(kept.series_labels(series).as_ref(), Some(labels));
+    }
+    assert_eq!(
+        (kept.n_stream_ids(), kept.n_entity_ids(), kept.n_series()),
+        (61, 61, 60)
+    );
+    assert_eq!(kept.select(&[Matcher::equal("zone", "a")]).n_series(), 60);
+    assert_eq!(kept.select(&[Matcher::equal("pod", "pod-7")]).n_series(), 1);
 }
 
 #[test]

@@ -30,9 +30,13 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Refuse samples older than this. Nothing is deleted yet: the head keeps everything [default: 15d]
+    /// How long samples are kept; older ones are refused [default: 15d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<Span>,
+
+    /// Let /api/v1/admin/tsdb flush, delete and clean
+    #[arg(long)]
+    enable_admin_api: bool,
 
     /// When the write-ahead log is synced to disk [default: always]
     #[arg(long, value_enum)]
@@ -52,6 +56,7 @@ impl ServeArguments {
         if let Some(retention) = self.retention {
             settings.storage.retention = retention;
         }
+        settings.http.admin_api |= self.enable_admin_api;
         if let Some(wal_sync) = self.wal_sync {
             settings.storage.wal_sync = wal_sync;
         }

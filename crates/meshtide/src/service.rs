@@ -50,7 +50,6 @@ impl Service {
             store: Arc::clone(&store),
             n_damaged: report.damaged.len(),
         })?;
-        tracing::warn!("the head keeps everything in memory until blocks exist: nothing is ever deleted");
         tracing::info!("ready");
         Ok(Self {
             local_addr,

@@ -39,6 +39,8 @@ pub struct Config {
     pub process: ProcessInfo,
     /// How samples are taken in.
     pub ingest: ingest::Config,
+    /// Whether `/api/v1/admin/tsdb` does anything.
+    pub admin_api: bool,
 }
 
 /// Which program this is.

@@ -10,7 +10,6 @@ use crate::reply::{ApiResult, Reply, success};
 
 /// Paths that answer [`not_implemented`].
 pub(crate) const PATHS: &[&str] = &[
-    "/api/v1/admin/tsdb/{action}",
     "/api/v1/alertmanagers",
     "/api/v1/format_query",
     "/api/v1/otlp/v1/metrics",

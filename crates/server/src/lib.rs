@@ -2,14 +2,15 @@
 //!
 //! Only this crate knows status codes and the shape of answers. Read in this order: [`front`] makes request lines
 //! fit for hyper and [`listener`] takes connections; [`app`] is what handlers share and `router` which path leads
-//! to which; [`ingest`] with `write_api` takes samples in; `query_api`, `series_api`, `status_api` and `federate`
-//! answer; `params`, `json`, `reply` and [`error`] are what they are made of.
+//! to which; [`ingest`] with `write_api` takes samples in; `query_api`, `series_api`, `status_api`, `admin_api` and
+//! `federate` answer; `params`, `json`, `reply` and [`error`] are what they are made of.
 //!
 //! Invariants: handlers only wait and write small answers, everything that computes runs on the threads of
 //! ingest or of the query engine, so that probes are answered under any load. Every queue has a bound and an
 //! answer for when it is full. An answer is written from the arrays of the result, in pieces when it is large.
 #![forbid(unsafe_code)]
 
+mod admin_api;
 pub mod app;
 mod cors;
 pub mod error;

@@ -11,7 +11,7 @@ use axum::routing::{any, get, post};
 
 use crate::app::App;
 use crate::metrics::{Handler, metrics_page};
-use crate::{cors, federate, health, later, query_api, series_api, status_api, write_api};
+use crate::{admin_api, cors, federate, health, later, query_api, series_api, status_api, write_api};
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
@@ -60,7 +60,11 @@ fn api() -> Router<App> {
         .route("/api/v1/status/buildinfo", get(status_api::build_info))
         .route("/api/v1/status/runtimeinfo", get(status_api::runtime_info))
         .route("/api/v1/status/config", get(status_api::config))
-        .route("/api/v1/status/flags", get(status_api::flags));
+        .route("/api/v1/status/flags", get(status_api::flags))
+        .route(
+            "/api/v1/admin/tsdb/{action}",
+            post(admin_api::act).put(admin_api::act),
+        );
     for path in later::PATHS {
         api = api.route(path, any(later::not_implemented));
     }

@@ -91,7 +91,7 @@ fn has_selector(expr: &Expr) -> bool {
 }
 
 /// The selectors of all `match[]`.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+pub(crate) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
     params
         .all("match[]")
         .map(|text| promql::parse_selector(text).map_err(|error| ApiError::parameter("match[]", error)))

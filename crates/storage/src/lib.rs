@@ -7,13 +7,19 @@ pub mod checks;
 pub mod error;
 pub mod files;
 pub mod head;
+pub mod inspect;
 pub mod source;
 pub mod store;
 pub mod wal;
 
+pub use blocks::BlockCacheConfig;
 pub use error::Error;
 pub use files::LocalFiles;
 pub use head::{Head, HeadConfig, HeadStats, LaneChoice, Refusal, RefusalReason};
+pub use inspect::{Inspection, inspect};
 pub use source::{LaneBuffer, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
-pub use store::{AppendOutcome, Done, Store, StoreConfig, StoreStats, Surroundings, WalSync};
+pub use store::{
+    AppendOutcome, BlockConfig, BlockStats, Done, FlushOutcome, Session, Store, StoreConfig, StoreStats,
+    Surroundings, WalSync,
+};
 pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport, WalStats};

@@ -7,8 +7,14 @@
 //! Limits: those of [`StoreConfig`]; 200,000 metrics with metadata of 64 KiB each.
 
 mod apply;
+mod block_stats;
 mod commit;
+mod compactor;
 mod config;
+mod flush;
+mod keeper;
+#[allow(dead_code, reason = "queries begin to read blocks in the next commits")]
+mod leases;
 mod open;
 mod queue;
 mod registry;
@@ -16,20 +22,28 @@ mod selection;
 mod stats;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use catalog::{Resolver, SeriesKey};
-use model::{FileLock, Labels, MetricMetadata, SampleBatch, SeriesRef};
-use parking_lot::Mutex;
+use catalog::{HashSecret, Resolver, SeriesKey};
+use crossbeam_channel::Sender;
+use model::{FileLock, Labels, Matcher, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use apply::AppendCounters;
+use block_stats::BlockCounters;
+use compactor::Chore;
+use keeper::Command;
+use leases::Leases;
 use queue::{Queue, Request};
 use registry::Registry;
 
-pub use config::{StoreConfig, Surroundings, WalSync};
+pub use block_stats::BlockStats;
+pub use config::{BlockConfig, StoreConfig, Surroundings, WalSync};
+pub use flush::FlushOutcome;
 pub use stats::StoreStats;
 
+use crate::blocks::live::Blocks;
 use crate::wal::WalCounters;
 use crate::{Error, Head, Refusal};
 
@@ -90,23 +104,106 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 #[derive(Debug)]
 pub struct Store {
     registry: Arc<Registry>,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     head: Arc<Head>,
-    queue: Queue,
+    queue: Arc<Queue>,
     counters: Arc<AppendCounters>,
     wal_counters: Arc<WalCounters>,
+    shared: Shared,
+    commands: Sender<Command>,
+    chores: Sender<Chore>,
     threads: Mutex<Option<Threads>>,
+}
+
+/// What the store has in common with those who look after its blocks.
+#[derive(Debug)]
+struct Shared {
+    blocks: Arc<Blocks>,
+    leases: Arc<Leases>,
+    /// Held by those who resolve series until their samples are queued; nothing is let go meanwhile.
+    gate: Arc<RwLock<()>>,
+    block_counters: Arc<BlockCounters>,
+    stop: Arc<AtomicBool>,
+    /// The key of the hashes that stand for label sets.
+    #[allow(dead_code, reason = "queries begin to read blocks in the next commits")]
+    secret: HashSecret,
+}
+
+/// While it is held, series stay what they are: see [`Store::session`].
+#[derive(Debug)]
+pub struct Session<'a> {
+    _gate: RwLockReadGuard<'a, ()>,
 }
 
 /// What ends with the store.
 #[derive(Debug)]
 struct Threads {
+    keeper: JoinHandle<()>,
+    compactor: JoinHandle<()>,
     committer: JoinHandle<Result<(), Error>>,
     applier: JoinHandle<()>,
     _lock: Box<dyn FileLock>,
 }
 
 impl Store {
+    /// To be held from finding series to appending their samples: series without samples may be let go in between
+    /// otherwise, and samples appended to one of those would be lost. To be held briefly, and by a thread once.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        Session {
+            _gate: self.shared.gate.read(),
+        }
+    }
+
+    /// Makes blocks of everything in the head. `done` is called when they are durable and the log was trimmed, or
+    /// when they are durable and queries that began before still need the head.
+    ///
+    /// # Errors
+    /// At once, with `done` dropped: [`Error::Closed`].
+    pub fn flush(&self, done: Done<FlushOutcome>) -> Result<(), Error> {
+        let command = Command::Flush { done };
+        self.commands.send(command).map_err(|_| Error::Closed)
+    }
+
+    /// Deletes samples of the series that at least one of `selectors` picks, from `first_ms` to `last_ms`, both
+    /// included: those that are there when it is carried out. Queries do not see them from then on, which `done`
+    /// tells; their bytes go when their blocks are merged or cleaned. Everything in the head becomes blocks before.
+    ///
+    /// # Errors
+    /// At once, with `done` dropped: [`Error::Closed`].
+    pub fn delete(
+        &self,
+        selectors: Vec<Vec<Matcher>>,
+        first_ms: TimestampMs,
+        last_ms: TimestampMs,
+        done: Done<()>,
+    ) -> Result<(), Error> {
+        let command = Command::Delete {
+            matchers: selectors,
+            first_ms,
+            last_ms,
+            done,
+        };
+        self.commands.send(command).map_err(|_| Error::Closed)
+    }
+
+    /// Writes all blocks anew in which something is deleted, so that its bytes go; `done` is told how many.
+    ///
+    /// # Errors
+    /// At once, with `done` dropped: [`Error::Closed`].
+    pub fn clean(&self, done: Done<usize>) -> Result<(), Error> {
+        self.chores.send(Chore::Clean { done }).map_err(|_| Error::Closed)
+    }
+
+    /// Merges blocks and drops those beyond the retention, as it would be done sooner or later; `done` is told how
+    /// many merges there were.
+    ///
+    /// # Errors
+    /// At once, with `done` dropped: [`Error::Closed`].
+    pub fn tidy(&self, done: Done<usize>) -> Result<(), Error> {
+        self.chores.send(Chore::Tidy { done }).map_err(|_| Error::Closed)
+    }
+
     /// The map from raw label bytes to series.
     #[must_use]
     pub fn resolver(&self) -> &Resolver {
@@ -162,7 +259,7 @@ impl Store {
     /// The labels of a series; none when it does not exist.
     #[must_use]
     pub fn series_labels(&self, series: SeriesRef) -> Option<Labels> {
-        self.registry.catalog.read().series_labels(series)
+        self.registry.catalog().read().series_labels(series)
     }
 
     /// Counters and sizes. Takes milliseconds for a million series.
@@ -176,9 +273,10 @@ impl Store {
             queued_samples: self.queue.gauge().samples(),
             overloaded_requests: self.queue.gauge().overloaded(),
             wal: self.wal_counters.stats(),
-            catalog: self.registry.catalog.read().statistics(),
+            catalog: self.registry.catalog().read().statistics(),
             resolver_bytes: self.resolver.heap_bytes(),
             head: self.head.stats(),
+            blocks: self.shared.block_counters.stats(&self.shared.blocks),
         }
     }
 
@@ -187,18 +285,30 @@ impl Store {
     /// # Errors
     /// If the last sync failed.
     pub fn close(&self) -> Result<(), Error> {
-        self.queue.close();
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // Whoever has ended already needs not be told.
+        drop((self.commands.send(Command::Stop), self.chores.send(Chore::Stop)));
         let Some(threads) = self.threads.lock().take() else {
             return Ok(());
         };
         // A `done` that held the last reference drops the store on one of its own threads.
         let this = std::thread::current().id();
-        if [threads.committer.thread().id(), threads.applier.thread().id()].contains(&this) {
+        let own = [
+            threads.committer.thread(),
+            threads.applier.thread(),
+            threads.keeper.thread(),
+            threads.compactor.thread(),
+        ];
+        if own.iter().any(|thread| thread.id() == this) {
+            self.queue.close();
             return Ok(());
         }
+        // These may wait for what is queued, so they end first.
+        let kept = threads.keeper.join().and(threads.compactor.join());
+        self.queue.close();
         let written = threads.committer.join().unwrap_or(Err(Error::Closed));
         let applied = threads.applier.join().map_err(|_| Error::Closed);
-        written.and(applied)
+        written.and(applied).and(kept.map_err(|_| Error::Closed))
     }
 }
 

@@ -96,6 +96,13 @@ impl Resolver {
         table.insert(key, series);
     }
 
+    /// Forgets the keys of series that `keep` does not want.
+    pub fn retain(&self, keep: impl Fn(SeriesRef) -> bool) {
+        for shard in &self.shards {
+            shard.0.write().retain(&keep);
+        }
+    }
+
     /// Tells how many series the catalog has, from which the limit on keys follows.
     pub fn set_n_series(&self, n_series: usize) {
         self.n_series.store(n_series, Ordering::Relaxed);
@@ -172,6 +179,21 @@ mod tests {
         resolver.insert(key, series(1));
         resolver.insert(key, series(2));
         assert_eq!((resolver.get(key), resolver.len()), (Some(series(2)), 1));
+    }
+
+    #[test]
+    fn keys_of_what_is_let_go_are_forgotten_and_give_their_memory_back() {
+        let resolver = resolver();
+        for number in 0..50_000u32 {
+            resolver.insert(resolver.key(&number.to_le_bytes()), series(number));
+        }
+        let n_bytes = resolver.heap_bytes();
+        resolver.retain(|series| series.stream.0 < 10);
+        for number in 0..50_000u32 {
+            let expected = (number < 670).then(|| series(number));
+            assert_eq!(resolver.get(resolver.key(&number.to_le_bytes())), expected);
+        }
+        assert!(resolver.heap_bytes() < n_bytes / 10);
     }
 
     #[test]

@@ -55,6 +55,22 @@ impl Table {
         self.len += usize::from(place(&mut self.slots, slot));
     }
 
+    /// Keeps the keys of some series, in a table of their size.
+    pub(super) fn retain(&mut self, keep: impl Fn(SeriesRef) -> bool) {
+        let mut kept = Self::default();
+        for slot in self
+            .slots
+            .iter()
+            .filter(|slot| slot.tag != 0 && keep(slot.series()))
+        {
+            if (kept.len + 1) * 5 > kept.slots.len() * 4 {
+                kept.grow();
+            }
+            kept.len += usize::from(place(&mut kept.slots, *slot));
+        }
+        *self = kept;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -8,7 +8,7 @@ use catalog::CatalogLimits;
 use model::Labels;
 use query::EngineOptions;
 use server::listener;
-use storage::{StoreConfig, WalSync as StoreSync};
+use storage::{BlockCacheConfig, BlockConfig, StoreConfig, WalSync as StoreSync};
 
 use super::{Settings, Span, WalSync};
 
@@ -37,6 +37,8 @@ impl Settings {
         };
         positive("http.idle_timeout", self.http.idle_timeout)?;
         positive("storage.retention", self.storage.retention)?;
+        positive("storage.block_window", self.storage.block_window)?;
+        positive("storage.flush_interval", self.storage.flush_interval)?;
         positive("storage.wal_sync_interval", self.storage.wal_sync_interval)?;
         positive("query.lookback", self.query.lookback)?;
         positive("query.timeout", self.query.timeout)?;
@@ -77,6 +79,17 @@ impl Settings {
                 label_name_bytes_max: self.ingest.label_name_bytes_max,
                 label_value_bytes_max: self.ingest.label_value_bytes_max,
                 ..CatalogLimits::default()
+            },
+            blocks: BlockConfig {
+                window_ms: self.storage.block_window.ms,
+                // Until queries read blocks.
+                flush_interval_ms: i64::MAX,
+                retention_ms: self.storage.retention.ms,
+                retention_bytes: Some(self.storage.retention_size.0).filter(|bytes| *bytes > 0),
+                cache: BlockCacheConfig {
+                    page_bytes_max: self.storage.page_cache.as_usize(),
+                    catalog_bytes_max: self.storage.series_cache.as_usize(),
+                },
             },
         }
     }
@@ -132,6 +145,7 @@ impl Settings {
                 ..process
             },
             ingest: self.ingest(),
+            admin_api: self.http.admin_api,
         })
     }
 
@@ -159,6 +173,11 @@ impl Settings {
             ("query.timeout", self.query.timeout.to_string()),
             ("storage.tsdb.path", data_dir.display().to_string()),
             ("storage.tsdb.retention.time", self.storage.retention.to_string()),
+            (
+                "storage.tsdb.retention.size",
+                self.storage.retention_size.to_string(),
+            ),
+            ("web.enable-admin-api", self.http.admin_api.to_string()),
             ("web.enable-remote-write-receiver", "true".to_owned()),
             ("web.listen-address", self.http.listen.to_string()),
             ("web.max-connections", self.http.connections_max.to_string()),

@@ -49,15 +49,28 @@ section! {
         idle_timeout: Span = Span::minutes(5),
         /// How long requests under way may take to end when the server stops.
         drain_timeout: Span = Span::seconds(10),
+        /// Whether /api/v1/admin/tsdb may be asked to flush, to delete and to clean. Also: --enable-admin-api.
+        admin_api: bool = false,
     }
 }
 
 section! {
     /// What is kept.
     Storage {
-        /// Samples older than this are refused. Also: --retention. Nothing is deleted yet: until blocks exist
-        /// the head keeps everything, in memory.
+        /// How long samples are kept; older ones are refused. A block goes when its newest sample is older.
+        /// Also: --retention.
         retention: Span = Span::days(15),
+        /// How many bytes of blocks are kept; beyond that the oldest ones go. 0 is without limit.
+        retention_size: Bytes = Bytes(0),
+        /// The span of time of which the head makes a block; twelve of them are merged into one. It must stay what
+        /// it is for as long as data is kept.
+        block_window: Span = Span::minutes(120),
+        /// How often the head is asked whether a window is over, and blocks whether they are to be merged or dropped.
+        flush_interval: Span = Span::minutes(1),
+        /// Memory for decoded pages of blocks.
+        page_cache: Bytes = Bytes(64 << 20),
+        /// Memory for the tables of series of blocks.
+        series_cache: Bytes = Bytes(64 << 20),
         /// How far behind the newest sample of its stream a sample may come.
         out_of_order_window: Span = Span::minutes(60),
         /// When the write-ahead log is synced to disk. Also: --wal-sync.

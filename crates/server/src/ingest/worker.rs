@@ -84,6 +84,8 @@ impl Worker {
             protocol,
             reply,
         } = job;
+        let store = Arc::clone(&self.store);
+        let _session = store.session();
         let decoded = self.decode(&body, protocol);
         drop(body);
         self.scratch.give_back();

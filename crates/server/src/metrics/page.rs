@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use storage::StoreStats;
+use storage::{BlockStats, StoreStats};
 
 use super::text::Page;
 use crate::app::App;
@@ -122,6 +122,96 @@ fn write_store(page: &mut Page, stats: &StoreStats) {
         stats.wal.sync_ns as f64 / 1e9,
     );
     write_sizes(page, stats);
+    write_blocks(page, &stats.blocks);
+}
+
+fn write_blocks(page: &mut Page, stats: &BlockStats) {
+    for (name, help, value) in [
+        (
+            "meshtide_flushes_total",
+            "Flushes that made blocks.",
+            stats.flushes,
+        ),
+        (
+            "meshtide_flush_errors_total",
+            "Flushes that failed.",
+            stats.flush_errors,
+        ),
+        (
+            "meshtide_flushed_samples_total",
+            "Samples that flushes put into blocks.",
+            stats.flushed_samples,
+        ),
+        (
+            "meshtide_compactions_total",
+            "Merges of blocks.",
+            stats.compactions,
+        ),
+        (
+            "meshtide_compaction_errors_total",
+            "Merges of blocks that failed.",
+            stats.compaction_errors,
+        ),
+        (
+            "meshtide_compacted_samples_total",
+            "Samples that merges wrote.",
+            stats.compacted_samples,
+        ),
+        (
+            "meshtide_expired_blocks_total",
+            "Blocks dropped by the retention.",
+            stats.expired,
+        ),
+        (
+            "meshtide_page_cache_hits_total",
+            "Pages of blocks that queries found in memory.",
+            stats.page_hits,
+        ),
+        (
+            "meshtide_page_cache_misses_total",
+            "Pages of blocks that queries had to read.",
+            stats.page_misses,
+        ),
+    ] {
+        page.one_counter(name, help, value);
+    }
+    for (name, help, nanoseconds) in [
+        ("meshtide_flush_seconds_total", "Time of flushes.", stats.flush_ns),
+        (
+            "meshtide_compaction_seconds_total",
+            "Time of merges.",
+            stats.compaction_ns,
+        ),
+    ] {
+        page.counter(name, help);
+        page.sample(name, &[], nanoseconds as f64 / 1e9);
+    }
+    for (name, help, value) in [
+        ("meshtide_blocks", "Blocks.", stats.blocks as f64),
+        ("meshtide_block_bytes", "Bytes of blocks.", stats.bytes as f64),
+        (
+            "meshtide_block_samples",
+            "Samples in blocks.",
+            stats.samples as f64,
+        ),
+        (
+            "meshtide_quarantined_blocks",
+            "Blocks that are damaged and left out of queries.",
+            stats.quarantined as f64,
+        ),
+        (
+            "meshtide_pending_deletions",
+            "Deletions whose bytes are not gone yet.",
+            stats.deletions as f64,
+        ),
+        (
+            "meshtide_page_cache_bytes",
+            "Memory of decoded pages of blocks.",
+            stats.page_bytes as f64,
+        ),
+    ] {
+        page.one_gauge(name, help, value);
+    }
 }
 
 fn write_sizes(page: &mut Page, stats: &StoreStats) {

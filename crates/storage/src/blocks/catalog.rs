@@ -17,7 +17,7 @@ const SUFFIX: &str = ".record";
 
 /// The records of a data directory, open for writing the next one.
 #[derive(Debug)]
-pub(crate) struct BlockCatalog {
+pub(crate) struct CatalogRecords {
     objects: Arc<dyn Objects>,
     /// The newest record that counts; 0 if there is none.
     number: u64,
@@ -25,6 +25,15 @@ pub(crate) struct BlockCatalog {
     /// Records that do not count and are still there.
     others: Vec<u64>,
     state: CatalogState,
+}
+
+/// What counts in a data directory, without changing anything.
+///
+/// # Errors
+/// As [`CatalogRecords::open`].
+pub(crate) fn read_catalog(objects: Arc<dyn Objects>) -> Result<(CatalogState, CatalogReport), Error> {
+    let (records, report) = CatalogRecords::open(objects)?;
+    Ok((records.state, report))
 }
 
 /// What was found when a catalog was opened.
@@ -36,7 +45,14 @@ pub(crate) struct CatalogReport {
     pub(crate) number: u64,
 }
 
-impl BlockCatalog {
+impl CatalogReport {
+    /// True when a newer record than the one that counts cannot be read.
+    pub(crate) fn may_name_more(&self) -> bool {
+        !self.damaged.is_empty()
+    }
+}
+
+impl CatalogRecords {
     /// Reads the newest record that is intact.
     ///
     /// # Errors
@@ -79,11 +95,6 @@ impl BlockCatalog {
     /// What counts now.
     pub(crate) fn state(&self) -> &CatalogState {
         &self.state
-    }
-
-    /// Number of the record that counts; 0 if there is none.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
     }
 
     /// Makes a new state durable; it counts from then on. After an error the old one counts, and nobody knows what
@@ -152,10 +163,10 @@ mod tests {
     use super::super::state::entry;
     use super::*;
 
-    fn open(files: &FaultyFiles) -> (BlockCatalog, CatalogReport) {
+    fn open(files: &FaultyFiles) -> (CatalogRecords, CatalogReport) {
         let process: Arc<dyn Files> = Arc::new(files.process());
         process.create_dir(Path::new("/data")).unwrap();
-        BlockCatalog::open(Arc::new(FileObjects::new(process, Path::new("/data")))).unwrap()
+        CatalogRecords::open(Arc::new(FileObjects::new(process, Path::new("/data")))).unwrap()
     }
 
     fn with_blocks(n_blocks: u64) -> CatalogState {
@@ -218,7 +229,7 @@ mod tests {
         catalog.commit(with_blocks(2)).unwrap();
         files.flip_bit(Path::new("/data/catalog/00000000000000000002.record"), 100);
         let (catalog, report) = open(&files);
-        assert_eq!((catalog.state(), catalog.number()), (&with_blocks(1), 1));
+        assert_eq!((catalog.state(), report.number), (&with_blocks(1), 1));
         assert!(report.damaged[0].0.ends_with("00000000000000000002.record"));
     }
 }

@@ -57,7 +57,7 @@ pub(crate) trait ObjectWriter: Write + Send + fmt::Debug {
     fn finish(self: Box<Self>) -> Result<(), Error>;
 }
 
-impl dyn Objects {
+impl dyn Objects + '_ {
     /// Makes a whole object, durably.
     ///
     /// # Errors

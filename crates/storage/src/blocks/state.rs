@@ -2,7 +2,7 @@
 //!
 //! Changing it is pure; [`super::catalog`] makes changes durable.
 
-use model::{MatchOp, Matcher, TimeRange, TimestampMs};
+use model::{MatchOp, Matcher, StreamId, TimeRange, TimestampMs};
 use serde::{Deserialize, Serialize};
 
 /// The number of a block; never used twice.
@@ -37,13 +37,16 @@ pub struct BlockEntry {
 }
 
 /// What of the log is in blocks: all samples older than `before_ms` in segments with a lower number than
-/// `segments_below`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// `segments_below`, but for those of some streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     /// The first segment that may have more.
     pub segments_below: u64,
     /// The first time that may have more.
     pub before_ms: TimestampMs,
+    /// Streams of which this is not said, ascending: what they hold no block can hold.
+    #[serde(default)]
+    pub except: Vec<u32>,
 }
 
 /// Samples that somebody wants gone.
@@ -119,8 +122,10 @@ impl BlockEntry {
 impl Watermark {
     /// True when it says that a sample is in blocks.
     #[must_use]
-    pub fn covers(&self, segment: u64, timestamp_ms: TimestampMs) -> bool {
-        segment < self.segments_below && timestamp_ms < self.before_ms
+    pub fn covers(&self, segment: u64, stream: StreamId, timestamp_ms: TimestampMs) -> bool {
+        segment < self.segments_below
+            && timestamp_ms < self.before_ms
+            && self.except.binary_search(&stream.0).is_err()
     }
 }
 
@@ -261,6 +266,7 @@ mod tests {
         Watermark {
             segments_below,
             before_ms,
+            except: Vec::new(),
         }
     }
 

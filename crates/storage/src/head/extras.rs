@@ -30,6 +30,11 @@ pub(super) struct ExtrasPart {
 }
 
 impl Extras {
+    /// True when there is a native histogram.
+    pub(super) fn has_natives(&self) -> bool {
+        !self.natives.is_empty()
+    }
+
     /// The native histograms of a lane, if it has any.
     pub(super) fn natives(&self, lane: u16) -> Option<&NativeLane> {
         let position = self.natives.binary_search_by_key(&lane, |(held, _)| *held);

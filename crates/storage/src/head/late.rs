@@ -61,6 +61,15 @@ impl LateBuffer {
         std::mem::take(&mut self.samples)
     }
 
+    /// Leaves out everything older than `cut_ms`.
+    pub(super) fn drop_before(&mut self, cut_ms: TimestampMs) {
+        let n_older = self
+            .samples
+            .partition_point(|sample| sample.timestamp_ms < cut_ms);
+        self.samples.drain(..n_older);
+        self.samples.shrink_to_fit();
+    }
+
     fn position(&self, timestamp_ms: TimestampMs, lane: u16) -> Result<usize, usize> {
         self.samples
             .binary_search_by_key(&(timestamp_ms, lane), |sample| (sample.timestamp_ms, sample.lane))

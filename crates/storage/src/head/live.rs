@@ -28,10 +28,10 @@ pub(super) fn read_live(
     buffer: &mut LiveBuffer,
 ) -> bool {
     let stream = slot.lock();
-    if stream.is_empty() || stream.newest_ms <= range.start_ms {
+    if stream.is_vacant() || stream.newest_ms <= range.start_ms {
         return true;
     }
-    if stream.raw.is_extended {
+    if stream.raw.is_extended || stream.deferred().is_some() {
         return false;
     }
     match lanes {

@@ -4,18 +4,19 @@
 //! samples it was given so far and of nothing else, so replaying the log leads to the same head.
 //!
 //! Read in this order: `stream` says where a sample goes; `raw`, `pages` and `late` are the three places; `rebuild`
-//! rewrites pages; `table` finds streams; `read`, `newest` and `live` answer queries. Bit layouts of pages are in `codec`.
+//! rewrites pages; `table` finds streams; `flush` takes old rows out; `read`, `newest` and `live` answer queries. Bit
+//! layouts of pages are in `codec`.
 //! What is more to samples than values (native histograms, start timestamps) comes in through `extended` and lies in
 //! `extras`: `natives` of `run`s, and `starts`.
 //!
 //! Limits: 2^32 streams of 2^16 lanes. 20 open rows of eight bytes per lane, then about 0.3 bytes per sample of a
 //! counter and 4 bytes per page of an idle lane, a page being 16 to 1,024 rows. A stream is locked while a sample
 //! is stored, while 16 of its rows are sealed or late samples are folded into its pages, and while a reader copies
-//! its open rows and its list of pages. Everything is kept: nothing here drops old samples yet. What will flush a
-//! window goes through the table and takes pages from the front of each stream.
+//! its open rows and its list of pages. Old rows leave by a *cut* (`flush`).
 
 mod extended;
 mod extras;
+mod flush;
 mod lanes;
 mod late;
 mod layouts;
@@ -33,7 +34,7 @@ mod stats;
 mod stream;
 mod table;
 
-use model::{LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange};
+use model::{LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange, TimestampMs};
 use parking_lot::Mutex;
 
 use extended::Extension;
@@ -78,6 +79,7 @@ impl Head {
     pub fn new(config: HeadConfig) -> Self {
         let streams = StreamTable::new();
         let mut workspace = Workspace {
+            cut_ms: TimestampMs::MIN,
             out_of_order_window_ms: config.out_of_order_window_ms,
             ..Workspace::default()
         };
@@ -107,6 +109,9 @@ impl Head {
             }
             let (slot, n_bytes) = self.streams.get_or_make(first.stream);
             workspace.stats.bytes.table += n_bytes;
+            workspace.cut_ms = workspace
+                .cut
+                .map_or(TimestampMs::MIN, |cut| cut.before_ms_of(first.stream));
             let mut stream = slot.lock();
             if is_extended || stream.raw.is_extended {
                 sample_idx = append_extended(&mut stream, batch, sample_idx, &mut workspace, refused);

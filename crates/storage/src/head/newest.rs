@@ -32,11 +32,12 @@ pub(super) fn read_newest(
     let is_extended;
     {
         let stream = slot.lock();
-        if stream.is_empty() || stream.newest_ms <= range.start_ms {
+        if stream.is_vacant() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
         is_extended = stream.raw.is_extended;
-        if newest_raw(&stream, lanes, range, samples) {
+        // What is deferred may be newer than what is in an open row.
+        if newest_raw(&stream, lanes, range, samples) && stream.deferred().is_none() {
             return newest_natives(&stream, lanes, samples, histograms);
         }
         let Some(sealed) = stream.sealed_in(range) else {
@@ -48,7 +49,7 @@ pub(super) fn read_newest(
             &mut scratch.parts,
             &mut scratch.timestamps_ms,
         )?;
-        scratch.late.extend_from_slice(sealed.late.in_range(range));
+        sealed.copy_late(range, &mut scratch.late);
     }
     newest_sealed(scratch, lanes, samples)?;
     newest_late(scratch, lanes, samples);

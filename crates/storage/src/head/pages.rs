@@ -7,7 +7,7 @@ use codec::PageReader;
 use model::{TimeRange, TimestampMs};
 
 use super::extras::Extras;
-use super::late::LateBuffer;
+use super::late::{LateBuffer, LateSample};
 use super::rebuild::Rebuilder;
 
 /// Pages are merged by this many at a time.
@@ -33,6 +33,8 @@ pub(super) struct Sealed {
     pub(super) late: LateBuffer,
     /// Only if [`RawRows::is_extended`](super::raw::RawRows) says so.
     pub(super) extras: Option<Box<Extras>>,
+    /// What came for rows that were being written to a block; any time, none of it anywhere else.
+    pub(super) deferred: LateBuffer,
 }
 
 impl Page {
@@ -50,7 +52,8 @@ impl Sealed {
     /// The oldest row that is sealed or late.
     pub(super) fn oldest_ms(&self) -> Option<TimestampMs> {
         let page_ms = self.pages.first().map(|page| page.first_ms);
-        page_ms.into_iter().chain(self.late.oldest_ms()).min()
+        let others = self.late.oldest_ms().into_iter().chain(self.deferred.oldest_ms());
+        page_ms.into_iter().chain(others).min()
     }
 
     /// Bytes of the pages, with what holds them.
@@ -58,6 +61,16 @@ impl Sealed {
         let reference_counts = 2 * size_of::<usize>();
         let contents = self.pages.iter().map(|page| page.bytes.len() + reference_counts);
         size_of::<Self>() + self.pages.capacity() * size_of::<Page>() + contents.sum::<usize>()
+    }
+
+    /// Copies late samples in `range`, sorted, behind nothing.
+    pub(super) fn copy_late(&self, range: TimeRange, late: &mut Vec<LateSample>) {
+        late.extend_from_slice(self.late.in_range(range));
+        let deferred = self.deferred.in_range(range);
+        if !deferred.is_empty() {
+            late.extend_from_slice(deferred);
+            late.sort_unstable_by_key(|sample| (sample.timestamp_ms, sample.lane));
+        }
     }
 
     /// The pages that may have rows in `range`.

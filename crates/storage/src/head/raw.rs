@@ -65,6 +65,12 @@ impl RawRows {
         self.n_lanes as usize
     }
 
+    /// How many lanes ever had a sample.
+    pub(super) fn n_lanes_held(&self) -> usize {
+        let words = self.words.iter().take(self.n_bit_words());
+        words.map(|word| word.to_bits().count_ones() as usize).sum()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.words)
     }

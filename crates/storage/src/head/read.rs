@@ -59,7 +59,7 @@ pub(super) fn read(
     let is_extended;
     {
         let stream = slot.lock();
-        if stream.is_empty() || stream.newest_ms <= range.start_ms {
+        if stream.is_vacant() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
         is_extended = stream.raw.is_extended;
@@ -68,7 +68,7 @@ pub(super) fn read(
         }
         if let Some(sealed) = stream.sealed_in(range) {
             list_pages(sealed.pages_in(range), range, &mut scratch.parts, timestamps_ms)?;
-            scratch.late.extend_from_slice(sealed.late.in_range(range));
+            sealed.copy_late(range, &mut scratch.late);
         }
         copy_raw(&stream, range, lanes, timestamps_ms, lane_buffers);
     }

@@ -104,6 +104,34 @@ impl Rebuilder {
         Ok(rebuilt)
     }
 
+    /// A page of the rows of `page` from `from_ms` on, of which there is one.
+    ///
+    /// # Errors
+    /// A page that does not decode.
+    pub(super) fn keep_from(&mut self, page: &Page, from_ms: TimestampMs) -> Result<Page, codec::Error> {
+        let pages = std::slice::from_ref(page);
+        self.place_rows(pages, &[])?;
+        let n_rows = self.timestamps_ms.len();
+        let first_row = self
+            .timestamps_ms
+            .partition_point(|timestamp_ms| *timestamp_ms < from_ms);
+        let timestamps_ms = &self.timestamps_ms[first_row..];
+        let mut present = Vec::with_capacity(n_rows.div_ceil(64));
+        self.writer.begin(timestamps_ms);
+        for lane in 0..page.reader()?.n_columns() {
+            self.lane.fill(pages, lane, &self.places, n_rows, &[])?;
+            present.clear();
+            present.resize(timestamps_ms.len().div_ceil(64), 0_u64);
+            for row in first_row..n_rows {
+                let bit = self.lane.present[row / 64] >> (row % 64) & 1;
+                present[(row - first_row) / 64] |= bit << ((row - first_row) % 64);
+            }
+            self.writer
+                .push(&self.lane.values[first_row..], Presence::Rows(&present));
+        }
+        Ok(finish(&mut self.writer, timestamps_ms))
+    }
+
     /// Finds the rows of everything.
     fn place_rows(&mut self, pages: &[Page], late: &[LateSample]) -> Result<(), codec::Error> {
         self.held_ms.clear();

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use model::{TimeRange, TimestampMs};
 
 use super::extras::Extras;
-use super::late::{LATE_MAX, LateSample};
+use super::late::{LATE_MAX, LateBuffer, LateSample};
 use super::layouts::Layouts;
 use super::pages::Sealed;
 use super::raw::{Put, RawRows};
@@ -45,6 +45,10 @@ pub(super) struct LaneSample {
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     pub(super) out_of_order_window_ms: i64,
+    /// Older rows of the stream at hand are being written to a block; see [`super::flush`].
+    pub(super) cut_ms: TimestampMs,
+    /// The cut that is under way.
+    pub(super) cut: Option<super::flush::Cut>,
     pub(super) rebuilder: Rebuilder,
     pub(super) layouts: Layouts,
     pub(super) stats: HeadStats,
@@ -60,29 +64,50 @@ pub(super) enum Stored {
 }
 
 impl Stream {
+    /// True when no row is open, and therefore none sealed.
     pub(super) fn is_empty(&self) -> bool {
         self.raw.n_rows() == 0
     }
 
+    /// True when there is no sample at all.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.is_empty() && self.deferred().is_none()
+    }
+
+    /// What came behind a cut, if anything did.
+    pub(super) fn deferred(&self) -> Option<&LateBuffer> {
+        let sealed = self.sealed.as_deref()?;
+        (sealed.deferred.len() > 0).then_some(&sealed.deferred)
+    }
+
     /// True when there may be samples in `range`.
     pub(super) fn overlaps(&self, range: TimeRange) -> bool {
-        if self.is_empty() || self.newest_ms <= range.start_ms {
+        if self.is_vacant() || self.newest_ms <= range.start_ms {
             return false;
         }
         // Nearly every query reaches up to now: then nothing but this cache line is looked at.
         self.newest_ms <= range.end_ms || self.oldest_ms() <= range.end_ms
     }
 
-    fn oldest_ms(&self) -> TimestampMs {
+    /// The oldest row of a stream that has one.
+    pub(super) fn oldest_ms(&self) -> TimestampMs {
         let sealed_ms = self.sealed.as_ref().and_then(|sealed| sealed.oldest_ms());
-        sealed_ms.unwrap_or_else(|| self.raw.timestamp(0))
+        let raw_ms = (!self.is_empty()).then(|| self.raw.timestamp(0));
+        // What is deferred may be newer than an open row.
+        sealed_ms
+            .into_iter()
+            .chain(raw_ms)
+            .min()
+            .unwrap_or(self.newest_ms)
     }
 
     /// The sealed part, if it may have samples in `range`.
     pub(super) fn sealed_in(&self, range: TimeRange) -> Option<&Sealed> {
         // Sealed rows are older than the open ones, which are at hand.
-        let may_reach = range.start_ms < self.raw.timestamp(0);
-        self.sealed.as_deref().filter(|_| may_reach)
+        let sealed = self.sealed.as_deref()?;
+        let may_reach =
+            self.is_empty() || range.start_ms < self.raw.timestamp(0) || sealed.deferred.len() > 0;
+        may_reach.then_some(sealed)
     }
 
     /// What is more to its samples than values.
@@ -103,6 +128,9 @@ impl Stream {
         sample: LaneSample,
         work: &mut Workspace,
     ) -> Result<Stored, RefusalReason> {
+        if sample.timestamp_ms < work.cut_ms {
+            return self.defer(sample, work);
+        }
         if sample.timestamp_ms == self.newest_ms && !self.is_empty() {
             self.put(sample, self.raw.n_rows() - 1, work)
         } else {
@@ -138,9 +166,33 @@ impl Stream {
             self.push_row(sample.timestamp_ms, work);
             return self.put(sample, self.raw.n_rows() - 1, work);
         }
+        if let Some(bits) = self.held_bits(sample) {
+            return same_or_duplicate(bits, sample);
+        }
+        self.check_age(sample, work)?;
+        self.put_older(sample, work)
+    }
+
+    /// Refuses a new sample that comes too late. That depends on the newest row alone, so that a replay of a log
+    /// whose older part is in blocks decides alike.
+    pub(super) fn check_age(&self, sample: LaneSample, work: &Workspace) -> Result<(), RefusalReason> {
+        let oldest_accepted_ms = self.newest_ms.saturating_sub(work.out_of_order_window_ms);
+        if sample.timestamp_ms < oldest_accepted_ms {
+            return Err(RefusalReason::TooOld { oldest_accepted_ms });
+        }
+        Ok(())
+    }
+
+    /// Stores a sample that is not there, older than the newest row or of that time.
+    pub(super) fn put_older(
+        &mut self,
+        sample: LaneSample,
+        work: &mut Workspace,
+    ) -> Result<Stored, RefusalReason> {
+        self.note_time(sample.timestamp_ms, work);
         let row = match self.raw.find_row(sample.timestamp_ms) {
             Ok(row) => row,
-            Err(row) => match self.insert_row(row, sample, work)? {
+            Err(_) => match self.make_row(sample, work) {
                 ControlFlow::Continue(row) => row,
                 ControlFlow::Break(stored) => return Ok(stored),
             },
@@ -148,9 +200,17 @@ impl Stream {
         self.put(sample, row, work)
     }
 
+    /// The bits of a sample, in an open row or elsewhere.
+    pub(super) fn held_bits(&self, sample: LaneSample) -> Option<u64> {
+        match self.raw.find_row(sample.timestamp_ms) {
+            Ok(row) => self.raw.get(row, usize::from(sample.lane)).map(f64::to_bits),
+            Err(_) => self.sealed_bits(sample),
+        }
+    }
+
     /// Makes the newest row.
     fn push_row(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
-        if self.is_empty() {
+        if self.is_vacant() {
             work.stats.n_streams += 1;
         }
         self.note_time(timestamp_ms, work);
@@ -162,28 +222,10 @@ impl Stream {
         });
     }
 
-    /// Makes the open row for a sample that is older than the newest row and has none, at `row`; or stores the
-    /// sample otherwise.
-    fn insert_row(
-        &mut self,
-        row: usize,
-        sample: LaneSample,
-        work: &mut Workspace,
-    ) -> Result<ControlFlow<Stored, usize>, RefusalReason> {
+    /// Makes the open row for a sample that has none, or stores the sample among the late ones.
+    fn make_row(&mut self, sample: LaneSample, work: &mut Workspace) -> ControlFlow<Stored, usize> {
         let timestamp_ms = sample.timestamp_ms;
-        if let Some(bits) = self.sealed_bits(sample) {
-            return if bits == sample.bits {
-                Ok(ControlFlow::Break(Stored::Same))
-            } else {
-                Err(duplicate(bits))
-            };
-        }
-        let oldest_accepted_ms = self.newest_ms.saturating_sub(work.out_of_order_window_ms);
-        if row == 0 && timestamp_ms < oldest_accepted_ms {
-            return Err(RefusalReason::TooOld { oldest_accepted_ms });
-        }
-        self.note_time(timestamp_ms, work);
-        Ok(self.measured(work, |stream, work| {
+        self.measured(work, |stream, work| {
             if !stream.is_sealed(timestamp_ms) && stream.raw.is_full() {
                 stream.seal(&mut work.rebuilder);
             }
@@ -194,7 +236,7 @@ impl Stream {
             let row = stream.raw.lower_bound(timestamp_ms);
             stream.raw.insert_row(row, timestamp_ms);
             ControlFlow::Continue(row)
-        }))
+        })
     }
 
     fn insert_late(&mut self, sample: LaneSample, work: &mut Workspace) {
@@ -245,8 +287,8 @@ impl Stream {
         sealed.get(sample.timestamp_ms, sample.lane).expect(OWN_PAGE)
     }
 
-    fn note_time(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
-        self.newest_ms = if self.is_empty() {
+    pub(super) fn note_time(&mut self, timestamp_ms: TimestampMs, work: &mut Workspace) {
+        self.newest_ms = if self.is_vacant() {
             timestamp_ms
         } else {
             self.newest_ms.max(timestamp_ms)
@@ -284,8 +326,19 @@ impl Stream {
     pub(super) fn heap_bytes(&self) -> (usize, usize, usize) {
         let sealed = self.sealed.as_ref();
         let pages = sealed.map_or(0, |sealed| sealed.page_bytes());
-        let late = sealed.map_or(0, |sealed| sealed.late.heap_bytes());
+        let late = sealed.map_or(0, |sealed| {
+            sealed.late.heap_bytes() + sealed.deferred.heap_bytes()
+        });
         (self.raw.heap_bytes(), pages, late)
+    }
+}
+
+/// What becomes of a sample whose place is taken by these bits.
+pub(super) fn same_or_duplicate(held: u64, sample: LaneSample) -> Result<Stored, RefusalReason> {
+    if held == sample.bits {
+        Ok(Stored::Same)
+    } else {
+        Err(duplicate(held))
     }
 }
 

@@ -105,6 +105,30 @@ impl StreamTable {
         (&segment[place.segment], n_bytes)
     }
 
+    /// The first stream at or after `first` that has a place.
+    pub(super) fn next(&self, first: StreamId) -> Option<(StreamId, &Slot)> {
+        let place = Place::of(first);
+        if let Some(segment) = self.root[place.root]
+            .get()
+            .and_then(|directory| directory[place.directory].get())
+        {
+            return Some((first, &segment[place.segment]));
+        }
+        let mut segments = (first.0 as usize / SEGMENT_LEN + 1)..ROOT_LEN * DIRECTORY_LEN;
+        while let Some(segment_idx) = segments.next() {
+            let (root, directory) = (segment_idx / DIRECTORY_LEN, segment_idx % DIRECTORY_LEN);
+            let Some(found) = self.root[root].get() else {
+                // Nothing of this directory: on to the next one.
+                segments = (root + 1) * DIRECTORY_LEN..ROOT_LEN * DIRECTORY_LEN;
+                continue;
+            };
+            if let Some(segment) = found[directory].get() {
+                return Some((StreamId((segment_idx * SEGMENT_LEN) as u32), &segment[0]));
+            }
+        }
+        None
+    }
+
     /// Bytes of the root.
     pub(super) fn root_bytes(&self) -> usize {
         size_of_val(&*self.root)
@@ -152,5 +176,11 @@ mod tests {
             assert_eq!(table.get_or_make(id).1, 0);
         }
         assert!(table.get(StreamId(1 << 30)).is_none());
+        assert_eq!(table.next(StreamId(1024)).unwrap().0, StreamId(1024));
+        assert_eq!(table.next(StreamId(2048)).unwrap().0, StreamId(1 << 20));
+        assert_eq!(
+            table.next(StreamId(1 << 21)).unwrap().0,
+            StreamId(u32::MAX - 1023)
+        );
     }
 }

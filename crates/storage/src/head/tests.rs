@@ -1,3 +1,4 @@
+mod cut;
 mod extended;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,9 +121,9 @@ fn what_is_older_than_the_window_is_refused_unless_it_is_already_there() {
 }
 
 #[test]
-fn without_a_window_parts_of_one_row_may_still_come_in_any_order() {
+fn lanes_that_lag_behind_others_are_late_by_the_row_of_the_stream() {
     let head = Head::new(HeadConfig {
-        out_of_order_window_ms: 0,
+        out_of_order_window_ms: 20,
     });
     let mut refused = Vec::new();
     let samples = [
@@ -136,7 +137,7 @@ fn without_a_window_parts_of_one_row_may_still_come_in_any_order() {
     assert_eq!(
         refused[0].reason,
         RefusalReason::TooOld {
-            oldest_accepted_ms: 30
+            oldest_accepted_ms: 10
         }
     );
 }
@@ -288,10 +289,9 @@ impl ReferenceRows {
     }
 
     fn place(&mut self, at: TimestampMs) -> Result<(), RefusalReason> {
-        let (oldest, newest) = (self.open.first().copied(), self.open.last().copied());
+        let newest = self.open.last().copied();
         let is_sealed = |rows: &Self| rows.sealed_until_ms.is_some_and(|until_ms| at <= until_ms);
-        if let (Some(oldest), Some(newest)) = (oldest, newest)
-            && at < oldest
+        if let Some(newest) = newest
             && at < newest - WINDOW_MS
         {
             return Err(RefusalReason::TooOld {

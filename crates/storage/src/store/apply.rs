@@ -39,6 +39,7 @@ pub(crate) fn apply_groups(
                     gauge.release(weight);
                     done(Ok(()));
                 }
+                Request::Barrier { segment, done } => done(Ok(segment)),
                 Request::Close => {}
             }
         }

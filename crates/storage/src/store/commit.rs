@@ -18,7 +18,9 @@ use super::config::WalSync;
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
-use crate::wal::{Payload, ROWS_MAX, RecordEncoder, RecordKind, WalCounters, WalEnd, WalWriter};
+use crate::wal::{
+    Payload, ROWS_MAX, RecordEncoder, RecordKind, SegmentSpans, WalCounters, WalEnd, WalWriter,
+};
 
 /// Samples of a group, unless its last request has more.
 const GROUP_SAMPLES: usize = ROWS_MAX;
@@ -37,6 +39,7 @@ pub(crate) struct Group {
 pub(crate) struct Committer {
     pub(crate) registry: Arc<Registry>,
     pub(crate) wal: WalWriter,
+    pub(crate) spans: Arc<SegmentSpans>,
     pub(crate) encoder: RecordEncoder,
     pub(crate) requests: Receiver<Request>,
     pub(crate) groups: Sender<Group>,
@@ -59,6 +62,7 @@ impl Committer {
         }
         let written = self.begin_segment().and_then(|everything| {
             let samples = self.encoder.encode_samples(&end.carried)?;
+            self.note_span(end.carried.iter());
             push_all(&mut self.wal, &samples, false)?;
             push_all(&mut self.wal, &everything, true)?;
             self.wal.commit(true)
@@ -118,8 +122,9 @@ impl Committer {
                 return (group, false);
             }
             n_samples += request.weight();
+            let is_barrier = matches!(request, Request::Barrier { .. });
             group.requests.push(request);
-            next = if n_samples < GROUP_SAMPLES {
+            next = if n_samples < GROUP_SAMPLES && !is_barrier {
                 self.requests.try_recv().ok()
             } else {
                 None
@@ -132,7 +137,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`Error::Closed`] if the applier has ended.
-    fn commit(&mut self, group: Group) -> Result<(), Error> {
+    fn commit(&mut self, mut group: Group) -> Result<(), Error> {
         if group.requests.is_empty() {
             return Ok(());
         }
@@ -140,7 +145,7 @@ impl Committer {
             group.fail(failure, &self.gauge);
             return Ok(());
         }
-        if let Err(error) = self.write(&group) {
+        if let Err(error) = self.write(&group).and_then(|()| self.heed_barrier(&mut group)) {
             group.fail(&error, &self.gauge);
             self.fail(error);
             self.try_again();
@@ -152,7 +157,27 @@ impl Committer {
         })
     }
 
+    /// Ends the segment if the group ends with a barrier.
+    fn heed_barrier(&mut self, group: &mut Group) -> Result<(), Error> {
+        if let Some(Request::Barrier { segment, .. }) = group.requests.last_mut() {
+            *segment = self.wal.finish_segment()?;
+            self.unsynced_since_ms = None;
+        }
+        Ok(())
+    }
+
+    fn note_span<'a>(&self, batches: impl Iterator<Item = &'a SampleBatch>) {
+        let newest_ms = batches
+            .flat_map(|batch| batch.timestamps_ms.iter().copied())
+            .max();
+        self.spans
+            .note(self.wal.segment_number(), newest_ms.unwrap_or(TimestampMs::MIN));
+    }
+
     fn write(&mut self, group: &Group) -> Result<(), Error> {
+        if matches!(group.requests[..], [Request::Barrier { .. }]) {
+            return Ok(());
+        }
         let begins_segment = self.wal.needs_segment();
         let definitions = if begins_segment {
             self.begin_segment()?
@@ -165,6 +190,7 @@ impl Committer {
         if samples.is_empty() && definitions.is_empty() && !begins_segment {
             return Ok(());
         }
+        self.note_span(group.batches());
         push_all(&mut self.wal, &samples, false)?;
         self.finish_group(&definitions)
     }
@@ -218,6 +244,7 @@ impl Committer {
     /// Tries whether a new segment can be written.
     fn try_again(&mut self) {
         let begun = self.begin_segment().and_then(|everything| {
+            self.note_span(std::iter::empty());
             push_all(&mut self.wal, &everything, true)?;
             self.wal.commit(true)
         });
@@ -239,7 +266,7 @@ impl Group {
     fn batches(&self) -> impl Iterator<Item = &SampleBatch> {
         self.requests.iter().filter_map(|request| match request {
             Request::Append { batch, .. } => Some(batch),
-            Request::Metadata { .. } | Request::Close => None,
+            Request::Metadata { .. } | Request::Barrier { .. } | Request::Close => None,
         })
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use catalog::{CatalogLimits, HashSecret};
-use model::{Clock, Files};
+use model::{Clock, Files, TimestampMs};
+
+use crate::blocks::BlockCacheConfig;
 
 /// How a store behaves.
 #[derive(Debug, Clone)]
@@ -19,6 +21,48 @@ pub struct StoreConfig {
     pub segment_bytes: u64,
     /// Limits on series and labels.
     pub limits: CatalogLimits,
+    /// When samples become blocks and what becomes of those.
+    pub blocks: BlockConfig,
+}
+
+/// When samples become blocks, and what becomes of those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockConfig {
+    /// Length of the window of time that a block from the head is of, in milliseconds. Twelve of them become one.
+    pub window_ms: i64,
+    /// How often to look whether a window is over, in milliseconds.
+    pub flush_interval_ms: i64,
+    /// Blocks without a newer sample than this are dropped, in milliseconds.
+    pub retention_ms: i64,
+    /// The oldest blocks are dropped while all have more bytes than this.
+    pub retention_bytes: Option<u64>,
+    /// Bytes of memory for what queries read of blocks.
+    pub cache: BlockCacheConfig,
+}
+
+impl BlockConfig {
+    /// The end of the last window that is over, with all samples that may come late.
+    pub(super) fn closed_before_ms(&self, now_ms: TimestampMs, out_of_order_window_ms: i64) -> TimestampMs {
+        let window_ms = self.window_ms.max(1);
+        let reached_ms = now_ms.saturating_sub(out_of_order_window_ms);
+        reached_ms.div_euclid(window_ms).saturating_mul(window_ms)
+    }
+}
+
+/// Windows of 2 h, never looked at; everything is kept; 64 MiB each for pages and tables of series.
+impl Default for BlockConfig {
+    fn default() -> Self {
+        Self {
+            window_ms: 7_200_000,
+            flush_interval_ms: i64::MAX,
+            retention_ms: i64::MAX,
+            retention_bytes: None,
+            cache: BlockCacheConfig {
+                page_bytes_max: 64 << 20,
+                catalog_bytes_max: 64 << 20,
+            },
+        }
+    }
 }
 
 /// When what was written is made durable.
@@ -51,6 +95,7 @@ impl Default for StoreConfig {
             queue_samples_max: 1_000_000,
             segment_bytes: 64 << 20,
             limits: CatalogLimits::default(),
+            blocks: BlockConfig::default(),
         }
     }
 }

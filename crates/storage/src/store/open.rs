@@ -2,22 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use catalog::{Catalog, CatalogLimits, Resolver};
+use catalog::{Catalog, CatalogLimits, HashSecret, Resolver};
+use crossbeam_channel::{Receiver, Sender};
 use model::{Clock, FileLock, Files, MetricMetadata};
 use parking_lot::Mutex;
 
-use super::apply::{AppendCounters, apply_groups};
-use super::commit::Committer;
+use super::apply::apply_groups;
+use super::commit::{Committer, Group};
+use super::compactor::{Chore, Compactor};
 use super::config::{StoreConfig, Surroundings};
-use super::queue::Queue;
+use super::keeper::{Command, Keeper, VacantIds};
+use super::queue::{Queue, Request};
 use super::registry::Registry;
-use super::{Store, Threads};
+use super::{Shared, Store, Threads};
+use crate::blocks::Watermark;
+use crate::blocks::live::Blocks;
+use crate::blocks::objects::{FileObjects, Objects};
 use crate::wal::{
-    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Replay, WalCounters, WalEnd, WalWriter,
+    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Replay, SegmentSpans, WalEnd, WalWriter,
     recover,
 };
 use crate::{Error, Head, HeadConfig};
@@ -48,105 +54,231 @@ impl Store {
             .create_dir(&wal_dir)
             .map_err(|error| Error::io("create", &wal_dir, error))?;
         let lock = take_lock(&*files, dir)?;
+        let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(&files), dir));
+        let (blocks, blocks_report) = Blocks::open(objects, config.blocks.cache)?;
         let head = Head::new(HeadConfig {
             out_of_order_window_ms: config.out_of_order_window_ms,
         });
-        let catalog = Catalog::new(config.limits, secret.clone());
-        let recovered = read_log(catalog, head, &*files, &wal_dir, &*clock, progress)?;
+        let log = Log {
+            files: &*files,
+            dir: &wal_dir,
+            clock: &*clock,
+            flushed: &blocks.current().state.flushed,
+        };
+        let catalog = Catalog::new(config.limits.clone(), secret.clone());
+        let mut recovered = log.read(catalog, head, progress)?;
+        recovered.report.blocks = blocks_report;
+        let report = std::mem::take(&mut recovered.report);
+        let opening = Opening {
+            dir,
+            config,
+            clock,
+            files,
+            wal_dir,
+            secret,
+            blocks: Arc::new(blocks),
+        };
+        Ok((Arc::new(opening.start(recovered, lock)?), report))
+    }
+}
+
+/// A store whose files have been read.
+struct Opening<'a> {
+    dir: &'a Path,
+    config: StoreConfig,
+    clock: Arc<dyn Clock>,
+    files: Arc<dyn Files>,
+    wal_dir: PathBuf,
+    secret: HashSecret,
+    blocks: Arc<Blocks>,
+}
+
+impl Opening<'_> {
+    /// Starts the threads.
+    fn start(self, recovered: Recovered, lock: Box<dyn FileLock>) -> Result<Store, Error> {
         let Recovered {
             registry,
             head,
-            n_series,
-            report,
+            spans,
+            vacant,
             end,
+            ..
         } = recovered;
-
-        let resolver = Resolver::new(secret);
-        resolver.set_n_series(n_series);
-        let (queue, requests) = Queue::new(config.queue_samples_max);
+        let resolver = Arc::new(Resolver::new(self.secret.clone()));
+        resolver.set_n_series(registry.catalog().read().n_series());
+        let (queue, requests) = Queue::new(self.config.queue_samples_max);
         let (sender, groups) = crossbeam_channel::bounded(GROUPS_AHEAD);
-        let wal_counters = Arc::<WalCounters>::default();
-        let counters = Arc::<AppendCounters>::default();
-        let mut committer = Committer {
-            registry: Arc::clone(&registry),
-            wal: WalWriter::new(
-                files,
-                wal_dir,
-                config.segment_bytes,
-                &end,
-                Arc::clone(&wal_counters),
-            ),
-            encoder: RecordEncoder::new()?,
-            requests,
-            groups: sender,
-            gauge: Arc::clone(queue.gauge()),
-            counters: Arc::clone(&wal_counters),
-            clock,
-            wal_sync: config.wal_sync,
-            unsynced_since_ms: None,
-            failure: None,
-        };
-        committer.carry_over(&end);
-        let (gauge, applied_head) = (Arc::clone(queue.gauge()), Arc::clone(&head));
-        let applied_counters = Arc::clone(&counters);
-        let threads = Threads {
-            committer: spawn("wal-writer", dir, move || committer.run())?,
-            applier: spawn("head-applier", dir, move || {
-                apply_groups(groups, &applied_head, &gauge, &applied_counters);
-            })?,
-            _lock: lock,
-        };
-        let store = Self {
+        let (commands, commands_received) = crossbeam_channel::unbounded();
+        let (chores, chores_received) = crossbeam_channel::unbounded();
+        let store = Store {
             registry,
             resolver,
             head,
-            queue,
-            counters,
-            wal_counters,
-            threads: Mutex::new(Some(threads)),
+            queue: Arc::new(queue),
+            counters: Arc::default(),
+            wal_counters: Arc::default(),
+            shared: Shared {
+                blocks: Arc::clone(&self.blocks),
+                leases: Arc::default(),
+                gate: Arc::default(),
+                block_counters: Arc::default(),
+                stop: Arc::default(),
+                secret: self.secret.clone(),
+            },
+            commands,
+            chores,
+            threads: Mutex::new(None),
         };
-        Ok((Arc::new(store), report))
+        let committer = self.committer(&store, &spans, &end, requests, sender)?;
+        let keeper = self.keeper(&store, spans, vacant, commands_received);
+        let compactor = self.compactor(&store, chores_received);
+        let (gauge, head) = (Arc::clone(store.queue.gauge()), Arc::clone(&store.head));
+        let counters = Arc::clone(&store.counters);
+        *store.threads.lock() = Some(Threads {
+            keeper: spawn("block-keeper", self.dir, move || keeper.run())?,
+            compactor: spawn("compactor", self.dir, move || compactor.run())?,
+            committer: spawn("wal-writer", self.dir, move || committer.run())?,
+            applier: spawn("head-applier", self.dir, move || {
+                apply_groups(groups, &head, &gauge, &counters);
+            })?,
+            _lock: lock,
+        });
+        Ok(store)
     }
+
+    fn committer(
+        &self,
+        store: &Store,
+        spans: &Arc<SegmentSpans>,
+        end: &WalEnd,
+        requests: Receiver<Request>,
+        groups: Sender<Group>,
+    ) -> Result<Committer, Error> {
+        let counters = Arc::clone(&store.wal_counters);
+        let wal = WalWriter::new(
+            Arc::clone(&self.files),
+            self.wal_dir.clone(),
+            self.config.segment_bytes,
+            end,
+            Arc::clone(&counters),
+        );
+        let mut committer = Committer {
+            registry: Arc::clone(&store.registry),
+            wal,
+            spans: Arc::clone(spans),
+            encoder: RecordEncoder::new()?,
+            requests,
+            groups,
+            gauge: Arc::clone(store.queue.gauge()),
+            counters,
+            clock: Arc::clone(&self.clock),
+            wal_sync: self.config.wal_sync,
+            unsynced_since_ms: None,
+            failure: None,
+        };
+        committer.carry_over(end);
+        Ok(committer)
+    }
+
+    fn keeper(
+        &self,
+        store: &Store,
+        spans: Arc<SegmentSpans>,
+        vacant: VacantIds,
+        commands: Receiver<Command>,
+    ) -> Keeper {
+        Keeper {
+            config: self.config.blocks,
+            out_of_order_window_ms: self.config.out_of_order_window_ms,
+            clock: Arc::clone(&self.clock),
+            files: Arc::clone(&self.files),
+            wal_dir: self.wal_dir.clone(),
+            registry: Arc::clone(&store.registry),
+            resolver: Arc::clone(&store.resolver),
+            head: Arc::clone(&store.head),
+            queue: Arc::clone(&store.queue),
+            spans,
+            blocks: Arc::clone(&self.blocks),
+            leases: Arc::clone(&store.shared.leases),
+            gate: Arc::clone(&store.shared.gate),
+            counters: Arc::clone(&store.shared.block_counters),
+            vacant: Mutex::new(Some(vacant)),
+            commands,
+            stop: Arc::clone(&store.shared.stop),
+        }
+    }
+
+    fn compactor(&self, store: &Store, chores: Receiver<Chore>) -> Compactor {
+        Compactor {
+            config: self.config.blocks,
+            out_of_order_window_ms: self.config.out_of_order_window_ms,
+            clock: Arc::clone(&self.clock),
+            blocks: Arc::clone(&self.blocks),
+            counters: Arc::clone(&store.shared.block_counters),
+            chores,
+            stop: Arc::clone(&store.shared.stop),
+        }
+    }
+}
+
+/// Where the log is, and what of it is not needed.
+struct Log<'a> {
+    files: &'a dyn Files,
+    dir: &'a Path,
+    clock: &'a dyn Clock,
+    flushed: &'a [Watermark],
 }
 
 /// What a log gave.
 struct Recovered {
     registry: Arc<Registry>,
     head: Arc<Head>,
-    n_series: usize,
+    spans: Arc<SegmentSpans>,
+    vacant: VacantIds,
     report: RecoveryReport,
     end: WalEnd,
 }
 
-fn read_log(
-    mut catalog: Catalog,
-    head: Head,
-    files: &dyn Files,
-    wal_dir: &Path,
-    clock: &dyn Clock,
-    progress: &mut dyn FnMut(RecoveryProgress),
-) -> Result<Recovered, Error> {
-    let mut metadata = BTreeMap::new();
-    let mut put_metadata = |more: Vec<MetricMetadata>| {
-        metadata.extend(
-            more.into_iter()
-                .map(|metric| (metric.metric_name.clone(), metric)),
-        );
-    };
-    let target = RecoveryTarget {
-        replay: Replay::new(&mut catalog, &head),
-        put_metadata: &mut put_metadata,
-        progress,
-    };
-    let (report, end) = recover(files, wal_dir, target, clock)?;
-    report.log();
-    Ok(Recovered {
-        n_series: catalog.n_series(),
-        registry: Arc::new(Registry::new(catalog, metadata)),
-        head: Arc::new(head),
-        report,
-        end,
-    })
+impl Log<'_> {
+    fn read(
+        &self,
+        mut catalog: Catalog,
+        head: Head,
+        progress: &mut dyn FnMut(RecoveryProgress),
+    ) -> Result<Recovered, Error> {
+        let mut metadata = BTreeMap::new();
+        let mut put_metadata = |more: Vec<MetricMetadata>| {
+            metadata.extend(
+                more.into_iter()
+                    .map(|metric| (metric.metric_name.clone(), metric)),
+            );
+        };
+        let spans = SegmentSpans::default();
+        let target = RecoveryTarget {
+            replay: Replay::new(&mut catalog, &head),
+            put_metadata: &mut put_metadata,
+            flushed: self.flushed,
+            spans: &spans,
+            progress,
+        };
+        let (report, end) = recover(self.files, self.dir, target, self.clock)?;
+        report.log();
+        // Definitions whose samples are all in blocks.
+        let catalog = catalog.retained(|stream| !head.is_vacant(stream));
+        let (entities, streams) = catalog.vacant_ids();
+        Ok(Recovered {
+            registry: Arc::new(Registry::new(catalog, metadata)),
+            head: Arc::new(head),
+            spans: Arc::new(spans),
+            vacant: VacantIds {
+                since: end.next_number,
+                entities,
+                streams,
+            },
+            report,
+            end,
+        })
+    }
 }
 
 fn check_limits(limits: &CatalogLimits) -> Result<(), Error> {

@@ -20,6 +20,9 @@ pub(crate) enum Request {
     },
     /// Metadata, which the registry holds.
     Metadata { done: Done<()> },
+    /// Ends a segment of the log. `done` runs when everything before is in the head and nothing behind it, and is
+    /// told the number of the next segment.
+    Barrier { segment: u64, done: Done<u64> },
     /// Nothing comes after this.
     Close,
 }
@@ -46,7 +49,7 @@ impl Request {
         match self {
             Self::Append { batch, .. } => batch.len().max(1),
             Self::Metadata { .. } => 1,
-            Self::Close => 0,
+            Self::Barrier { .. } | Self::Close => 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Request {
         match self {
             Self::Append { done, .. } => done(Err(error.repeat())),
             Self::Metadata { done } => done(Err(error.repeat())),
+            Self::Barrier { done, .. } => done(Err(error.repeat())),
             Self::Close => {}
         }
     }
@@ -136,6 +140,7 @@ impl fmt::Debug for Request {
         match self {
             Self::Append { batch, .. } => write!(f, "Append({} samples)", batch.len()),
             Self::Metadata { .. } => f.write_str("Metadata"),
+            Self::Barrier { .. } => f.write_str("Barrier"),
             Self::Close => f.write_str("Close"),
         }
     }

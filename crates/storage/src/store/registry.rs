@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow_schema::ArrowError;
 use catalog::{Catalog, CatalogError, Definition};
-use model::{Labels, MetricMetadata, SeriesRef};
+use model::{Labels, MetricMetadata, SeriesRef, StreamId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::Error;
@@ -30,7 +31,8 @@ const STREAMS_AT_ONCE: u32 = 1_024;
 /// The catalog, the metadata, and what of both is not in the log yet.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    pub(crate) catalog: RwLock<Catalog>,
+    /// Another one takes its place when streams are let go; queries keep theirs to the end.
+    catalog: RwLock<Arc<RwLock<Catalog>>>,
     /// Locked after the catalog by those who lock both.
     pending: Mutex<Vec<Definition>>,
     metadata: Mutex<Metadata>,
@@ -46,7 +48,7 @@ impl Registry {
     /// A registry of what a recovery has found.
     pub(crate) fn new(catalog: Catalog, metadata: BTreeMap<String, MetricMetadata>) -> Self {
         Self {
-            catalog: RwLock::new(catalog),
+            catalog: RwLock::new(Arc::new(RwLock::new(catalog))),
             pending: Mutex::default(),
             metadata: Mutex::new(Metadata {
                 by_name: metadata,
@@ -57,7 +59,9 @@ impl Registry {
 
     /// Finds or makes a series; also tells how many there are then.
     pub(crate) fn register(&self, labels: &Labels) -> Result<(SeriesRef, usize), CatalogError> {
-        let mut catalog = self.catalog.write();
+        // The outer lock is held too, so that nothing is registered in a catalog that was replaced.
+        let current = self.catalog.read();
+        let mut catalog = current.write();
         let registered = catalog.register(labels)?;
         if !registered.created.is_empty() {
             self.pending.lock().extend(registered.created);
@@ -67,7 +71,23 @@ impl Registry {
 
     /// The series with these labels, if there is one.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        self.catalog.read().find(labels)
+        self.catalog().read().find(labels)
+    }
+
+    /// The catalog as it is now.
+    pub(crate) fn catalog(&self) -> Arc<RwLock<Catalog>> {
+        Arc::clone(&self.catalog.read())
+    }
+
+    /// Puts a catalog of what is left in the place of the current one; returns the ids that stand for nothing now.
+    /// The log must begin a segment before it takes anything more, and nothing may be registered meanwhile.
+    pub(crate) fn retain(&self, keep: impl Fn(StreamId) -> bool) -> (Vec<u32>, Vec<u32>) {
+        let mut current = self.catalog.write();
+        let kept = current.read().retained(keep);
+        let vacant = kept.vacant_ids();
+        *current = Arc::new(RwLock::new(kept));
+        self.pending.lock().clear();
+        vacant
     }
 
     /// Takes the newest word on metrics.
@@ -116,22 +136,23 @@ impl Registry {
     ///
     /// The catalog is locked for a few ids at a time: with a million series the whole takes a good part of a second.
     pub(crate) fn encode_all(&self, encoder: &mut RecordEncoder) -> Result<Vec<Payload>, ArrowError> {
-        let catalog = self.catalog.read();
+        let current = self.catalog();
+        let catalog = current.read();
         self.pending.lock().clear();
-        let (n_entities, n_streams) = (catalog.n_entities(), catalog.n_streams());
+        let (n_entities, n_streams) = (catalog.n_entity_ids(), catalog.n_stream_ids());
         drop(catalog);
         let mut payloads = Vec::new();
         for ids in pieces(n_entities, ENTITIES_AT_ONCE) {
-            let definitions: Vec<Definition> = self.catalog.read().entity_definitions(ids).collect();
+            let definitions: Vec<Definition> = current.read().entity_definitions(ids).collect();
             payloads.extend(encode_definitions(definitions, encoder)?);
         }
         for ids in pieces(n_streams, STREAMS_AT_ONCE) {
-            let definitions: Vec<Definition> = self.catalog.read().stream_definitions(ids).collect();
+            let definitions: Vec<Definition> = current.read().stream_definitions(ids).collect();
             payloads.extend(encode_definitions(definitions, encoder)?);
         }
         // A lane that is made meanwhile is pending, and may be here as well.
         for ids in pieces(n_streams, STREAMS_AT_ONCE) {
-            let definitions: Vec<Definition> = self.catalog.read().lane_definitions(ids).collect();
+            let definitions: Vec<Definition> = current.read().lane_definitions(ids).collect();
             payloads.extend(encode_definitions(definitions, encoder)?);
         }
         let mut held = self.metadata.lock();

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use catalog::{CatalogSelection, SelectedLanes};
+use catalog::{Catalog, CatalogSelection, SelectedLanes};
 use model::{LabelColumn, Matcher, StreamId, TimeRange};
+use parking_lot::RwLock;
 
 use super::Store;
-use super::registry::Registry;
 use crate::{
     Error, Head, LaneChoice, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer,
 };
@@ -17,7 +17,7 @@ const PREFETCH_STREAMS: usize = 8;
 /// Series picked from the catalog, read from the head.
 #[derive(Debug)]
 struct StoreSelection {
-    registry: Arc<Registry>,
+    catalog: Arc<RwLock<Catalog>>,
     head: Arc<Head>,
     chosen: CatalogSelection,
     streams: Vec<SelectedStream>,
@@ -25,7 +25,8 @@ struct StoreSelection {
 
 impl Source for Store {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
-        let mut chosen = self.registry.catalog.read().select(matchers);
+        let catalog = self.registry.catalog();
+        let mut chosen = catalog.read().select(matchers);
         for stream in chosen.streams() {
             self.head.prefetch_stream(stream.stream);
         }
@@ -36,18 +37,18 @@ impl Source for Store {
         });
         Ok(Arc::new(StoreSelection {
             streams: streams.collect(),
-            registry: Arc::clone(&self.registry),
+            catalog,
             head: Arc::clone(&self.head),
             chosen,
         }))
     }
 
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.registry.catalog.read().label_names())
+        Ok(self.registry.catalog().read().label_names())
     }
 
     fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.registry.catalog.read().label_values(name))
+        Ok(self.registry.catalog().read().label_values(name))
     }
 }
 
@@ -79,11 +80,11 @@ impl Selection for StoreSelection {
     }
 
     fn label_names(&self) -> Vec<Arc<str>> {
-        self.registry.catalog.read().selected_label_names(&self.chosen)
+        self.catalog.read().selected_label_names(&self.chosen)
     }
 
     fn label_column(&self, name: &str) -> LabelColumn {
-        self.registry.catalog.read().label_column(&self.chosen, name)
+        self.catalog.read().label_column(&self.chosen, name)
     }
 
     fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {

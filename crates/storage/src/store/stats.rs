@@ -2,6 +2,7 @@
 
 use catalog::CatalogStatistics;
 
+use super::BlockStats;
 use crate::{HeadStats, WalStats};
 
 /// Counters since the store was opened, and sizes as of now.
@@ -25,4 +26,6 @@ pub struct StoreStats {
     pub resolver_bytes: usize,
     /// The head.
     pub head: HeadStats,
+    /// Blocks.
+    pub blocks: BlockStats,
 }

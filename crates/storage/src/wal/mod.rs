@@ -44,6 +44,8 @@ mod report;
 mod samples;
 mod scan;
 mod segment;
+mod spans;
+mod survey;
 mod writer;
 
 pub use counters::WalStats;
@@ -56,6 +58,8 @@ pub(crate) use ipc::ROWS_MAX;
 pub(crate) use metadata::encode_metadata;
 pub(crate) use recovery::{RecoveryTarget, recover};
 pub(crate) use replay::Replay;
+pub(crate) use spans::SegmentSpans;
+pub(crate) use survey::survey_log;
 pub(crate) use writer::{WalEnd, WalWriter};
 
 /// The metric name of samples whose series' labels are lost.

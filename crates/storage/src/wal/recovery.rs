@@ -15,7 +15,7 @@
 use std::path::Path;
 
 use crossbeam_channel::Receiver;
-use model::{Clock, Files, MetricMetadata, SampleBatch};
+use model::{Clock, Files, MetricMetadata, SampleBatch, TimestampMs};
 
 use super::chain::{Chain, chain, list_segments};
 use super::record::Record;
@@ -23,8 +23,10 @@ use super::replay::Replay;
 use super::report::{Damage, RecoveryProgress, RecoveryReport};
 use super::scan::{FoundRecord, Step, gather_definitions, scan};
 use super::segment::SegmentEnd;
+use super::spans::SegmentSpans;
 use super::writer::WalEnd;
 use crate::Error;
+use crate::blocks::Watermark;
 
 /// Decoded records that may wait to be applied: what bounds the memory.
 const READ_AHEAD: usize = 4;
@@ -35,6 +37,10 @@ pub(crate) struct RecoveryTarget<'a> {
     pub(crate) replay: Replay<'a>,
     /// Metadata.
     pub(crate) put_metadata: &'a mut dyn FnMut(Vec<MetricMetadata>),
+    /// What is in blocks already and is not replayed.
+    pub(crate) flushed: &'a [Watermark],
+    /// Learns which segments there are.
+    pub(crate) spans: &'a SegmentSpans,
     /// Called for every record.
     pub(crate) progress: &'a mut dyn FnMut(RecoveryProgress),
 }
@@ -51,6 +57,9 @@ pub(crate) fn recover(
 ) -> Result<(RecoveryReport, WalEnd), Error> {
     let begin_ms = clock.now_ms();
     let chain = &chain(&list_segments(files, dir)?)?;
+    for segment in &chain.segments {
+        target.spans.note(segment.number, TimestampMs::MIN);
+    }
     let total_bytes = chain.segments.iter().map(|segment| segment.end).sum();
     let mut recovery = Recovery {
         files,
@@ -121,10 +130,12 @@ impl Recovery<'_, '_> {
         Ok(())
     }
 
-    fn take(&mut self, found: FoundRecord) -> Result<(), Error> {
+    fn take(&mut self, mut found: FoundRecord) -> Result<(), Error> {
         self.report.records += 1;
-        if let Record::Samples(batch) = &found.record {
+        if let Record::Samples(batch) = &mut found.record {
             self.report.samples += batch.len() as u64;
+            let segment = self.chain.segments.get(found.segment_idx);
+            self.leave_out_flushed(segment.map_or(0, |segment| segment.number), batch);
         }
         if found.begins_group {
             self.settle_group()?;
@@ -137,6 +148,33 @@ impl Recovery<'_, '_> {
             self.carried.push(batch);
         }
         Ok(())
+    }
+
+    /// Takes samples out of a batch of some segment that are in blocks already.
+    fn leave_out_flushed(&self, segment: u64, batch: &mut SampleBatch) {
+        let newest_ms = batch.timestamps_ms.iter().max();
+        let oldest_ms = batch.timestamps_ms.iter().min();
+        let Some((newest_ms, oldest_ms)) = newest_ms.zip(oldest_ms) else {
+            return;
+        };
+        self.target.spans.note(segment, *newest_ms);
+        let marks = self.target.flushed.iter();
+        let marks: Vec<&Watermark> = marks
+            .filter(|mark| segment < mark.segments_below && *oldest_ms < mark.before_ms)
+            .collect();
+        if marks.is_empty() {
+            return;
+        }
+        let mut kept = SampleBatch::default();
+        for (row, (series, timestamp_ms)) in batch.series.iter().zip(&batch.timestamps_ms).enumerate() {
+            if !marks
+                .iter()
+                .any(|mark| mark.covers(segment, series.stream, *timestamp_ms))
+            {
+                kept.push_from(batch, row);
+            }
+        }
+        *batch = kept;
     }
 
     /// The group before was acknowledged: its damage is damage, and what was held back is applied with placeholders
@@ -161,6 +199,8 @@ impl Recovery<'_, '_> {
         let (files, chain) = (self.files, self.chain);
         let mut gather = || gather_definitions(files, chain);
         let replay = &mut self.target.replay;
+        let segment = chain.segments.get(found.segment_idx);
+        replay.enter_segment(segment.map_or(0, |segment| segment.number));
         let is_applied = match &found.record {
             Record::Definitions(definitions) => replay.define(definitions, &mut gather)?,
             Record::Samples(batch) => replay.append(batch, &mut gather)?,
@@ -189,7 +229,7 @@ impl Recovery<'_, '_> {
     /// Cuts the log off where the last group is damaged and says where it goes on.
     fn end(&mut self) -> Result<WalEnd, Error> {
         let mut end = WalEnd {
-            next_number: self.chain.number_max + 1,
+            next_number: (self.chain.number_max + 1).max(self.numbers_begin()),
             last: None,
             carried: std::mem::take(&mut self.carried),
             uncut: None,
@@ -224,6 +264,12 @@ impl Recovery<'_, '_> {
             break;
         }
         Ok(end)
+    }
+
+    /// No segment may have a lower number: what is said to be flushed of those would be said of it.
+    fn numbers_begin(&self) -> u64 {
+        let marks = self.target.flushed.iter().map(|mark| mark.segments_below);
+        marks.max().unwrap_or(0)
     }
 
     /// Where the last segment must be cut off, if anywhere; tells of it.

@@ -1,7 +1,8 @@
 //! Applying records to catalog, head and metadata.
 //!
-//! In a sound log every definition stands before the samples that need it, and ids follow each other without gaps.
-//! When a definition is missing because the record that held it is damaged, all definitions that can still be
+//! In a sound log every definition stands before the samples that need it. Series that were let go come back under
+//! other ids: a definition whose labels belong to another id is right if that id has no sample any more, for every
+//! segment restates what it needs. When a definition is missing because the record that held it is damaged, all definitions that can still be
 //! found anywhere in the log are gathered once: each stands there twice, and once more in every later segment.
 //!
 //! What is lost even so is replaced by a placeholder when the caller says so ([`Replay::invent`]): then no id is
@@ -11,13 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, CatalogError, Definition, LaneName};
-use model::{EntityId, Labels, LaneIdx, SampleBatch, SeriesRef, StreamId};
+use model::{EntityId, Labels, LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange};
 
 use super::LOST_METRIC;
 use crate::{Error, Head, Refusal};
-
-/// Ids that one sample record may be ahead of the definitions. Far more than one segment can hold.
-const ID_GAP_MAX: usize = 1 << 24;
 
 /// All definitions that a log still holds; the first one of each id.
 #[derive(Debug, Default)]
@@ -31,9 +29,12 @@ pub(crate) struct GatheredDefinitions {
 pub(crate) struct Replay<'a> {
     catalog: &'a mut Catalog,
     head: &'a Head,
-    /// Lanes of each stream.
+    /// Lanes of each stream; 0 for ids that stand for nothing.
     n_lanes: Vec<u16>,
-    n_entities: u32,
+    /// By stream: the segment that last defined it.
+    defined_in: Vec<u64>,
+    /// The segment being read.
+    segment: u64,
     /// Placeholders.
     lost: BTreeSet<SeriesRef>,
     gathered: Option<GatheredDefinitions>,
@@ -70,13 +71,19 @@ impl<'a> Replay<'a> {
             catalog,
             head,
             n_lanes: Vec::new(),
-            n_entities: 0,
+            defined_in: Vec::new(),
+            segment: 0,
             lost: BTreeSet::new(),
             gathered: None,
             refused: Vec::new(),
             lost_series_samples: 0,
             complaints: Vec::new(),
         }
+    }
+
+    /// What follows stands in this segment.
+    pub(crate) fn enter_segment(&mut self, segment: u64) {
+        self.segment = segment;
     }
 
     /// Applies definitions. `gather` finds all that the log holds; it is called at most once. False, with nothing
@@ -159,20 +166,37 @@ impl<'a> Replay<'a> {
     }
 
     fn apply(&mut self, definition: &Definition) -> Result<(), CatalogError> {
-        self.catalog.apply(definition)?;
-        match definition {
-            Definition::Entity { id, .. } => self.n_entities = self.n_entities.max(id.0 + 1),
-            Definition::Stream { id, .. } => {
-                let n_streams = self.n_lanes.len().max(id.0 as usize + 1);
-                self.n_lanes.resize(n_streams, 0);
-            }
-            Definition::Lane { stream, lane, .. } => {
-                if let Some(n_lanes) = self.n_lanes.get_mut(stream.0 as usize) {
-                    *n_lanes = (*n_lanes).max(lane.0.saturating_add(1));
-                }
-            }
+        let mut applied = self.catalog.apply(definition);
+        if matches!(applied, Err(CatalogError::Contradiction { .. })) {
+            self.let_go();
+            applied = self.catalog.apply(definition);
+        }
+        applied?;
+        let (Definition::Stream { id: stream, .. } | Definition::Lane { stream, .. }) = definition else {
+            return Ok(());
+        };
+        let n_ids = self.n_lanes.len().max(stream.0 as usize + 1);
+        self.n_lanes.resize(n_ids, 0);
+        self.defined_in.resize(n_ids, 0);
+        if let Some(n_lanes) = self.n_lanes.get_mut(stream.0 as usize) {
+            *n_lanes = u16::try_from(self.catalog.n_lanes(*stream)).unwrap_or(u16::MAX);
+        }
+        if let Some(defined_in) = self.defined_in.get_mut(stream.0 as usize) {
+            *defined_in = self.segment;
         }
         Ok(())
+    }
+
+    /// Takes out of the catalog what the segment before still had and this one has not: streams without a sample.
+    fn let_go(&mut self) {
+        let is_kept = |stream: StreamId| {
+            self.defined_in.get(stream.0 as usize) == Some(&self.segment)
+                || self.head.may_have_samples(stream, TimeRange::ALL)
+        };
+        *self.catalog = self.catalog.retained(is_kept);
+        for (id, n_lanes) in (0..).map(StreamId).zip(&mut self.n_lanes) {
+            *n_lanes = u16::try_from(self.catalog.n_lanes(id)).unwrap_or(u16::MAX);
+        }
     }
 
     /// Applies the gathered definitions in the order of their ids; with placeholders in the gaps, or without what
@@ -182,21 +206,16 @@ impl<'a> Replay<'a> {
             return;
         };
         for (id, labels) in &gathered.entities {
-            while with_placeholders
-                && self.n_entities < *id
-                && self.invent_entity("entity", self.n_entities).is_some()
-            {}
             let (id, labels) = (EntityId(*id), labels.clone());
             self.apply_unless_gap(&Definition::Entity { id, labels });
         }
         for (id, (entity, base)) in &gathered.streams {
-            while with_placeholders && self.n_lanes.len() < *id as usize && self.invent_stream() {}
-            while with_placeholders
-                && self.n_entities <= entity.0
-                && self.invent_entity("entity", self.n_entities).is_some()
-            {}
             let (id, entity, base) = (StreamId(*id), *entity, Arc::clone(base));
             self.apply_unless_gap(&Definition::Stream { id, entity, base });
+        }
+        if with_placeholders {
+            // Only now are the ids known that no definition has.
+            self.invent_entities_of(&gathered.streams);
         }
         for ((stream, lane), name) in &gathered.lanes {
             let (stream, lane, name) = (StreamId(*stream), LaneIdx(*lane), name.clone());
@@ -219,16 +238,26 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Gives entities of their own to streams whose entity is lost.
+    fn invent_entities_of(&mut self, streams: &BTreeMap<u32, (EntityId, Arc<str>)>) {
+        for (id, (entity, base)) in streams {
+            let (id, base) = (StreamId(*id), Arc::clone(base));
+            if self.catalog.has_stream(id) {
+                continue;
+            }
+            let labels = lost_label("entity", entity.0);
+            if self.apply(&Definition::Entity { id: *entity, labels }).is_ok() {
+                let entity = *entity;
+                self.apply_unless_gap(&Definition::Stream { id, entity, base });
+            }
+        }
+    }
+
     /// Makes a series known that is not, and all before it in its stream. False if that cannot be.
     fn invent_series(&mut self, series: SeriesRef) -> bool {
         let stream_idx = series.stream.0 as usize;
-        if stream_idx > self.n_lanes.len() + ID_GAP_MAX {
+        if !self.catalog.has_stream(series.stream) && !self.invent_stream(series.stream) {
             return false;
-        }
-        while self.n_lanes.len() <= stream_idx {
-            if !self.invent_stream() {
-                return false;
-            }
         }
         while !self.knows(series) {
             let lane = LaneIdx(self.n_lanes.get(stream_idx).copied().unwrap_or(u16::MAX));
@@ -242,26 +271,20 @@ impl<'a> Replay<'a> {
         true
     }
 
-    /// Makes the next stream: a metric of a label set of its own.
-    fn invent_stream(&mut self) -> bool {
-        let Ok(id) = u32::try_from(self.n_lanes.len()) else {
-            return false;
-        };
-        let Some(entity) = self.invent_entity("stream", id) else {
-            return false;
-        };
+    /// Makes a stream: a metric of a label set of its own.
+    fn invent_stream(&mut self, id: StreamId) -> bool {
+        let entity = EntityId(self.catalog.n_entity_ids());
+        let labels = lost_label("stream", id.0);
         let base = Arc::from(LOST_METRIC);
-        let id = StreamId(id);
-        self.apply(&Definition::Stream { id, entity, base }).is_ok()
+        self.apply(&Definition::Entity { id: entity, labels })
+            .and_then(|()| self.apply(&Definition::Stream { id, entity, base }))
+            .is_ok()
     }
+}
 
-    /// Makes the next entity, with one label that says what is lost.
-    fn invent_entity(&mut self, lost: &str, number: u32) -> Option<EntityId> {
-        let id = EntityId(self.n_entities);
-        let labels = Labels::from_pairs([(format!("lost_{lost}"), number.to_string())]).ok()?;
-        self.apply(&Definition::Entity { id, labels }).ok()?;
-        Some(id)
-    }
+/// The labels of what takes the place of something lost.
+fn lost_label(lost: &str, number: u32) -> Labels {
+    Labels::from_pairs([(format!("lost_{lost}"), number.to_string())]).unwrap_or_default()
 }
 
 /// True when a definition does not fit because something before it is missing.

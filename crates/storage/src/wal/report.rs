@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::LOST_METRIC;
+use crate::blocks::BlocksReport;
 
 /// What was read when a store was opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct RecoveryReport {
     /// A record at the very end that was cut off, and is removed: most likely a write that a crash interrupted
     /// before it was acknowledged.
     pub torn: Option<Damage>,
+    /// What was found of blocks.
+    pub blocks: BlocksReport,
     /// How long it took, in milliseconds of the store's clock.
     pub duration_ms: i64,
 }

@@ -100,6 +100,22 @@ impl WalWriter {
             .is_none_or(|segment| segment.acknowledged >= segment.full_at)
     }
 
+    /// The segment being written, or the next one if there is none.
+    pub(crate) fn segment_number(&self) -> u64 {
+        let current = self.segment.as_ref().map(|segment| segment.number);
+        current.unwrap_or(self.next_number)
+    }
+
+    /// Ends the current segment, so that the next group begins another; its number is returned.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the segment must then be abandoned.
+    pub(crate) fn finish_segment(&mut self) -> Result<u64, Error> {
+        self.sync()?;
+        self.end_segment();
+        Ok(self.next_number)
+    }
+
     /// Ends the current segment and begins the next one. The caller pushes the restated catalog and says
     /// [`Self::restated`] before anything else.
     pub(crate) fn begin_segment(&mut self) -> Result<(), Error> {

@@ -1,0 +1,193 @@
+//! The samples of one stream out of several blocks.
+
+use std::borrow::Cow;
+
+use model::{LaneKind, TimestampMs};
+
+use crate::{LaneBuffer, StreamBuffer};
+
+/// What one block has of a stream.
+#[derive(Debug)]
+pub(crate) struct StreamPart<'a> {
+    /// The names of the lanes.
+    pub(crate) lanes: Vec<LaneKind<'a>>,
+    /// Their samples, parallel.
+    pub(crate) samples: &'a StreamBuffer,
+}
+
+/// Puts parts of a stream together; of several samples at one time of a lane, that of the first part that has one is
+/// right. Returns the names of the lanes of `merged`, which is only filled if there is more than one part.
+pub(crate) fn merge<'a>(
+    parts: &'a [StreamPart<'a>],
+    merged: &'a mut StreamBuffer,
+) -> (Cow<'a, [LaneKind<'a>]>, &'a StreamBuffer) {
+    if let [only] = parts {
+        return (Cow::Borrowed(&only.lanes), only.samples);
+    }
+    let mut lanes: Vec<LaneKind<'a>> = Vec::new();
+    for lane in parts.iter().flat_map(|part| &part.lanes) {
+        if !lanes.contains(lane) {
+            lanes.push(*lane);
+        }
+    }
+    let mut timestamps_ms: Vec<TimestampMs> = parts
+        .iter()
+        .flat_map(|part| part.samples.timestamps_ms.iter().copied())
+        .collect();
+    // Runs that ascend: sorting them is merging.
+    timestamps_ms.sort();
+    timestamps_ms.dedup();
+    let places: Vec<Vec<usize>> = parts
+        .iter()
+        .map(|part| places_of(&part.samples.timestamps_ms, &timestamps_ms))
+        .collect();
+    merged.reset(lanes.len());
+    let (merged_ms, lane_buffers) = merged.parts_mut();
+    let n_rows = timestamps_ms.len();
+    *merged_ms = timestamps_ms;
+    let mut is_held = Vec::new();
+    for (lane, buffer) in lanes.iter().zip(lane_buffers) {
+        is_held.clear();
+        is_held.resize(n_rows, false);
+        buffer.values.resize(n_rows, 0.0);
+        for (part, places) in parts.iter().zip(&places) {
+            let position = part.lanes.iter().position(|other| other == lane);
+            if let Some(from) = position.and_then(|position| part.samples.lanes().get(position)) {
+                take_lane(from, places, buffer, &mut is_held);
+            }
+        }
+        let absent_rows = (0_u32..).zip(&is_held).filter(|(_, is_held)| !**is_held);
+        buffer.absent_rows.extend(absent_rows.map(|(row, _)| row));
+        buffer.histograms.sort_unstable_by_key(|(row, _)| *row);
+    }
+    (Cow::Owned(lanes), merged)
+}
+
+/// The positions in `all` of timestamps that are all there.
+fn places_of(timestamps_ms: &[TimestampMs], all: &[TimestampMs]) -> Vec<usize> {
+    let mut row = 0;
+    let mut places = Vec::with_capacity(timestamps_ms.len());
+    for timestamp_ms in timestamps_ms {
+        while all.get(row).is_some_and(|held| held < timestamp_ms) {
+            row += 1;
+        }
+        places.push(row);
+    }
+    places
+}
+
+/// Takes the samples of a lane for rows that are not held yet.
+fn take_lane(from: &LaneBuffer, places: &[usize], into: &mut LaneBuffer, is_held: &mut [bool]) {
+    let mut absent = from.absent_rows.iter().peekable();
+    let mut histograms = from.histograms.iter().peekable();
+    for (row, (place, value)) in (0_u32..).zip(places.iter().zip(&from.values)) {
+        let is_absent = absent.next_if_eq(&&row).is_some();
+        let histogram = histograms.next_if(|(at, _)| *at == row);
+        let Some(held) = is_held.get_mut(*place).filter(|held| !**held) else {
+            continue;
+        };
+        if is_absent {
+            continue;
+        }
+        *held = true;
+        if let Some(slot) = into.values.get_mut(*place) {
+            *slot = *value;
+        }
+        into.may_be_nan |= value.is_nan();
+        if let Some((_, histogram)) = histogram {
+            into.histograms
+                .push((*place as u32, std::sync::Arc::clone(histogram)));
+        }
+        let start_ms = from.starts_ms.get(row as usize).copied().unwrap_or(0);
+        if start_ms != 0 && into.starts_ms.is_empty() {
+            into.starts_ms.resize(into.values.len(), 0);
+        }
+        if let Some(slot) = into.starts_ms.get_mut(*place) {
+            *slot = start_ms;
+        }
+    }
+}
+
+/// Makes the rows of a lane from `first_ms` to `last_ms` absent.
+pub(crate) fn blank(
+    timestamps_ms: &[TimestampMs],
+    lane: &mut LaneBuffer,
+    first_ms: TimestampMs,
+    last_ms: TimestampMs,
+) {
+    let first = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms < first_ms);
+    let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= last_ms);
+    if first >= end {
+        return;
+    }
+    lane.absent_rows.extend((first..end).map(|row| row as u32));
+    lane.absent_rows.sort_unstable();
+    lane.absent_rows.dedup();
+    lane.histograms
+        .retain(|(row, _)| !(first..end).contains(&(*row as usize)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(rows: &[(i64, &[Option<f64>])]) -> StreamBuffer {
+        let mut buffer = StreamBuffer::default();
+        buffer.reset(rows.first().map_or(0, |(_, values)| values.len()));
+        let (timestamps_ms, lanes) = buffer.parts_mut();
+        for (row, (timestamp_ms, values)) in rows.iter().enumerate() {
+            timestamps_ms.push(*timestamp_ms);
+            for (lane, value) in lanes.iter_mut().zip(*values) {
+                lane.values.push(value.unwrap_or(7.0));
+                if value.is_none() {
+                    lane.absent_rows.push(row as u32);
+                }
+            }
+        }
+        buffer
+    }
+
+    #[test]
+    fn the_first_part_that_has_a_sample_is_right() {
+        let (sum, count) = (LaneKind::Sum, LaneKind::Count);
+        let first = buffer(&[(10, &[Some(1.0), None]), (30, &[Some(3.0), Some(3.5)])]);
+        let second = buffer(&[(10, &[Some(9.0), Some(8.0)]), (20, &[None, Some(2.0)])]);
+        let parts = [
+            StreamPart {
+                lanes: vec![sum, count],
+                samples: &first,
+            },
+            StreamPart {
+                lanes: vec![count, LaneKind::Value],
+                samples: &second,
+            },
+        ];
+        let mut merged = StreamBuffer::default();
+        let (lanes, merged) = merge(&parts, &mut merged);
+        assert_eq!(*lanes, [sum, count, LaneKind::Value]);
+        assert_eq!(merged.timestamps_ms, [10, 20, 30]);
+        let values: Vec<_> = merged
+            .lanes()
+            .iter()
+            .map(|lane| (lane.values.clone(), lane.absent_rows.clone()))
+            .collect();
+        assert_eq!(values[0], (vec![1.0, 0.0, 3.0], vec![1]));
+        assert_eq!(values[1], (vec![9.0, 0.0, 3.5], vec![1]));
+        assert_eq!(values[2], (vec![8.0, 2.0, 0.0], vec![2]));
+    }
+
+    #[test]
+    fn what_is_blanked_is_absent() {
+        let mut samples = buffer(&[
+            (10, &[Some(1.0)]),
+            (20, &[None]),
+            (30, &[Some(3.0)]),
+            (40, &[Some(4.0)]),
+        ]);
+        let (timestamps_ms, lanes) = samples.parts_mut();
+        blank(timestamps_ms, &mut lanes[0], 20, 30);
+        assert_eq!(lanes[0].absent_rows, [1, 2]);
+        blank(timestamps_ms, &mut lanes[0], 41, 30);
+        assert_eq!(lanes[0].absent_rows, [1, 2]);
+    }
+}
