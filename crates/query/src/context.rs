@@ -20,6 +20,8 @@ struct State {
     samples_max: u64,
     samples_read: AtomicU64,
     samples_queryable: AtomicU64,
+    /// Counted against `samples_max`: what leaves have given out, as if all of it were kept.
+    samples_held: AtomicU64,
 }
 
 /// Cancels the query when it is dropped.
@@ -37,6 +39,7 @@ impl Limits {
             samples_max,
             samples_read: AtomicU64::new(0),
             samples_queryable: AtomicU64::new(0),
+            samples_held: AtomicU64::new(0),
         }))
     }
 
@@ -71,14 +74,20 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts samples that were loaded, and those the evaluation can see. Fails beyond the limit.
-    pub(crate) fn add_samples(&self, n_read: u64, n_queryable: u64) -> Result<(), QueryError> {
+    /// Counts samples that were loaded, those the evaluation can see, and the values that came of them. Fails when there
+    /// are more values than a query may hold: what is loaded and dropped again, stream by stream, does not count.
+    pub(crate) fn add_samples(&self, n_read: u64, n_queryable: u64, n_held: u64) -> Result<(), QueryError> {
+        self.0.samples_read.fetch_add(n_read, Ordering::Relaxed);
         self.0.samples_queryable.fetch_add(n_queryable, Ordering::Relaxed);
-        let before = self.0.samples_read.fetch_add(n_read, Ordering::Relaxed);
-        if before + n_read > self.0.samples_max {
-            return Err(QueryError::TooManySamples {
-                limit: self.0.samples_max,
-            });
+        self.0.samples_held.fetch_add(n_held, Ordering::Relaxed);
+        self.check_samples(0)
+    }
+
+    /// Fails when so many more samples are too many to be held at the same time.
+    pub(crate) fn check_samples(&self, n_more: u64) -> Result<(), QueryError> {
+        let limit = self.0.samples_max;
+        if self.0.samples_held.load(Ordering::Relaxed).saturating_add(n_more) > limit {
+            return Err(QueryError::TooManySamples { limit });
         }
         Ok(())
     }
@@ -123,11 +132,11 @@ mod tests {
     #[test]
     fn samples_are_counted_up_to_the_limit() {
         let limits = Limits::new(Instant::now(), Duration::from_secs(60), 10);
-        assert!(limits.add_samples(10, 30).is_ok());
-        assert!(matches!(
-            limits.add_samples(1, 0),
-            Err(QueryError::TooManySamples { limit: 10 })
-        ));
+        assert!(limits.add_samples(500, 30, 10).is_ok());
+        assert!(limits.add_samples(500, 30, 0).is_ok());
+        let too_many = |result| matches!(result, Err(QueryError::TooManySamples { limit: 10 }));
+        assert!(too_many(limits.check_samples(1)));
+        assert!(too_many(limits.add_samples(1, 0, 1)));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(crate) fn newest(
         for (stream_idx, stream) in selection.streams().iter().enumerate() {
             limits.check()?;
             selection.read_newest(stream_idx, range, &mut buffer)?;
-            limits.add_samples(u64::from(stream.n_lanes), 0)?;
+            limits.add_samples(u64::from(stream.n_lanes), 0, u64::from(stream.n_lanes))?;
             for (lane, _) in &buffer.histograms {
                 // The text format has no native histograms.
                 buffer.samples[*lane as usize] = None;

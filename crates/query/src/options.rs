@@ -11,7 +11,8 @@ pub struct EngineOptions {
     pub lookback_ms: i64,
     /// Longest time of a query, waiting included.
     pub timeout: Duration,
-    /// Most samples one query may load.
+    /// Most samples one query may hold: what its selectors and functions of ranges give, summed over steps, and the samples
+    /// of one stream.
     pub max_samples: u64,
     /// How many queries run at once; others wait.
     pub max_concurrent: usize,

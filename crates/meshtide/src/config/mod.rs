@@ -117,7 +117,7 @@ section! {
         lookback: Span = Span::minutes(5),
         /// Longest time of a query, waiting included.
         timeout: Span = Span::minutes(2),
-        /// Most samples that one query may load.
+        /// Most samples that one query may hold at a time.
         samples_max: u64 = 50_000_000,
         /// Queries that run at once; more have to wait.
         concurrent_max: usize = 20,

@@ -82,11 +82,15 @@ impl GroupIds {
         }
     }
 
-    /// In how many parts to fold `n_series` series, at most `n_parts`: merging parts has to stay cheaper than making
-    /// them. Does not depend on how many workers there are, because the bits of a sum depend on it.
-    pub(crate) fn n_parts(&self, n_parts: usize, n_series: usize) -> usize {
+    /// In how many parts to fold `n_series` series, at most `n_parts`, if one part takes `part_bytes`: merging parts has
+    /// to stay cheaper than making them, and there have to be few when they are large. Does not depend on how many
+    /// workers there are, because the bits of a sum depend on it.
+    pub(crate) fn n_parts(&self, n_parts: usize, n_series: usize, part_bytes: usize) -> usize {
+        /// What all parts together may take, unless a single one takes more.
+        const PARTS_BYTES: usize = 32 << 20;
         let n_series_of_group = n_series / self.n_groups().max(1);
-        n_parts.min(n_series_of_group.max(2))
+        let n_fitting = PARTS_BYTES / part_bytes.max(1);
+        n_parts.min(n_series_of_group.max(2)).min(n_fitting).max(1)
     }
 
     /// How many groups there are.
@@ -144,7 +148,8 @@ impl Operator for Aggregation {
         let (schema, task, n_workers) = (Arc::clone(&run.schema), run.task, self.n_workers);
         let notes = self.notes.clone();
         let n_partitions = n_partitions(&input);
-        let n_parts = groups.n_parts(n_partitions, groups.n_series());
+        let part_bytes = Accumulators::bytes(op, groups.n_groups(), n_steps);
+        let n_parts = groups.n_parts(n_partitions, groups.n_series(), part_bytes);
         Ok(stream_after(async move {
             let fold = move |part: usize| {
                 let part = Part {

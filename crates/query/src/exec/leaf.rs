@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::QueryError;
 use crate::batch::Row;
 use crate::context::Limits;
-use crate::rows::ABSENT;
+use crate::rows::{ABSENT, is_absent};
 
 /// A selector and what is computed from each of its series.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ struct Usage {
     n_streams: u32,
     n_read: u64,
     n_queryable: u64,
+    /// Values given out.
+    n_held: u64,
 }
 
 /// After so many streams they are counted.
@@ -109,7 +111,9 @@ impl LeafReader {
         self.leaf.selection.read_live(stream_idx, range, &mut self.live)?;
         let n_live: u32 = self.live.lanes.iter().map(|word| word.count_ones()).sum();
         self.usage.n_read += self.live.n_sampled as u64;
-        self.usage.n_queryable += u64::from(n_live) * self.row.len() as u64;
+        let n_values = u64::from(n_live) * self.row.len() as u64;
+        self.usage.n_queryable += n_values;
+        self.usage.n_held += n_values;
         self.note_stream()?;
         Ok(&self.live.lanes)
     }
@@ -126,7 +130,9 @@ impl LeafReader {
     pub(crate) fn finish(&mut self) -> Result<(), QueryError> {
         let usage = std::mem::take(&mut self.usage);
         self.leaf.limits.check()?;
-        self.leaf.limits.add_samples(usage.n_read, usage.n_queryable)
+        self.leaf
+            .limits
+            .add_samples(usage.n_read, usage.n_queryable, usage.n_held)
     }
 
     fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, Row<'_>)) {
@@ -142,13 +148,15 @@ impl LeafReader {
                 let weight = sample_weight(histogram) as u64;
                 self.usage.n_read += weight;
                 self.usage.n_queryable += weight * n_steps as u64;
+                self.usage.n_held += weight * n_steps as u64;
                 self.mixed.repeat(&self.leaf.function, timestamp_ms, histogram);
                 emit(series_idx, self.mixed.row());
                 continue;
             }
             self.usage.n_read += 1;
             if !is_stale_nan(value) {
-                self.usage.n_queryable += self.row.len() as u64;
+                self.usage.n_queryable += n_steps as u64;
+                self.usage.n_held += n_steps as u64;
                 self.row.fill(self.leaf.function.of_newest(timestamp_ms, value));
                 emit(series_idx, Row::of_floats(&self.row));
             }
@@ -162,6 +170,8 @@ impl LeafReader {
     ) -> Result<(), QueryError> {
         let Leaf { function, watch, .. } = &*self.leaf;
         let timestamps_ms = &self.buffer.timestamps_ms;
+        let n_loaded = timestamps_ms.len() * self.buffer.lanes().len();
+        self.leaf.limits.check_samples(n_loaded as u64)?;
         let n_in_windows = self.evaluator.prepare(function, timestamps_ms);
         let first_series = self.leaf.selection.streams()[stream_idx].first_series;
         for (series_idx, lane) in (first_series..).zip(self.buffer.lanes()) {
@@ -175,6 +185,7 @@ impl LeafReader {
                 let Evaluated { row, notes, .. } = evaluated;
                 self.usage.n_read += evaluated.n_samples as u64;
                 self.usage.n_queryable += evaluated.n_seen as u64;
+                self.usage.n_held += evaluated.n_samples as u64;
                 self.leaf.notes.of_series(series_idx, notes);
                 if let Some(watch) = watch {
                     watch.note(series_idx, row.values);
@@ -193,6 +204,7 @@ impl LeafReader {
             };
             self.usage.n_read += n_samples as u64;
             self.usage.n_queryable += n_seen as u64;
+            self.usage.n_held += row.iter().filter(|value| !is_absent(**value)).count() as u64;
             if let Some(watch) = watch {
                 watch.note(series_idx, row);
             }

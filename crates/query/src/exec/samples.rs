@@ -108,7 +108,7 @@ impl SampleStream {
             let weight_before = samples.weight;
             samples.push_stream(stream.first_series, &self.buffer);
             let n_read = (samples.weight - weight_before) as u64;
-            self.limits.add_samples(n_read, n_read)?;
+            self.limits.add_samples(n_read, n_read, n_read)?;
         }
         if samples.values.is_empty() {
             return Ok(None);

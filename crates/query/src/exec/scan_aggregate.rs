@@ -40,7 +40,8 @@ impl ScanAggregate {
         schema: &SchemaRef,
         (n_parts, n_workers): (usize, usize),
     ) -> Plan {
-        let n_parts = groups.n_parts(n_parts, leaf.selection.n_series());
+        let part_bytes = Accumulators::bytes(op, groups.n_groups(), leaf.function.evaluation.n_steps);
+        let n_parts = groups.n_parts(n_parts, leaf.selection.n_series(), part_bytes);
         let node = Self {
             parts: split_streams(&*leaf.selection, n_parts).into(),
             leaf: Arc::new(leaf),

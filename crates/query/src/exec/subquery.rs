@@ -102,7 +102,7 @@ impl Operator for Subquery {
                 }
                 builder.push(series_idx, Row::of_floats(row));
             }
-            inner.limits.add_samples(0, n_queryable)?;
+            inner.limits.add_samples(0, n_queryable, 0)?;
             builder.finish(&schema)
         })
     }
