@@ -12,7 +12,6 @@ use crate::reply::{ApiResult, Reply, success};
 pub(crate) const PATHS: &[&str] = &[
     "/api/v1/alertmanagers",
     "/api/v1/format_query",
-    "/api/v1/otlp/v1/metrics",
     "/api/v1/parse_query",
     "/api/v1/read",
     "/api/v1/scrape_pools",

@@ -23,6 +23,7 @@ mod label_name;
 mod later;
 pub mod listener;
 mod metrics;
+mod otlp_api;
 mod params;
 mod process;
 mod query_api;

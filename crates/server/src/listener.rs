@@ -1,12 +1,12 @@
 //! Accepting connections: a bound on how many, a time limit on heads, an orderly end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -124,11 +124,16 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
+/// Whose connection a request came through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// Serves one connection to its end.
 async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, stop: watch::Receiver<bool>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -138,6 +143,10 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, s
     builder.http2().timer(TokioTimer::new());
     let front = Front::new(stream);
     let undecided = front.undecided();
+    let router = match peer {
+        Some(peer) => router.layer(Extension(peer)),
+        None => router,
+    };
     let service = TowerToHyperService::new(router);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(front), service));
     let silent = async {

@@ -11,7 +11,9 @@ use axum::routing::{any, get, post};
 
 use crate::app::App;
 use crate::metrics::{Handler, metrics_page};
-use crate::{admin_api, cors, federate, health, later, query_api, series_api, status_api, write_api};
+use crate::{
+    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, status_api, write_api,
+};
 
 /// All routes.
 pub(crate) fn router(app: App) -> Router {
@@ -39,6 +41,8 @@ fn probes(prefix: &str) -> Router<App> {
 fn api() -> Router<App> {
     let mut api = Router::new()
         .route("/api/v1/write", post(write_api::write))
+        .route("/api/v1/otlp/v1/metrics", post(otlp_api::metrics))
+        .route("/v1/metrics", post(otlp_api::metrics))
         .route("/api/v1/query", get(query_api::instant).post(query_api::instant))
         .route(
             "/api/v1/query_range",

@@ -23,14 +23,14 @@ use wire::remote_write::{Protocol, Unsupported, negotiate};
 
 use crate::app::{App, IfReady};
 use crate::error::chain;
-use crate::ingest::{Body, Failure, Job, RefusalKind, Slot, Taken, name_sample};
+use crate::ingest::{Body, Failure, Job, Message, RefusalKind, Refusals, Slot, Stored, Taken, name_sample};
 use crate::metrics::WriteOutcome;
 
 /// A body that takes longer than this to arrive holds its room for nothing.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Seconds after which a sender that was turned away may come again.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Takes one request.
 pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Request) -> Response {
@@ -42,23 +42,13 @@ pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Reque
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
         }
     };
-    let answer = match take(&app, &ready, protocol, request.into_body()).await {
+    let limit = app.config.ingest.limits.compressed_bytes;
+    let message = Message::RemoteWrite(protocol);
+    let answer = match take(&app, &ready, limit, message, request.into_body()).await {
         Ok(taken) => stored(&app, &ready, taken),
-        Err(rejection) => rejected(&app, rejection),
+        Err(failure) => rejected(&app, &failure),
     };
     answer.into_response(protocol)
-}
-
-/// Why nothing of a request was stored.
-enum Rejection {
-    TooLarge { limit: usize },
-    Failure(Failure),
-}
-
-impl From<Failure> for Rejection {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
 }
 
 fn protocol(headers: &HeaderMap) -> Result<Protocol, Unsupported> {
@@ -67,19 +57,21 @@ fn protocol(headers: &HeaderMap) -> Result<Protocol, Unsupported> {
 }
 
 /// Reads the body, has it decoded and waits until it is durable.
-async fn take(app: &App, ready: &IfReady, protocol: Protocol, body: HttpBody) -> Result<Taken, Rejection> {
+pub(crate) async fn take(
+    app: &App,
+    ready: &IfReady,
+    limit: usize,
+    message: Message,
+    body: HttpBody,
+) -> Result<Taken, Failure> {
     let mut slot = app.admission.enter()?;
-    let body = match tokio::time::timeout(BODY_TIMEOUT, read(app, &mut slot, body)).await {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, read(app, &mut slot, limit, body)).await {
         Ok(body) => body?,
-        Err(_) => return Err(Failure::Unavailable("the body took too long to arrive".into()).into()),
+        Err(_) => return Err(Failure::Unavailable("the body took too long to arrive".into())),
     };
     app.metrics.write.body_bytes.add(body.len());
     let (reply, answer) = oneshot::channel();
-    ready.ingest.submit(Job {
-        body,
-        protocol,
-        reply,
-    })?;
+    ready.ingest.submit(Job { body, message, reply })?;
     let not_taken = || Failure::Unavailable("the write queue is full, or the store is closing".into());
     let mut taken = answer.await.map_err(|_| not_taken())??;
     if let Some(durable) = taken.metadata.take() {
@@ -89,9 +81,8 @@ async fn take(app: &App, ready: &IfReady, protocol: Protocol, body: HttpBody) ->
     Ok(taken)
 }
 
-async fn read(app: &App, slot: &mut Slot, mut body: HttpBody) -> Result<Body, Rejection> {
-    let limit = app.config.ingest.limits.compressed_bytes;
-    let too_large = Rejection::TooLarge { limit };
+async fn read(app: &App, slot: &mut Slot, limit: usize, mut body: HttpBody) -> Result<Body, Failure> {
+    let too_large = Failure::TooLarge { limit };
     let announced = body.size_hint().lower();
     let Ok(announced) = usize::try_from(announced).map(|bytes| bytes.min(limit + 1)) else {
         return Err(too_large);
@@ -126,30 +117,35 @@ struct Answer {
     n_written: (usize, usize),
 }
 
+/// Names what the store refused.
+pub(crate) fn note_refusals(ready: &IfReady, stored: &Stored, refusals: &mut Refusals) {
+    for refusal in &stored.outcome.refused {
+        // Grafana looks for the first phrase: it means that a retry has been stored before.
+        let (kind, phrase) = match refusal.reason {
+            RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
+                (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
+            }
+            _ => (RefusalKind::TooOld, "too old sample"),
+        };
+        refusals.push(kind, 1, || {
+            let reason = format!("{phrase}: {}", refusal.reason);
+            match stored.sample(refusal.sample_idx) {
+                Some((series, timestamp_ms)) => {
+                    name_sample(&ready.opened.store, series, timestamp_ms, &reason)
+                }
+                None => reason,
+            }
+        });
+    }
+}
+
 /// What the store made of the samples, together with what was refused before.
 fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
     let mut refusals = taken.refusals;
     let mut n_written = (0, 0);
     if let Some(stored) = taken.stored {
         n_written = stored.n_written();
-        for refusal in &stored.outcome.refused {
-            // Grafana looks for the first phrase: it means that a retry has been stored before.
-            let (kind, phrase) = match refusal.reason {
-                RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
-                    (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
-                }
-                _ => (RefusalKind::TooOld, "too old sample"),
-            };
-            refusals.push(kind, 1, || {
-                let reason = format!("{phrase}: {}", refusal.reason);
-                match stored.sample(refusal.sample_idx) {
-                    Some((series, timestamp_ms)) => {
-                        name_sample(&ready.opened.store, series, timestamp_ms, &reason)
-                    }
-                    None => reason,
-                }
-            });
-        }
+        note_refusals(ready, &stored, &mut refusals);
     }
     let mut text = refusals.text();
     app.metrics
@@ -169,23 +165,12 @@ fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
     }
 }
 
-fn rejected(app: &App, rejection: Rejection) -> Answer {
-    let (status, text, outcome) = match rejection {
-        Rejection::TooLarge { limit } => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} bytes\n"),
-            WriteOutcome::Malformed,
-        ),
-        Rejection::Failure(Failure::Malformed(reason)) => (
-            StatusCode::BAD_REQUEST,
-            format!("{reason}\n"),
-            WriteOutcome::Malformed,
-        ),
-        Rejection::Failure(Failure::Unavailable(reason)) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{reason}\n"),
-            WriteOutcome::Unavailable,
-        ),
+fn rejected(app: &App, failure: &Failure) -> Answer {
+    let text = format!("{failure}\n");
+    let (status, outcome) = match failure {
+        Failure::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, WriteOutcome::Malformed),
+        Failure::Malformed(_) => (StatusCode::BAD_REQUEST, WriteOutcome::Malformed),
+        Failure::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, WriteOutcome::Unavailable),
     };
     app.metrics.write.count(outcome);
     Answer {

@@ -10,6 +10,8 @@ pub struct Limits {
     pub compressed_bytes: usize,
     /// Bytes of the body after decompression. Default 32 MiB, as in Prometheus.
     pub decompressed_bytes: usize,
+    /// Bytes of an OTLP body after decompression. Default 64 MiB, as the protocol recommends.
+    pub otlp_bytes: usize,
     /// Series, or metadata messages, in one request. Default 1,000,000; Prometheus sends about 2,000.
     pub series_per_request: usize,
     /// Samples in one request, native histograms included. A sample of 16 bytes can be written in 2, so the size alone would let 16 million
@@ -33,6 +35,7 @@ impl Default for Limits {
         Self {
             compressed_bytes: 32 << 20,
             decompressed_bytes: 32 << 20,
+            otlp_bytes: 64 << 20,
             series_per_request: 1_000_000,
             samples_per_request: 2_000_000,
             buckets_per_request: 4 << 20,

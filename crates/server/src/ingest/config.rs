@@ -17,6 +17,8 @@ pub struct Config {
     pub retention_ms: Option<i64>,
     /// Limits on one request.
     pub limits: Limits,
+    /// How OTLP becomes series.
+    pub otlp: wire::otlp::Settings,
 }
 
 impl Default for Config {
@@ -28,6 +30,7 @@ impl Default for Config {
             future_max_ms: 600_000,
             retention_ms: None,
             limits: Limits::default(),
+            otlp: wire::otlp::Settings::default(),
         }
     }
 }

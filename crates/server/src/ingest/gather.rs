@@ -5,8 +5,8 @@
 
 use catalog::{Resolver, SeriesKey};
 use model::histogram::{HistogramColumns, HistogramError};
-use model::{MetricMetadata, TimestampMs};
-use wire::remote_write::{Histograms, v1, v2};
+use model::{MetricMetadata, Sample, TimestampMs};
+use wire::remote_write::{Histogram, Histograms, v1, v2};
 use wire::{DecodeError, LabelsError, Limits};
 
 use super::histograms::Intake;
@@ -134,6 +134,43 @@ impl Columns {
             self.end_series(n_before, series.n_exemplars);
         }
         Ok(())
+    }
+
+    /// Adds a series of one float sample.
+    pub(super) fn push_sample(&mut self, key: SeriesKey, sample: Sample, start_ms: Option<TimestampMs>) {
+        self.keys.push(key);
+        self.n_samples.push(1);
+        self.timestamps_ms.push(sample.timestamp_ms);
+        self.values.push(sample.value);
+        if let Some(start_ms) = start_ms.filter(|start_ms| *start_ms != 0) {
+            self.set_last_start(start_ms);
+        }
+    }
+
+    /// Adds a series of one native histogram, or of nothing when it is none.
+    pub(super) fn push_histogram(&mut self, key: SeriesKey, histogram: &Histogram) {
+        self.intake.fields.clone_from(histogram);
+        let row = self.values.len();
+        if let Err(reason) = self.intake.push(row, &mut self.histograms) {
+            self.bad_histograms.push(BadHistogram {
+                position: self.keys.len(),
+                timestamp_ms: histogram.timestamp_ms,
+                reason,
+            });
+            self.push_nothing(key);
+            return;
+        }
+        let sample = Sample {
+            timestamp_ms: histogram.timestamp_ms,
+            value: histogram.sum,
+        };
+        self.push_sample(key, sample, Some(histogram.start_timestamp_ms));
+    }
+
+    /// Adds a series without a sample.
+    pub(super) fn push_nothing(&mut self, key: SeriesKey) {
+        self.keys.push(key);
+        self.n_samples.push(0);
     }
 
     /// Takes in the native histograms of the series whose key was pushed last.

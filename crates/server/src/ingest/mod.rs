@@ -25,9 +25,11 @@
 mod admission;
 mod buffers;
 mod config;
+mod decompress;
 mod gather;
 mod histograms;
 mod metadata;
+mod otlp;
 mod refusal;
 mod resolve;
 mod worker;
@@ -36,6 +38,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use catalog::SeriesKey;
 use crossbeam_channel::{Sender, TrySendError};
 use model::{Clock, SeriesRef, TimestampMs};
 use storage::{AppendOutcome, Store};
@@ -46,6 +49,8 @@ pub use config::Config;
 
 pub(crate) use admission::{Admission, Slot};
 pub(crate) use buffers::{Body, Buffers};
+pub(crate) use decompress::Compression;
+pub(crate) use otlp::{Encoding, OtlpBody, Points};
 pub(crate) use refusal::{RefusalKind, Refusals};
 pub(crate) use resolve::name_sample;
 
@@ -60,11 +65,18 @@ pub(crate) struct Ingest {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What a body holds.
+#[derive(Debug)]
+pub(crate) enum Message {
+    RemoteWrite(Protocol),
+    Otlp(OtlpBody),
+}
+
 /// One request on its way to a thread.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) body: Body,
-    pub(crate) protocol: Protocol,
+    pub(crate) message: Message,
     pub(crate) reply: oneshot::Sender<Result<Taken, Failure>>,
 }
 
@@ -79,6 +91,19 @@ pub(crate) struct Taken {
     pub(crate) refusals: Refusals,
     /// Exemplars, which are not stored.
     pub(crate) n_exemplars: usize,
+    /// What became of the data points of an OTLP request.
+    pub(crate) points: Option<Points>,
+}
+
+/// The resolver's keyed hash.
+type SymbolHash = Box<dyn Fn(&[u8]) -> u128 + Send>;
+
+fn resolver_hash(store: &Arc<Store>) -> SymbolHash {
+    let store = Arc::clone(store);
+    Box::new(move |bytes| {
+        let SeriesKey(key) = store.resolver().key(bytes);
+        key
+    })
 }
 
 /// Tells when metadata is durable.
@@ -119,6 +144,12 @@ pub(crate) enum Failure {
     /// It cannot be read: sending it again would not help.
     #[error("{0}")]
     Malformed(String),
+    /// It is larger than allowed, once decompressed.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// What is allowed.
+        limit: usize,
+    },
     /// There is no room, or the log cannot be written: sending it again will help.
     #[error("{0}")]
     Unavailable(String),

@@ -21,6 +21,13 @@ pub(super) struct Bounds {
     pub(super) newest_ms: TimestampMs,
 }
 
+impl Bounds {
+    /// True when samples of that time are taken.
+    pub(super) fn hold(self, timestamp_ms: TimestampMs) -> bool {
+        (self.oldest_ms..=self.newest_ms).contains(&timestamp_ms)
+    }
+}
+
 /// Stands where a sample has no series.
 const NO_SERIES: SeriesRef = SeriesRef {
     stream: StreamId(u32::MAX),
@@ -106,6 +113,23 @@ impl Resolving<'_> {
         Ok(all_metadata)
     }
 
+    /// True when the series at a position of the request is unknown.
+    pub(super) fn is_new(&self, position: usize) -> bool {
+        self.found.get(position).is_some_and(Option::is_none)
+    }
+
+    /// Registers the series at a position of the request, if it is unknown.
+    pub(super) fn register_at(
+        &mut self,
+        position: usize,
+        labels: Result<SeriesLabels<'_>, RefusedSeries>,
+    ) -> Result<(), Failure> {
+        match self.new_series(position) {
+            Some(new) => self.register(new, labels),
+            None => Ok(()),
+        }
+    }
+
     /// The series at a position of the request, if it is unknown.
     fn new_series(&self, position: usize) -> Option<NewSeries> {
         if self.found.get(position)?.is_some() {
@@ -187,10 +211,7 @@ impl Resolving<'_> {
             histograms: std::mem::take(&mut self.columns.histograms),
             starts_ms: std::mem::take(&mut self.columns.starts_ms),
         };
-        let mut is_whole = whole
-            .timestamps_ms
-            .iter()
-            .all(|time| (bounds.oldest_ms..=bounds.newest_ms).contains(time));
+        let mut is_whole = whole.timestamps_ms.iter().all(|time| bounds.hold(*time));
         for (found, n_samples) in self.found.iter().zip(counts) {
             is_whole &= found.is_some() || n_samples == 0;
             whole

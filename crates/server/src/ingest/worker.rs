@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use catalog::SeriesKey;
 use crossbeam_channel::Receiver;
 use model::{Clock, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
 use storage::{AppendOutcome, Store};
@@ -15,8 +14,11 @@ use crate::error::chain;
 
 use super::gather::Columns;
 use super::metadata::KnownMetadata;
+use super::otlp::{self, OtlpBody, Points};
 use super::resolve::{Bounds, Resolving};
-use super::{Config, Failure, Job, MetadataDurable, Refusals, Stored, Taken};
+use super::{
+    Config, Failure, Job, Message, MetadataDurable, Refusals, Stored, SymbolHash, Taken, resolver_hash,
+};
 
 /// Decodes requests until there are no more.
 pub(super) struct Worker {
@@ -25,11 +27,9 @@ pub(super) struct Worker {
     clock: Arc<dyn Clock>,
     known_metadata: Arc<KnownMetadata>,
     v2_keys: v2::SeriesKeys<SymbolHash>,
+    otlp: otlp::Reader,
     scratch: Scratch,
 }
-
-/// The resolver's keyed hash.
-type SymbolHash = Box<dyn Fn(&[u8]) -> u128 + Send>;
 
 /// Working memory, kept from request to request.
 #[derive(Debug, Default)]
@@ -55,12 +55,9 @@ impl Worker {
         clock: Arc<dyn Clock>,
         known_metadata: Arc<KnownMetadata>,
     ) -> Self {
-        let hash_store = Arc::clone(&store);
-        let hash: SymbolHash = Box::new(move |bytes| {
-            let SeriesKey(key) = hash_store.resolver().key(bytes);
-            key
-        });
+        let hash = resolver_hash(&store);
         Self {
+            otlp: otlp::Reader::new(&store, &config.otlp, &config.limits),
             v2_keys: v2::SeriesKeys::new(hash, config.limits.labels_per_series),
             config: config.clone(),
             store,
@@ -79,14 +76,13 @@ impl Worker {
     /// Decodes one request and hands it to the store, which then answers. When nobody waits for the answer any
     /// more the samples are stored all the same.
     fn take_in(&mut self, job: Job) {
-        let Job {
-            body,
-            protocol,
-            reply,
-        } = job;
+        let Job { body, message, reply } = job;
         let store = Arc::clone(&self.store);
         let _session = store.session();
-        let decoded = self.decode(&body, protocol);
+        let decoded = match &message {
+            Message::RemoteWrite(protocol) => self.decode(&body, *protocol),
+            Message::Otlp(how) => self.decode_otlp(&body, how),
+        };
         drop(body);
         self.scratch.give_back();
         match decoded {
@@ -147,6 +143,42 @@ impl Worker {
             metadata,
             refusals,
             n_exemplars,
+            points: None,
+        })
+    }
+
+    fn decode_otlp(&mut self, body: &[u8], how: &OtlpBody) -> Result<Decoded, Failure> {
+        let bytes = self.otlp.open(body, how)?;
+        let decoded = self.decode_opened(&bytes, &how.origin);
+        self.otlp.give_back(bytes);
+        decoded
+    }
+
+    /// Decodes an OTLP message that lies open.
+    fn decode_opened(&mut self, body: &[u8], origin: &str) -> Result<Decoded, Failure> {
+        let Scratch { columns, found, .. } = &mut self.scratch;
+        columns.clear();
+        let mut points = self.otlp.gather(body, origin, columns)?;
+        let mut refusals = Refusals::default();
+        let mut resolving = Resolving {
+            store: &self.store,
+            limits: &self.config.limits,
+            columns,
+            found,
+            refusals: &mut refusals,
+        };
+        let mut metadata = Vec::new();
+        if resolving.look_up() {
+            metadata = self.otlp.register(body, origin, &mut resolving)?;
+        }
+        let bounds = bounds(&self.config, self.clock.now_ms());
+        self.otlp.note_rows(&resolving, bounds, &mut points);
+        Ok(Decoded {
+            batch: resolving.batch(bounds),
+            metadata,
+            refusals,
+            n_exemplars: 0,
+            points: Some(points),
         })
     }
 
@@ -156,6 +188,7 @@ impl Worker {
             metadata: None,
             refusals: decoded.refusals,
             n_exemplars: decoded.n_exemplars,
+            points: decoded.points,
         };
         match self.put_metadata(decoded.metadata) {
             Ok(durable) => taken.metadata = durable,
@@ -221,6 +254,7 @@ struct Decoded {
     metadata: Vec<MetricMetadata>,
     refusals: Refusals,
     n_exemplars: usize,
+    points: Option<Points>,
 }
 
 fn bounds(config: &Config, now_ms: TimestampMs) -> Bounds {

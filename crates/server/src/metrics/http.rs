@@ -60,6 +60,7 @@ impl Handler {
     pub(crate) fn of_path(path: &str) -> Self {
         let Some(api) = path.strip_prefix("/api/v1/") else {
             return match path {
+                "/v1/metrics" => Self::Write,
                 "/federate" => Self::Federate,
                 "/metrics" => Self::Metrics,
                 _ if path.trim_start_matches('/').starts_with("-/") => Self::Health,
@@ -67,7 +68,7 @@ impl Handler {
             };
         };
         match api {
-            "write" => Self::Write,
+            "write" | "otlp/v1/metrics" => Self::Write,
             "query" => Self::Query,
             "query_range" => Self::QueryRange,
             "series" => Self::Series,

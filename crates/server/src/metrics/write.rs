@@ -37,6 +37,8 @@ pub(crate) struct WriteMetrics {
     refused: [Counter; RefusalKind::ALL.len()],
     histograms: Counter,
     exemplars: Counter,
+    points: Counter,
+    rejected_points: Counter,
 }
 
 impl WriteMetrics {
@@ -52,6 +54,13 @@ impl WriteMetrics {
             self.refused[kind as usize].add(n_samples);
         }
         self.exemplars.add(n_exemplars);
+    }
+
+    /// Counts the data points of one OTLP request.
+    pub(crate) fn note_points(&self, n_points: u64, n_rejected: u64) {
+        let count = |n_points: u64| usize::try_from(n_points).unwrap_or(usize::MAX);
+        self.points.add(count(n_points));
+        self.rejected_points.add(count(n_rejected));
     }
 
     pub(super) fn write(&self, page: &mut Page) {
@@ -90,6 +99,14 @@ impl WriteMetrics {
             name,
             "Exemplars received; they are not stored yet.",
             self.exemplars.get(),
+        );
+        let name = "meshtide_otlp_points_total";
+        page.one_counter(name, "OTLP data points received.", self.points.get());
+        let name = "meshtide_otlp_rejected_points_total";
+        page.one_counter(
+            name,
+            "OTLP data points that were not taken, or not whole.",
+            self.rejected_points.get(),
         );
     }
 }

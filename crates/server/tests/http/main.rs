@@ -6,4 +6,5 @@ mod api;
 mod connections;
 mod federate;
 mod histograms;
+mod otlp;
 mod write;

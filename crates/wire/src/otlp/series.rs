@@ -1,6 +1,5 @@
 //! A series that a data point writes to: known by a key, described only when somebody asks.
 
-use model::histogram::IntegerHistogram;
 use model::number::push_plain_float;
 use model::{BUCKET_LABEL, METRIC_NAME, MetricMetadata, MetricType, Sample, TimestampMs};
 
@@ -8,6 +7,7 @@ use super::attributes::Attributes;
 use super::metric::Metric;
 use super::rejection::Rejection;
 use super::resource::{Pairs, Resource, complete_with, override_with, push_joined};
+use crate::remote_write::Histogram;
 
 /// Takes what a walk finds. Two walks of one request with the same settings call the same methods in the same order.
 pub trait Visitor {
@@ -15,13 +15,7 @@ pub trait Visitor {
     fn sample(&mut self, series: &Series<'_>, sample: Sample, start_ms: Option<TimestampMs>);
 
     /// A native histogram. The sum is the staleness marker when it ends its series.
-    fn histogram(
-        &mut self,
-        series: &Series<'_>,
-        timestamp_ms: TimestampMs,
-        start_ms: Option<TimestampMs>,
-        histogram: &IntegerHistogram<'_>,
-    );
+    fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram);
 
     /// Points that are not taken. `metric_name` is the sender's.
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str);

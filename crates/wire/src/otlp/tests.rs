@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use model::histogram::IntegerHistogram;
 use model::{Sample, TimestampMs, is_stale_nan};
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
@@ -10,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::*;
 use crate::limits::Limits;
 use crate::protobuf::raw::{bytes, fixed64, unknown_fields, varint};
+use crate::remote_write::{Count, Histogram};
 
 /// Writes down what it is told.
 #[derive(Debug, Default)]
@@ -39,17 +39,14 @@ impl Visitor for Told {
             .push((text(series), sample.timestamp_ms, sample.value));
     }
 
-    fn histogram(
-        &mut self,
-        series: &Series<'_>,
-        _: TimestampMs,
-        _: Option<TimestampMs>,
-        histogram: &IntegerHistogram<'_>,
-    ) {
+    fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram) {
         self.keys.push(series.key);
-        let deltas = histogram.positive_deltas.to_vec();
+        let Count::Integer(count) = histogram.count else {
+            panic!("OTLP counts in integers");
+        };
+        let deltas = histogram.positive.deltas.clone();
         self.histograms
-            .push((text(series), histogram.count, histogram.schema, deltas));
+            .push((text(series), count, histogram.schema, deltas));
     }
 
     fn rejected(&mut self, rejection: Rejection, n_points: u64, _: &str) {
@@ -137,6 +134,29 @@ fn a_resource_gives_job_instance_promoted_labels_and_its_info() {
     assert_eq!(told.samples[0].1, NOW_MS);
     assert_eq!((told.samples[0].2, told.samples[1].2), (2.5, 1.0));
     assert_eq!(told.points, [Some(0), None]);
+}
+
+#[test]
+fn target_info_is_never_further_away_than_a_lookback() {
+    let times = |ms: &[u64]| {
+        let at = |ms: &u64| [time(3, NOW_NS + ms * 1_000_000), fixed64(4, 1.0)].concat();
+        let points: Vec<Vec<u8>> = ms.iter().map(at).collect();
+        let resource = [("service.name", "a"), ("b", "c")];
+        let told = walk(&request(&resource, &[gauge("g", &points)]));
+        let infos = told
+            .samples
+            .iter()
+            .filter(|(series, ..)| series.starts_with("target_info"));
+        infos.map(|(_, time_ms, _)| time_ms - NOW_MS).collect::<Vec<_>>()
+    };
+    assert_eq!(times(&[0]), [0]);
+    assert_eq!(times(&[300_000, 0]), [0, 150_000, 300_000]);
+    assert_eq!(times(&[0, 200_000]), [0, 150_000, 200_000]);
+    assert_eq!(
+        times(&[0, 86_400_000]),
+        [0, 86_400_000],
+        "a stray time is no reason for many samples"
+    );
 }
 
 #[test]

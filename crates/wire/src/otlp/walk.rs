@@ -1,10 +1,9 @@
 //! Walks a request: every data point becomes samples of series.
 
-use model::histogram::{CounterResetHint, IntegerHistogram};
 use model::{Sample, TimestampMs, stale_nan};
 
 use super::attributes::Attributes;
-use super::exponential::Exponential;
+use super::exponential::to_native;
 use super::metric::{Data, Metric};
 use super::point::{DataKind, Point};
 use super::rejection::Rejection;
@@ -14,6 +13,7 @@ use super::settings::Settings;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::protobuf::{Reader, WireType};
+use crate::remote_write::Histogram;
 
 /// Marks keys of OTLP: label messages of remote write never begin with these bytes.
 const KEY_TAG: [u8; 2] = [0, b'o'];
@@ -22,8 +22,8 @@ const KEY_TAG: [u8; 2] = [0, b'o'];
 /// it.
 const TARGET_INFO_STEP_MS: TimestampMs = 150_000;
 
-/// A request whose points lie further apart gets it at their end only.
-const TARGET_INFO_STEPS_MAX: TimestampMs = 1_000;
+/// A request whose points lie further apart gets it at both ends only.
+const TARGET_INFO_STEPS_MAX: TimestampMs = 24;
 
 /// Walks requests, with the memory it needs for that.
 pub struct Walker<H> {
@@ -31,7 +31,7 @@ pub struct Walker<H> {
     points_max: u64,
     hash: H,
     point: Point,
-    exponential: Exponential,
+    native: Histogram,
     /// Bytes whose hash is the key of a series.
     identity: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             points_max: limits.samples_per_request as u64,
             hash,
             point: Point::default(),
-            exponential: Exponential::default(),
+            native: Histogram::default(),
             identity: Vec::new(),
         }
     }
@@ -230,8 +230,8 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
     ) -> Result<(), Rejection> {
         let timestamp_ms = self.point.time_ms().ok_or(Rejection::NoTime)?;
         self.check_buckets(data.kind)?;
-        if data.kind == DataKind::ExponentialHistogram && !self.point.has_no_recorded_value {
-            self.exponential.read(&self.point)?;
+        if data.kind == DataKind::ExponentialHistogram {
+            to_native(&self.point, timestamp_ms, &mut self.native)?;
         }
         let (first, last) = context.times_ms.unwrap_or((timestamp_ms, timestamp_ms));
         context.times_ms = Some((first.min(timestamp_ms), last.max(timestamp_ms)));
@@ -258,7 +258,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
                 Ok(())
             }
             DataKind::ExponentialHistogram => {
-                telling.exponential(&self.exponential, visitor);
+                visitor.histogram(&telling.series(Part::Whole), &self.native);
                 Ok(())
             }
         }
@@ -319,14 +319,11 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             resource: context.resource,
             of: SeriesOf::Target,
         };
-        let n_steps = (last_ms - first_ms) / TARGET_INFO_STEP_MS;
-        let steps = if n_steps <= TARGET_INFO_STEPS_MAX {
-            n_steps + 1
-        } else {
-            0
-        };
-        let times_ms = (0..steps).map(|step| first_ms + step * TARGET_INFO_STEP_MS);
-        let end_ms = Some(last_ms).filter(|_| steps == 0 || (last_ms - first_ms) % TARGET_INFO_STEP_MS != 0);
+        let span_ms = last_ms - first_ms;
+        let n_steps = Some(span_ms / TARGET_INFO_STEP_MS).filter(|steps| *steps <= TARGET_INFO_STEPS_MAX);
+        let times_ms = (0..=n_steps.unwrap_or(0)).map(|step| first_ms + step * TARGET_INFO_STEP_MS);
+        let is_reached = n_steps.is_some() && span_ms % TARGET_INFO_STEP_MS == 0;
+        let end_ms = (!is_reached).then_some(last_ms);
         for timestamp_ms in times_ms.chain(end_ms) {
             let sample = Sample {
                 timestamp_ms,
@@ -435,31 +432,6 @@ impl<H: Fn(&[u8]) -> u128> Telling<'_, H> {
         }
         self.part(Part::Sum, self.point.sum.unwrap_or(0.0), visitor);
         self.part(Part::Count, self.point.count as f64, visitor);
-    }
-
-    fn exponential(&self, exponential: &Exponential, visitor: &mut impl Visitor) {
-        let histogram = if self.point.has_no_recorded_value {
-            IntegerHistogram {
-                sum: stale_nan(),
-                ..IntegerHistogram::default()
-            }
-        } else {
-            IntegerHistogram {
-                counter_reset_hint: CounterResetHint::Unknown,
-                schema: self.point.scale,
-                zero_threshold: exponential.zero_threshold,
-                zero_count: self.point.zero_count,
-                count: self.point.count,
-                sum: self.point.sum.unwrap_or(0.0),
-                positive_spans: exponential.positive.spans(),
-                positive_deltas: &exponential.positive.deltas,
-                negative_spans: exponential.negative.spans(),
-                negative_deltas: &exponential.negative.deltas,
-                ..IntegerHistogram::default()
-            }
-        };
-        let series = self.series(Part::Whole);
-        visitor.histogram(&series, self.timestamp_ms, self.start_ms, &histogram);
     }
 }
 

@@ -52,6 +52,19 @@ impl<'a> SeriesLabels<'a> {
         Ok(Self(pairs))
     }
 
+    /// As [`Self::from_pairs`], with an error that names the series.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn checked(pairs: Vec<(&'a str, &'a str)>, limits: &Limits) -> Result<Self, RefusedSeries> {
+        Self::from_pairs(pairs.clone(), limits).map_err(|reason| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            refuse(reason, pairs)
+        })
+    }
+
     /// Pairs of name and value, sorted by name.
     #[must_use]
     pub fn as_slice(&self) -> &[(&'a str, &'a str)] {

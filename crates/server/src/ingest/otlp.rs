@@ -1,0 +1,253 @@
+//! OTLP requests: from the points of a message to the columns of a batch, and which points were not taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use catalog::SeriesKey;
+use model::{MetricMetadata, Sample, TimestampMs};
+use storage::Store;
+use wire::otlp::{Rejection, Series, Settings, Visitor, Walker, json};
+use wire::remote_write::{Histogram, SeriesLabels};
+use wire::{DecodeError, Limits};
+
+use super::decompress::{Compression, decompress};
+use super::gather::Columns;
+use super::resolve::{Bounds, Resolving};
+use super::{Failure, SymbolHash, resolver_hash};
+
+pub(crate) use wire::otlp::response::Encoding;
+
+/// How an OTLP body is to be read.
+#[derive(Debug)]
+pub(crate) struct OtlpBody {
+    pub(crate) encoding: Encoding,
+    pub(crate) compression: Compression,
+    /// The address of the sender.
+    pub(crate) origin: String,
+}
+
+/// What became of the data points of one request.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    n_points: u64,
+    /// Points that could not be read or are not supported: how many, and the first metric.
+    rejected: BTreeMap<Rejection, (u64, String)>,
+    /// Points of which at least one sample was refused.
+    refused: BTreeSet<u64>,
+    /// The point of each row of the batch.
+    of_row: Vec<Option<u64>>,
+}
+
+/// Reads OTLP requests, with the memory it needs for that.
+#[derive(Debug)]
+pub(super) struct Reader {
+    walker: Walker<SymbolHash>,
+    limits: Limits,
+    decompressed: Vec<u8>,
+    /// The point of each series of the request.
+    of_series: Vec<Option<u64>>,
+}
+
+/// A larger body gives its memory back.
+const DECOMPRESSED_BYTES_KEPT_MAX: usize = 4 << 20;
+
+impl Reader {
+    pub(super) fn new(store: &Arc<Store>, settings: &Settings, limits: &Limits) -> Self {
+        Self {
+            walker: Walker::new(settings.clone(), limits, resolver_hash(store)),
+            limits: limits.clone(),
+            decompressed: Vec::new(),
+            of_series: Vec::new(),
+        }
+    }
+
+    /// Opens a body: decompressed, and in protobuf. The caller gives it back to [`Self::give_back`].
+    pub(super) fn open(&mut self, body: &[u8], how: &OtlpBody) -> Result<Vec<u8>, Failure> {
+        let mut bytes = std::mem::take(&mut self.decompressed);
+        bytes.clear();
+        decompress(body, how.compression, self.limits.otlp_bytes, &mut bytes)?;
+        match how.encoding {
+            Encoding::Protobuf => Ok(bytes),
+            Encoding::Json => json::to_protobuf(&bytes).map_err(Failure::Malformed),
+        }
+    }
+
+    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= DECOMPRESSED_BYTES_KEPT_MAX {
+            self.decompressed = bytes;
+        }
+    }
+
+    /// Walks a request into the columns.
+    pub(super) fn gather(
+        &mut self,
+        body: &[u8],
+        origin: &str,
+        columns: &mut Columns,
+    ) -> Result<Points, Failure> {
+        self.of_series.clear();
+        let mut points = Points::default();
+        let mut gather = Gather {
+            columns,
+            of_series: &mut self.of_series,
+            points: &mut points,
+            buckets_max: self.limits.buckets_per_request,
+        };
+        let walked = self.walker.walk(body, origin, &mut gather);
+        points.n_points = walked.map_err(|error: DecodeError| {
+            Failure::Malformed(format!(
+                "the body is not the protobuf message it should be: {error}"
+            ))
+        })?;
+        if columns.histograms.n_counts() > self.limits.buckets_per_request {
+            let reason = "more buckets of native histograms than one request may have";
+            return Err(Failure::Malformed(reason.to_owned()));
+        }
+        Ok(points)
+    }
+
+    /// Registers the series that are unknown; gives their metadata.
+    pub(super) fn register(
+        &mut self,
+        body: &[u8],
+        origin: &str,
+        resolving: &mut Resolving<'_>,
+    ) -> Result<Vec<MetricMetadata>, Failure> {
+        let mut register = Register {
+            resolving,
+            limits: &self.limits,
+            position: 0,
+            metadata: BTreeMap::new(),
+            failure: None,
+        };
+        let walked = self.walker.walk(body, origin, &mut register);
+        debug_assert!(walked.is_ok(), "the first walk has gone through");
+        match register.failure {
+            Some(failure) => Err(failure),
+            None => Ok(register.metadata.into_values().collect()),
+        }
+    }
+
+    /// Notes which points have samples that will not be in the batch, and which rows belong to which of the others.
+    pub(super) fn note_rows(&self, resolving: &Resolving<'_>, bounds: Bounds, points: &mut Points) {
+        let mut row = 0;
+        for (position, point) in self.of_series.iter().enumerate() {
+            let has_sample = resolving.columns.n_samples.get(position) == Some(&1);
+            let timestamp_ms = resolving.columns.timestamps_ms.get(row).copied();
+            row += usize::from(has_sample);
+            let is_known = resolving.found.get(position).is_some_and(Option::is_some);
+            let is_timely = timestamp_ms.is_some_and(|timestamp_ms| bounds.hold(timestamp_ms));
+            if has_sample && is_known && is_timely {
+                points.of_row.push(*point);
+            } else {
+                points.refused.extend(*point);
+            }
+        }
+    }
+}
+
+impl Points {
+    /// Notes that the store refused this row of the batch.
+    pub(crate) fn refuse_row(&mut self, row: usize) {
+        self.refused.extend(self.of_row.get(row).copied().flatten());
+    }
+
+    /// How many data points there were.
+    pub(crate) fn n_points(&self) -> u64 {
+        self.n_points
+    }
+
+    /// How many of them were not taken, or not whole.
+    pub(crate) fn n_rejected(&self) -> u64 {
+        let rejected: u64 = self.rejected.values().map(|(n_points, _)| n_points).sum();
+        rejected + self.refused.len() as u64
+    }
+
+    /// A line for each reason that lies in the points.
+    pub(crate) fn text(&self) -> String {
+        let lines: Vec<String> = self
+            .rejected
+            .iter()
+            .map(|(reason, (n_points, metric))| {
+                format!("{n_points} data points rejected, the first of metric {metric:?}: {reason}")
+            })
+            .collect();
+        lines.join("\n")
+    }
+}
+
+/// The first walk.
+struct Gather<'a> {
+    columns: &'a mut Columns,
+    of_series: &'a mut Vec<Option<u64>>,
+    points: &'a mut Points,
+    buckets_max: usize,
+}
+
+impl Visitor for Gather<'_> {
+    fn sample(&mut self, series: &Series<'_>, sample: Sample, start_ms: Option<TimestampMs>) {
+        self.of_series.push(series.point);
+        self.columns.push_sample(SeriesKey(series.key), sample, start_ms);
+    }
+
+    fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram) {
+        self.of_series.push(series.point);
+        if self.columns.histograms.n_counts() <= self.buckets_max {
+            self.columns.push_histogram(SeriesKey(series.key), histogram);
+        } else {
+            self.columns.push_nothing(SeriesKey(series.key));
+        }
+    }
+
+    fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str) {
+        let (counted, _) = self
+            .points
+            .rejected
+            .entry(rejection)
+            .or_insert_with(|| (0, metric_name.to_owned()));
+        *counted += n_points;
+    }
+}
+
+/// The second walk.
+struct Register<'a, 'r> {
+    resolving: &'a mut Resolving<'r>,
+    limits: &'a Limits,
+    position: usize,
+    /// By family.
+    metadata: BTreeMap<String, MetricMetadata>,
+    failure: Option<Failure>,
+}
+
+impl Register<'_, '_> {
+    fn series(&mut self, series: &Series<'_>) {
+        let position = self.position;
+        self.position += 1;
+        if self.failure.is_some() || !self.resolving.is_new(position) {
+            return;
+        }
+        let metadata = series.metadata();
+        self.metadata
+            .entry(metadata.metric_name.clone())
+            .or_insert(metadata);
+        let pairs = series.labels();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let labels = SeriesLabels::checked(pairs, self.limits);
+        self.failure = self.resolving.register_at(position, labels).err();
+    }
+}
+
+impl Visitor for Register<'_, '_> {
+    fn sample(&mut self, series: &Series<'_>, _: Sample, _: Option<TimestampMs>) {
+        self.series(series);
+    }
+
+    fn histogram(&mut self, series: &Series<'_>, _: &Histogram) {
+        self.series(series);
+    }
+
+    fn rejected(&mut self, _: Rejection, _: u64, _: &str) {}
+}
