@@ -235,7 +235,7 @@ impl Register<'_, '_> {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let labels = SeriesLabels::checked(pairs, self.limits);
+        let labels = SeriesLabels::checked(&pairs, self.limits);
         self.failure = self.resolving.register_at(position, labels).err();
     }
 }

@@ -56,8 +56,8 @@ impl<'a> SeriesLabels<'a> {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn checked(pairs: Vec<(&'a str, &'a str)>, limits: &Limits) -> Result<Self, RefusedSeries> {
-        Self::from_pairs(pairs.clone(), limits).map_err(|reason| {
+    pub fn checked(pairs: &[(&'a str, &'a str)], limits: &Limits) -> Result<Self, RefusedSeries> {
+        Self::from_pairs(pairs.to_vec(), limits).map_err(|reason| {
             let pairs = pairs
                 .iter()
                 .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
