@@ -22,6 +22,9 @@ use model::histogram::{CountForm, CounterResetHint, HistogramLayout, NativeHisto
 /// Histograms of one run.
 pub(super) const RUN_LEN_MAX: u32 = 128;
 
+/// Free bytes with which a run takes another histogram; few need more.
+const ROOM_BYTES: usize = 64;
+
 const CONTINUES: u8 = 1 << 2;
 const TIME: u8 = 1 << 3;
 const COUNTS: u8 = 1 << 4;
@@ -111,6 +114,10 @@ impl Run {
 
     /// Adds a histogram of the same layout that is newer than all others.
     pub(super) fn push(&mut self, tail: &mut Tail, timestamp_ms: TimestampMs, mark: Mark, counts: &[u64]) {
+        // Growing by a quarter: twice the room would be most of what idle series take.
+        if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES {
+            self.bytes.reserve_exact(ROOM_BYTES + self.bytes.len() / 4);
+        }
         let step_ms = timestamp_ms.wrapping_sub(self.last_ms);
         let flags_at = self.bytes.len();
         let mut flags = mark.bits();

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use catalog::HashSecret;
-use model::{Files, Labels, MetricMetadata, MetricType, SampleBatch, SeriesRef, TimeRange};
+use model::histogram::CounterResetHint;
+use model::{Files, FloatHistogram, Labels, MetricMetadata, MetricType, SampleBatch, SeriesRef, TimeRange};
 use testkit::{FaultyFiles, MockClock};
 
 use super::{AppendOutcome, Store, StoreConfig, Surroundings, WalSync};
@@ -130,7 +131,12 @@ fn content(store: &Store) -> Content {
             let rows = buffer.timestamps_ms.iter().zip(&lane.values).enumerate();
             let samples: BTreeMap<i64, u64> = rows
                 .filter(|(row, _)| !lane.absent_rows.contains(&(*row as u32)))
-                .map(|(_, (timestamp_ms, value))| (*timestamp_ms, value.to_bits()))
+                .map(|(row, (timestamp_ms, value))| {
+                    let histogram = lane.histograms.iter().find(|(held, _)| *held as usize == row);
+                    let histogram = histogram.map(|(_, histogram)| &**histogram);
+                    let start_ms = lane.starts_ms.get(row).copied().unwrap_or(0);
+                    (*timestamp_ms, fingerprint(*value, histogram, start_ms))
+                })
                 .collect();
             if !samples.is_empty() {
                 let known = content.insert(text, samples);
@@ -139,6 +145,22 @@ fn content(store: &Store) -> Content {
         }
     }
     content
+}
+
+/// The bits of a float; of a histogram, and of a sample with a start timestamp, a number made of all there is to it but
+/// the hint.
+fn fingerprint(value: f64, histogram: Option<&FloatHistogram>, start_ms: i64) -> u64 {
+    if histogram.is_none() && start_ms == 0 {
+        return value.to_bits();
+    }
+    let hintless = histogram.map(|histogram| FloatHistogram {
+        counter_reset_hint: CounterResetHint::Unknown,
+        ..histogram.clone()
+    });
+    let text = format!("{:x} {start_ms} {hintless:?}", value.to_bits());
+    text.bytes().fold(1, |hash: u64, byte| {
+        hash.wrapping_mul(0x100_0000_01b3) ^ u64::from(byte)
+    })
 }
 
 /// Every sample of `part` is in `whole`, bit for bit.

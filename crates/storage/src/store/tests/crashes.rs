@@ -1,5 +1,6 @@
 //! Power cuts at every operation on the disk.
 
+use model::histogram::{Buckets, Span};
 use testkit::{Chance, Fault};
 
 use super::*;
@@ -16,7 +17,7 @@ fn ingest(store: &Store, chance: &mut Chance, rounds: usize, ledger: &mut Ledger
     for round in 0..rounds {
         let mut answers = Vec::new();
         for _ in 0..=chance.below(3) {
-            let mut samples = Vec::new();
+            let mut samples = SampleBatch::default();
             let mut texts = Vec::new();
             for _ in 0..=chance.below(40) {
                 let pod = format!("pod-{}", chance.below(12));
@@ -32,15 +33,14 @@ fn ingest(store: &Store, chance: &mut Chance, rounds: usize, ledger: &mut Ledger
                 let timestamp_ms = NOW_MS + 1_000 * round as i64 + chance.below(4) as i64;
                 // A function of place and time, so that no two requests contradict each other.
                 let bits = (timestamp_ms as u64) << 20 ^ chance_free_hash(&pod, &le);
-                let value = f64::from_bits(bits);
-                samples.push((series, timestamp_ms, value));
-                texts.push((labels(&pairs).to_string(), timestamp_ms, bits));
+                let shown = push(&mut samples, series, timestamp_ms, f64::from_bits(bits));
+                texts.push((labels(&pairs).to_string(), timestamp_ms, shown));
             }
             for (text, timestamp_ms, bits) in &texts {
                 let samples = ledger.sent.entry(text.clone()).or_default();
                 samples.insert(*timestamp_ms, *bits);
             }
-            answers.push((send(store, batch(&samples)), texts));
+            answers.push((send(store, samples), texts));
         }
         let mut has_failed = false;
         for (answer, texts) in answers {
@@ -59,6 +59,33 @@ fn ingest(store: &Store, chance: &mut Chance, rounds: usize, ledger: &mut Ledger
             return;
         }
     }
+}
+
+/// Adds a sample, of which a third are histograms and some have a start timestamp; returns its fingerprint.
+fn push(batch: &mut SampleBatch, series: SeriesRef, timestamp_ms: i64, value: f64) -> u64 {
+    let bits = value.to_bits();
+    let mut histogram = None;
+    if bits.is_multiple_of(3) {
+        let buckets = Buckets::new(
+            &[Span {
+                offset: -2,
+                length: 3,
+            }],
+            vec![1.0, value, 0.0],
+        );
+        let made = histogram.insert(FloatHistogram {
+            count: bits as f64,
+            sum: value,
+            positive: buckets.unwrap(),
+            ..FloatHistogram::default()
+        });
+        batch.push_float_histogram(series, timestamp_ms, made).unwrap();
+    } else {
+        batch.push(series, timestamp_ms, value);
+    }
+    let start_ms = if bits.is_multiple_of(5) { NOW_MS - 1 } else { 0 };
+    batch.set_last_start(start_ms);
+    fingerprint(value, histogram.as_ref(), start_ms)
 }
 
 fn chance_free_hash(pod: &str, le: &str) -> u64 {
