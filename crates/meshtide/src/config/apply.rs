@@ -115,6 +115,7 @@ impl Settings {
             bodies_bytes_max: self.ingest.bodies_max.as_usize(),
             future_max_ms: self.ingest.future_max.ms,
             retention_ms: Some(self.storage.retention.ms),
+            otlp: wire::otlp::Settings::default(),
             limits: wire::Limits {
                 compressed_bytes: self.ingest.body_max.as_usize(),
                 decompressed_bytes: self.ingest.decompressed_body_max.as_usize(),
