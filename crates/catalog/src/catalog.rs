@@ -397,7 +397,11 @@ impl Catalog {
     }
 
     /// The labels of an entity.
-    pub(crate) fn entity_labels(&self, id: EntityId) -> Labels {
+    ///
+    /// # Panics
+    /// If there is no such entity.
+    #[must_use]
+    pub fn entity_labels(&self, id: EntityId) -> Labels {
         let pairs = self.entities.labels_of(id);
         Labels::from_pairs(pairs.map(|(name, value)| (&**name, &**value)))
             .expect("the columns of the entity table have distinct, non-empty names")
@@ -409,7 +413,7 @@ impl Catalog {
         LaneCode::of_kind(kind, |le| dictionary.get(le, &self.secret))
     }
 
-    fn lane_name(&self, code: LaneCode) -> LaneName {
+    pub(crate) fn lane_name(&self, code: LaneCode) -> LaneName {
         match code.le_code() {
             Some(le) => LaneName::Bucket(Arc::clone(self.entities.bucket_label().dictionary.value(le))),
             None => LaneName::from(code.kind(|_| "")),

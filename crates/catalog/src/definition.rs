@@ -35,7 +35,7 @@ pub enum Definition {
 }
 
 /// A [`LaneKind`] that owns its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LaneName {
     /// The metric itself.
     Value,

@@ -21,8 +21,8 @@ pub(crate) struct EntityTable {
     labels: Vec<EntityLabel>,
     label_ids: HashTable<u32>,
     ids: HashTable<EntitySlot>,
-    /// One more than the highest id.
-    n_rows: u32,
+    /// By row; any key in rows that are no entity.
+    keys: Vec<EntityKey>,
     /// Ids below that which stand for nothing and may be given out.
     free: Vec<u32>,
     /// Rows that are an entity, the one without labels included.
@@ -58,7 +58,7 @@ impl EntityTable {
             labels: Vec::new(),
             label_ids: HashTable::new(),
             ids: HashTable::new(),
-            n_rows: 0,
+            keys: Vec::new(),
             free: Vec::new(),
             used: RoaringBitmap::new(),
         };
@@ -84,7 +84,7 @@ impl EntityTable {
         labels: impl Iterator<Item = (&'a str, &'a str)>,
         secret: &HashSecret,
     ) -> EntityId {
-        let id = EntityId(self.free.pop().unwrap_or(self.n_rows));
+        let id = EntityId(self.free.pop().unwrap_or(self.n_rows()));
         self.put(id, key, labels, secret);
         id
     }
@@ -101,7 +101,8 @@ impl EntityTable {
             let label_id = self.intern_label(name, secret);
             self.labels[label_id.0 as usize].push(id.0, value, secret);
         }
-        self.n_rows = self.n_rows.max(id.0 + 1);
+        self.reserve_ids(id.0 + 1);
+        self.keys[id.0 as usize] = key;
         self.used.insert(id.0);
         self.ids
             .insert_unique(key.0[0], EntitySlot { key, id }, |slot| slot.key.0[0]);
@@ -114,7 +115,8 @@ impl EntityTable {
 
     /// Ids below this stand for nothing until they are put.
     pub(crate) fn reserve_ids(&mut self, n_ids: u32) {
-        self.n_rows = self.n_rows.max(n_ids);
+        let n_ids = self.keys.len().max(n_ids as usize);
+        self.keys.resize(n_ids, EntityKey([0; 2]));
     }
 
     /// True when the id is an entity's.
@@ -160,12 +162,17 @@ impl EntityTable {
 
     /// Number of rows: one more than the highest id, some may be empty.
     pub(crate) fn n_rows(&self) -> u32 {
-        self.n_rows
+        self.keys.len() as u32
     }
 
     /// Number of entities.
     pub(crate) fn len(&self) -> u32 {
         self.ids.len() as u32
+    }
+
+    /// The key of one entity.
+    pub(crate) fn key(&self, id: EntityId) -> EntityKey {
+        self.keys[id.0 as usize]
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -175,6 +182,7 @@ impl EntityTable {
             + self.label_ids.allocation_size()
             + self.ids.allocation_size()
             + postings::bitmap_bytes(&self.used)
+            + self.keys.capacity() * size_of::<EntityKey>()
     }
 
     fn intern_label(&mut self, name: &str, secret: &HashSecret) -> LabelId {
@@ -245,6 +253,11 @@ impl EntityKey {
         }
         let hash = secret.identity(&bytes);
         Self([hash as u64, (hash >> 64) as u64])
+    }
+
+    /// The 128 bits.
+    pub(crate) fn bits(self) -> u128 {
+        u128::from(self.0[0]) | u128::from(self.0[1]) << 64
     }
 
     /// The key of a whole label set.

@@ -7,6 +7,8 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64_with_secret, xxh3_128_with_secret};
 
+use crate::entities::EntityKey;
+
 /// Bytes of a [`HashSecret`].
 pub const HASH_SECRET_BYTES: usize = 192;
 
@@ -31,6 +33,12 @@ impl HashSecret {
             chunk.copy_from_slice(&split_mix(&mut state).to_le_bytes());
         }
         Self(bytes)
+    }
+
+    /// 128 bits that stand for a label set, given as pairs sorted by name, as long as the process lives.
+    #[must_use]
+    pub fn label_set<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> u128 {
+        EntityKey::new(labels, self).bits()
     }
 
     /// 128 bits, enough to stand for the hashed bytes themselves.

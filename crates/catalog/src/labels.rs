@@ -4,10 +4,11 @@ use std::iter::repeat_n;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{BUCKET_LABEL, LabelColumn, Labels, LaneIdx, METRIC_NAME, SeriesName, SeriesRef};
+use model::{BUCKET_LABEL, EntityId, LabelColumn, Labels, LaneIdx, METRIC_NAME, SeriesName, SeriesRef};
 use roaring::RoaringBitmap;
 
 use crate::Catalog;
+use crate::definition::LaneName;
 use crate::selection::{CatalogSelection, SelectedLanes, StreamSelection};
 use crate::streams::{LaneCode, NameCode, Stream};
 
@@ -101,6 +102,23 @@ impl Catalog {
         Some(labels.expect("an entity has no metric name, and no le beside a bucket's"))
     }
 
+    /// Calls `visit` for the name of each stream of a selection, in order. The entity's text is read with
+    /// [`Self::entity_labels`].
+    pub fn for_each_name<'a>(
+        &'a self,
+        selection: &'a CatalogSelection,
+        mut visit: impl FnMut(SelectedName<'a>),
+    ) {
+        self.for_each_lanes(selection, |stream, lanes, is_alike| {
+            visit(SelectedName {
+                base: &self.streams.metric(stream.metric).base,
+                entity: stream.entity,
+                identity: self.entities.key(stream.entity).bits(),
+                lanes: (!is_alike).then(|| lanes.map(|lane| self.lane_name(lane)).collect()),
+            });
+        });
+    }
+
     fn metric_name_column(&self, selection: &CatalogSelection) -> LabelColumn {
         let n_codes = NameCode::count(self.streams.metrics().len());
         let mut values = LocalCodes::new(n_codes, selection, |code| {
@@ -157,6 +175,19 @@ impl Catalog {
             last = Some((selected, stream));
         }
     }
+}
+
+/// What names a stream of a selection, whatever its ids are.
+#[derive(Debug)]
+pub struct SelectedName<'a> {
+    /// The base metric name.
+    pub base: &'a Arc<str>,
+    /// Its entity.
+    pub entity: EntityId,
+    /// [`HashSecret::label_set`](crate::HashSecret::label_set) of the entity's labels.
+    pub identity: u128,
+    /// The chosen lanes; `None` if they are those of the stream before.
+    pub lanes: Option<Vec<LaneName>>,
 }
 
 /// The lane codes that a selection chose of one stream.

@@ -38,6 +38,7 @@ pub use catalog::{Catalog, Registered};
 pub use definition::{Definition, LaneName};
 pub use error::CatalogError;
 pub use hash::{HASH_SECRET_BYTES, HashSecret};
+pub use labels::SelectedName;
 pub use limits::CatalogLimits;
 pub use resolver::{Resolver, SeriesKey};
 pub use selection::{CatalogSelection, SelectedLanes, StreamSelection};

@@ -8,6 +8,7 @@ pub mod error;
 pub mod files;
 pub mod head;
 pub mod inspect;
+pub mod merged;
 pub mod source;
 pub mod store;
 pub mod wal;

@@ -99,6 +99,8 @@ pub struct StreamBuffer {
     n_lanes: usize,
     /// Of the head, while it reads.
     pub(crate) scratch: ReadScratch,
+    /// For the parts of what is read from several places.
+    pub(crate) spare: Vec<StreamBuffer>,
 }
 
 /// Samples of one lane, by row of its stream.
@@ -126,6 +128,8 @@ pub struct NewestBuffer {
     pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
     /// Of the head, while it reads.
     pub(crate) scratch: ReadScratch,
+    /// For the parts of what is read from several places.
+    pub(crate) spare: Vec<NewestBuffer>,
 }
 
 /// Which lanes of one stream are alive.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Label, Labels, LaneKind};
+use model::{Label, Labels, LaneKind, TimeRange, stale_nan};
+use proptest::prelude::*;
 
 use super::{Block, BlockFiles, BlockSinks, BlockWriter, Manifest, MemoryFile, StreamKey};
-use crate::{LaneBuffer, StreamBuffer};
+use crate::{LaneBuffer, NewestBuffer, Selection, StreamBuffer};
 
 /// Samples of one lane by time: bits of the value, start time.
 pub(crate) type LaneSamples = BTreeMap<i64, (u64, i64)>;
@@ -137,4 +138,63 @@ pub(crate) fn series_labels(base: &str, entity: &Labels, (suffix, le): &LaneText
         add("le", le);
     }
     Labels::from_pairs(all.into_iter().map(|label| (label.name, label.value))).unwrap()
+}
+
+/// Everything that a selection gives in a range, by labels. What is read newest is compared with what is read last.
+pub(crate) fn all_of_selection(selection: &dyn Selection, range: TimeRange) -> BTreeMap<Labels, LaneSamples> {
+    let names = selection.label_names();
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| (name, selection.label_column(name)))
+        .collect();
+    let mut found = BTreeMap::new();
+    let (mut buffer, mut newest) = (StreamBuffer::default(), NewestBuffer::default());
+    for (stream_idx, stream) in selection.streams().iter().enumerate() {
+        selection.read(stream_idx, range, &mut buffer).unwrap();
+        selection.read_newest(stream_idx, range, &mut newest).unwrap();
+        let lanes = samples_of(&buffer);
+        assert_eq!(lanes.len(), stream.n_lanes as usize);
+        for (lane_idx, lane) in lanes.into_iter().enumerate() {
+            let series_idx = stream.first_series as usize + lane_idx;
+            let pairs = columns
+                .iter()
+                .map(|(name, column)| (&***name, column.value(series_idx)));
+            let last = lane.last_key_value().map(|(t, (bits, _))| (*t, *bits));
+            assert_eq!(
+                newest.samples[lane_idx].map(|(t, value)| (t, value.to_bits())),
+                last
+            );
+            found.insert(Labels::from_pairs(pairs).unwrap(), lane);
+        }
+    }
+    found
+}
+
+fn any_value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => (0..50_u32).prop_map(|value| f64::from(value).to_bits()),
+        2 => any::<f64>().prop_map(f64::to_bits),
+        1 => any::<u64>(),
+        1 => Just(stale_nan().to_bits()),
+    ]
+}
+
+fn any_lane() -> impl Strategy<Value = LaneSamples> {
+    let start = prop_oneof![4 => Just(0_i64), 1 => 1..100_i64];
+    proptest::collection::btree_map(0..60_i64, (any_value(), start), 0..50)
+}
+
+/// Small blocks of times 0 to 59.
+pub(crate) fn any_content() -> impl Strategy<Value = Content> {
+    let lane = ("_sum|_count|_bucket|", "1|2|\\+Inf|x").prop_map(|(suffix, le)| {
+        let suffix = ["_sum", "_count", "_bucket", ""]
+            .into_iter()
+            .find(|known| *known == suffix)
+            .unwrap();
+        (suffix, if suffix == "_bucket" { le } else { String::new() })
+    });
+    let lanes = proptest::collection::btree_map(lane, any_lane(), 1..6);
+    let entity = proptest::collection::btree_map("[ab]", "[xyz]", 0..3)
+        .prop_map(|pairs| Labels::from_pairs(pairs).unwrap());
+    proptest::collection::btree_map(("[mn]", entity), lanes, 0..8)
 }

@@ -27,6 +27,7 @@ pub(super) fn read_newest(
         samples,
         histograms,
         scratch,
+        ..
     } = buffer;
     scratch.clear();
     let is_extended;

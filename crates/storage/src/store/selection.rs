@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, CatalogSelection, SelectedLanes};
-use model::{LabelColumn, Matcher, StreamId, TimeRange};
+use catalog::{Catalog, CatalogSelection, LaneName, SelectedLanes};
+use model::{EntityId, LabelColumn, Labels, Matcher, StreamId, TimeRange};
 use parking_lot::RwLock;
 
 use super::Store;
+use crate::merged::{KeyedSelection, LaneLists, PartStream, StreamKeys};
 use crate::{
     Error, Head, LaneChoice, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer,
 };
@@ -23,8 +24,9 @@ struct StoreSelection {
     streams: Vec<SelectedStream>,
 }
 
-impl Source for Store {
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+impl Store {
+    /// The series of the head that all `matchers` pick.
+    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> StoreSelection {
         let catalog = self.registry.catalog();
         let mut chosen = catalog.read().select(matchers);
         for stream in chosen.streams() {
@@ -35,12 +37,18 @@ impl Source for Store {
             first_series: stream.first_series,
             n_lanes: stream.n_lanes,
         });
-        Ok(Arc::new(StoreSelection {
+        StoreSelection {
             streams: streams.collect(),
             catalog,
             head: Arc::clone(&self.head),
             chosen,
-        }))
+        }
+    }
+}
+
+impl Source for Store {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+        Ok(Arc::new(self.select_head(matchers, range)))
     }
 
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
@@ -106,5 +114,35 @@ impl Selection for StoreSelection {
     fn read_live(&self, stream_idx: usize, range: TimeRange, buffer: &mut LiveBuffer) -> Result<(), Error> {
         let stream = self.stream(stream_idx);
         self.head.read_live(stream, self.lanes(stream_idx), range, buffer)
+    }
+}
+
+impl KeyedSelection for StoreSelection {
+    fn stream_keys(&self) -> StreamKeys {
+        let catalog = self.catalog.read();
+        let mut keys = StreamKeys::default();
+        let mut lists = LaneLists::new();
+        let mut last_list = 0;
+        catalog.for_each_name(&self.chosen, |name| {
+            if let Some(lanes) = name.lanes {
+                let key: Vec<LaneName> = lanes.clone();
+                last_list = lists.position(&key, || lanes);
+            }
+            if keys.bases.last().is_none_or(|base| base != name.base) {
+                keys.bases.push(Arc::clone(name.base));
+            }
+            keys.streams.push(PartStream {
+                base: keys.bases.len() as u32 - 1,
+                entity: name.entity.0,
+                identity: name.identity,
+                lanes: last_list,
+            });
+        });
+        keys.lanes = lists.finish();
+        keys
+    }
+
+    fn entity_labels(&self, entity: u32) -> Labels {
+        self.catalog.read().entity_labels(EntityId(entity))
     }
 }

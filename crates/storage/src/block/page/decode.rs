@@ -94,8 +94,9 @@ fn unpack(stored: &[u8], n_bytes: usize, n_values: usize, is_compressed: bool) -
             Err(INVALID)
         };
     }
-    // Integers of the worst kind take their own eight bytes, a ninth for the headers of blocks.
-    if n_bytes > n_values * 9 + 64 {
+    // Integers of the worst kind take their own eight bytes, a ninth for the headers of blocks, and the last
+    // miniblock is filled up.
+    if n_bytes > (n_values + 128) * 9 {
         return Err(INVALID);
     }
     let values = zstd::bulk::decompress(stored, n_bytes).map_err(|_| INVALID)?;

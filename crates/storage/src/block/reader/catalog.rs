@@ -1,8 +1,9 @@
 //! The table of series of a block, in memory.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use catalog::HashSecret;
 use model::{BUCKET_LABEL, Labels, LaneKind, METRIC_NAME};
 
 use super::dictionary::Dictionary;
@@ -24,6 +25,8 @@ pub struct BlockCatalog {
     pub(super) series: Vec<SeriesEntry>,
     /// Full metric names, each once.
     pub(super) names: Vec<Arc<str>>,
+    /// By entity, what stands for its labels in this process.
+    pub(super) identities: OnceLock<Arc<[u128]>>,
 }
 
 /// One label of all entities.
@@ -65,14 +68,14 @@ pub(super) struct SeriesEntry {
 }
 
 /// A lane: its part, and for a bucket the code of its bound in the dictionary of `le`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LaneCode {
     pub(super) part: LanePart,
     pub(super) le_code: u32,
 }
 
 /// What a lane adds to the base name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum LanePart {
     Value,
     Sum,
@@ -152,6 +155,15 @@ impl BlockCatalog {
         Labels::from_pairs(pairs).unwrap_or_default()
     }
 
+    /// By entity, what stands for its labels in this process, whose only secret is given.
+    pub(crate) fn identities(&self, secret: &HashSecret) -> Arc<[u128]> {
+        let identity = |entity: u32| secret.label_set(self.entity_labels(entity).iter());
+        let identities = self
+            .identities
+            .get_or_init(|| (0_u32..).take(self.n_entities).map(identity).collect());
+        Arc::clone(identities)
+    }
+
     /// Bytes it has asked of the allocator.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -160,6 +172,7 @@ impl BlockCatalog {
         });
         size_of::<Self>()
             + self.pages.heap_bytes()
+            + self.n_entities * size_of::<u128>()
             + labels.sum::<usize>()
             + self.labels.capacity() * size_of::<EntityLabel>()
             + self.metrics.capacity() * size_of::<Metric>()

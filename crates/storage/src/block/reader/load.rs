@@ -2,7 +2,7 @@
 //!
 //! The file is read as a whole and its checksum compared before anything is decoded.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -286,6 +286,7 @@ impl Loader {
             streams: self.streams,
             series: self.series,
             names: names.values().get(1..).unwrap_or(&[]).to_vec(),
+            identities: OnceLock::new(),
             pages,
         }
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use model::{LabelColumn, Matcher, TimeRange};
+use catalog::{HashSecret, LaneName};
+use model::{LabelColumn, Labels, Matcher, TimeRange};
 
-use super::catalog::{BlockCatalog, StreamEntry};
+use super::catalog::{BlockCatalog, LaneCode, SeriesEntry, StreamEntry};
 use super::pages::PageSource;
 use super::select::{BlockChoice, LaneSet};
 use super::{Block, PageCache};
+use crate::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys};
 use crate::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
 
 /// Answers queries from one block. Its selections keep the block's files open.
@@ -25,6 +27,8 @@ struct BlockSelection {
     choice: BlockChoice,
     streams: Vec<SelectedStream>,
     n_series: usize,
+    /// By entity, what stands for its labels; empty if nobody will ask.
+    identities: Arc<[u128]>,
 }
 
 impl BlockSource {
@@ -91,9 +95,22 @@ impl BlockSource {
     }
 }
 
-impl Source for BlockSource {
+impl BlockSource {
+    /// The series that all `matchers` pick, to be merged with those of other places: see [`merged`](crate::merged).
+    /// `secret` is that of the process.
+    #[must_use]
+    pub fn select_part(&self, matchers: &[Matcher], range: TimeRange, secret: &HashSecret) -> Part {
+        let selection = self.choose(matchers, range, self.catalog.identities(secret));
+        let manifest = self.block.manifest();
+        Part {
+            selection: Arc::new(selection),
+            first_ms: manifest.first_ms,
+            last_ms: manifest.last_ms,
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer series than 2^31")]
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+    fn choose(&self, matchers: &[Matcher], range: TimeRange, identities: Arc<[u128]>) -> BlockSelection {
         let choice = if self.overlaps(range) {
             self.catalog.choose(matchers)
         } else {
@@ -110,12 +127,19 @@ impl Source for BlockSource {
             stream
         });
         let streams = streams.collect();
-        Ok(Arc::new(BlockSelection {
+        BlockSelection {
             source: self.clone(),
             streams,
             choice,
             n_series,
-        }))
+            identities,
+        }
+    }
+}
+
+impl Source for BlockSource {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
+        Ok(Arc::new(self.choose(matchers, range, Arc::new([]))))
     }
 
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
@@ -165,5 +189,45 @@ impl Selection for BlockSelection {
     ) -> Result<(), Error> {
         let (stream_idx, lanes) = self.stream(stream_idx);
         self.source.read_newest(stream_idx, lanes, range, buffer)
+    }
+}
+
+impl KeyedSelection for BlockSelection {
+    fn stream_keys(&self) -> StreamKeys {
+        let catalog = &self.source.catalog;
+        let mut lists = LaneLists::new();
+        let mut chosen: Vec<LaneCode> = Vec::new();
+        let streams = self.choice.iter().filter_map(|(stream_idx, lanes)| {
+            let entry = *catalog.streams.get(stream_idx)?;
+            let series = catalog.series_entries(entry);
+            chosen.clear();
+            let lanes = lanes.iter(series.len()).filter_map(|lane| series.get(lane));
+            chosen.extend(lanes.map(|series: &SeriesEntry| series.lane));
+            let names = || {
+                chosen
+                    .iter()
+                    .map(|lane| LaneName::from(catalog.lane_kind(*lane)))
+                    .collect()
+            };
+            Some(PartStream {
+                base: entry.metric,
+                entity: entry.entity,
+                identity: self.identities.get(entry.entity as usize).copied()?,
+                lanes: lists.position(&chosen, names),
+            })
+        });
+        StreamKeys {
+            streams: streams.collect(),
+            bases: catalog
+                .metrics
+                .iter()
+                .map(|metric| Arc::clone(&metric.base))
+                .collect(),
+            lanes: lists.finish(),
+        }
+    }
+
+    fn entity_labels(&self, entity: u32) -> Labels {
+        self.source.catalog.entity_labels(entity)
     }
 }

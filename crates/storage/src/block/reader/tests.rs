@@ -7,12 +7,12 @@ use model::{Labels, MatchOp, Matcher, TimeRange, stale_nan};
 use proptest::prelude::*;
 
 use super::super::testing::{
-    Content, LaneSamples, LaneText, WrittenBlock, labels, lane_kind, lane_text, samples_of, series_labels,
-    write,
+    Content, LaneSamples, LaneText, WrittenBlock, all_of_selection, any_content, labels, lane_kind,
+    lane_text, samples_of, series_labels, write,
 };
 use super::{BlockSource, PageCache};
 use crate::block::order::compare_lanes;
-use crate::{Error, NewestBuffer, Source, StreamBuffer};
+use crate::{Error, Source, StreamBuffer};
 
 /// A small block with all that is special.
 fn mixed() -> Content {
@@ -68,33 +68,7 @@ fn source(block: &WrittenBlock) -> BlockSource {
 
 /// Everything that a source gives for these matchers, by labels.
 fn all_of(source: &dyn Source, matchers: &[Matcher], range: TimeRange) -> BTreeMap<Labels, LaneSamples> {
-    let selection = source.select(matchers, range).unwrap();
-    let names = selection.label_names();
-    let columns: Vec<_> = names
-        .iter()
-        .map(|name| (name, selection.label_column(name)))
-        .collect();
-    let mut found = BTreeMap::new();
-    let (mut buffer, mut newest) = (StreamBuffer::default(), NewestBuffer::default());
-    for (stream_idx, stream) in selection.streams().iter().enumerate() {
-        selection.read(stream_idx, range, &mut buffer).unwrap();
-        selection.read_newest(stream_idx, range, &mut newest).unwrap();
-        let lanes = samples_of(&buffer);
-        assert_eq!(lanes.len(), stream.n_lanes as usize);
-        for (lane_idx, lane) in lanes.into_iter().enumerate() {
-            let series_idx = stream.first_series as usize + lane_idx;
-            let pairs = columns
-                .iter()
-                .map(|(name, column)| (&***name, column.value(series_idx)));
-            let last = lane.last_key_value().map(|(t, (bits, _))| (*t, *bits));
-            assert_eq!(
-                newest.samples[lane_idx].map(|(t, value)| (t, value.to_bits())),
-                last
-            );
-            found.insert(Labels::from_pairs(pairs).unwrap(), lane);
-        }
-    }
-    found
+    all_of_selection(&*source.select(matchers, range).unwrap(), range)
 }
 
 fn expected(content: &Content, matchers: &[Matcher], range: TimeRange) -> BTreeMap<Labels, LaneSamples> {
@@ -313,34 +287,6 @@ fn pages_are_read_once_while_they_are_cached() {
     let warm = source.cache.stats();
     assert_eq!((cold.misses, cold.read_bytes), (warm.misses, warm.read_bytes));
     assert!(warm.hits > cold.hits && warm.held_bytes > 0);
-}
-
-fn any_value() -> impl Strategy<Value = u64> {
-    prop_oneof![
-        8 => (0..50_u32).prop_map(|value| f64::from(value).to_bits()),
-        2 => any::<f64>().prop_map(f64::to_bits),
-        1 => any::<u64>(),
-        1 => Just(stale_nan().to_bits()),
-    ]
-}
-
-fn any_lane() -> impl Strategy<Value = LaneSamples> {
-    let start = prop_oneof![4 => Just(0_i64), 1 => 1..100_i64];
-    proptest::collection::btree_map(0..60_i64, (any_value(), start), 0..50)
-}
-
-fn any_content() -> impl Strategy<Value = Content> {
-    let lane = ("_sum|_count|_bucket|", "1|2|\\+Inf|x").prop_map(|(suffix, le)| {
-        let suffix = ["_sum", "_count", "_bucket", ""]
-            .into_iter()
-            .find(|known| *known == suffix)
-            .unwrap();
-        (suffix, if suffix == "_bucket" { le } else { String::new() })
-    });
-    let lanes = proptest::collection::btree_map(lane, any_lane(), 1..6);
-    let entity = proptest::collection::btree_map("[ab]", "[xyz]", 0..3)
-        .prop_map(|pairs| Labels::from_pairs(pairs).unwrap());
-    proptest::collection::btree_map(("[mn]", entity), lanes, 0..8)
 }
 
 proptest! {

@@ -1,0 +1,325 @@
+//! `cargo run --release -p meshtide-benches --bin blocks`: how large a block is, how fast it is written and read.
+//!
+//! The samples are those of `meshtide simulate`. Speeds are of one thread.
+#![expect(clippy::print_stdout, reason = "the report is what the program is for")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
+use model::{Labels, LaneKind, Matcher, SeriesName, TimeRange};
+use storage::block::{
+    Block, BlockFiles, BlockSinks, BlockSource, BlockWriter, Manifest, PageCache, RangeRead, StreamKey,
+};
+use storage::{NewestBuffer, Source, StreamBuffer};
+
+/// Measures the size of a block of simulated samples, and the speed of writing and reading it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A small block: shows that the bench works, measures nothing.
+    #[arg(long)]
+    tiny: bool,
+    /// Label combinations of 67 series each.
+    #[arg(long, default_value_t = 204)]
+    combinations: usize,
+    /// Scrapes of every series.
+    #[arg(long, default_value_t = 480)]
+    scrapes: i64,
+    /// Services of a mesh with everything a real one has, instead of steady HTTP traffic.
+    #[arg(long)]
+    services: Option<usize>,
+    /// A folder to leave the block in.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Keeps all samples, by stream and lane.
+#[derive(Default)]
+struct Recorder {
+    entities: HashMap<usize, Arc<Labels>>,
+    lanes: HashMap<(usize, &'static str, Option<&'static str>), usize>,
+    samples: Vec<(Vec<i64>, Vec<f64>)>,
+}
+
+/// A stream's lanes with the positions of their samples.
+type Streams = BTreeMap<(String, Arc<Labels>), Vec<(LaneKind<'static>, usize)>>;
+
+/// A file that counts what is read of it.
+#[derive(Debug)]
+struct CountedFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    n_read: Arc<AtomicU64>,
+}
+
+impl ScrapeSink for Recorder {
+    fn sample(&mut self, series: SeriesText<'_>, timestamp_ms: i64, value: f64) {
+        self.entities
+            .entry(series.entity)
+            .or_insert_with(|| Arc::new(series.labels.clone()));
+        let n_lanes = self.samples.len();
+        let lane = *self
+            .lanes
+            .entry((series.entity, series.metric_name, series.le))
+            .or_insert(n_lanes);
+        if lane == n_lanes {
+            self.samples.push((Vec::new(), Vec::new()));
+        }
+        self.samples[lane].0.push(timestamp_ms);
+        self.samples[lane].1.push(value);
+    }
+}
+
+impl Recorder {
+    fn streams(&self) -> Streams {
+        let mut streams = Streams::new();
+        let mut lanes: Vec<_> = self.lanes.iter().collect();
+        lanes.sort_unstable();
+        for ((entity, name, le), lane) in lanes {
+            let split = SeriesName::split(name, le.unwrap_or(""));
+            let labels = Arc::clone(&self.entities[entity]);
+            let stream = streams.entry((split.base.to_owned(), labels)).or_default();
+            stream.push((split.lane, *lane));
+        }
+        streams
+    }
+
+    /// Puts a stream into a buffer, as the head would.
+    fn fill(&self, lanes: &[(LaneKind<'_>, usize)], buffer: &mut StreamBuffer) {
+        buffer.reset(lanes.len());
+        let (timestamps_ms, lane_buffers) = buffer.parts_mut();
+        for (_, lane) in lanes {
+            timestamps_ms.extend(&self.samples[*lane].0);
+        }
+        timestamps_ms.sort_unstable();
+        timestamps_ms.dedup();
+        for ((_, lane), buffer) in lanes.iter().zip(lane_buffers) {
+            let (times, values) = &self.samples[*lane];
+            if times.len() == timestamps_ms.len() {
+                buffer.values.extend(values);
+                continue;
+            }
+            let mut own = times.iter().zip(values).peekable();
+            for (row, timestamp_ms) in (0_u32..).zip(&*timestamps_ms) {
+                let value = own.next_if(|(time, _)| *time == timestamp_ms);
+                if value.is_none() {
+                    buffer.absent_rows.push(row);
+                }
+                buffer.values.push(value.map_or(0.0, |(_, value)| *value));
+            }
+        }
+    }
+}
+
+impl RangeRead for CountedFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, n_bytes: usize) -> std::io::Result<bytes::Bytes> {
+        let mut bytes = vec![0; n_bytes];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        self.n_read.fetch_add(n_bytes as u64, Ordering::Relaxed);
+        Ok(bytes.into())
+    }
+}
+
+fn main() -> Result<()> {
+    let mut arguments = Arguments::parse();
+    if arguments.tiny {
+        (arguments.combinations, arguments.scrapes) = (4, 40);
+    }
+    let config = match arguments.services {
+        Some(n_services) => MeshConfig::services(n_services, 7),
+        None => MeshConfig::steady_http(arguments.combinations, 7),
+    };
+    let mut mesh = Mesh::new(config);
+    let mut recorder = Recorder::default();
+    for scrape in 0..arguments.scrapes {
+        mesh.scrape_interval(START_MS + scrape * mesh.scrape_interval_ms(), &mut recorder);
+    }
+    let folder = tempfile::tempdir()?;
+    let folder = arguments.out.as_deref().unwrap_or(folder.path());
+    std::fs::create_dir_all(folder)?;
+    let manifest = write(&recorder, folder)?;
+    sizes(&manifest);
+    read(manifest, folder)
+}
+
+/// Two o'clock, or any even hour.
+const START_MS: i64 = 1_700_006_400_000;
+
+fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
+    let streams = recorder.streams();
+    let mut buffer = StreamBuffer::default();
+    let sink =
+        |name: &str| Ok::<_, std::io::Error>(std::io::BufWriter::new(File::create(folder.join(name))?));
+    let sinks = BlockSinks {
+        samples: sink("samples.parquet")?,
+        series: sink("series.parquet")?,
+    };
+    let mut writer = BlockWriter::new(sinks)?;
+    let mut seconds = 0.0;
+    for ((base, entity), lanes) in &streams {
+        recorder.fill(lanes, &mut buffer);
+        let kinds: Vec<LaneKind<'_>> = lanes.iter().map(|(kind, _)| *kind).collect();
+        let begin = Instant::now();
+        writer.write_stream(StreamKey { base, entity }, &kinds, &buffer)?;
+        seconds += begin.elapsed().as_secs_f64();
+    }
+    let begin = Instant::now();
+    let (_, manifest) = writer.finish()?;
+    seconds += begin.elapsed().as_secs_f64();
+    let manifest = manifest.context("there is no sample")?;
+    std::fs::write(folder.join("manifest.json"), manifest.to_json())?;
+    println!(
+        "written at {:.1} M samples/s",
+        manifest.n_samples as f64 / seconds / 1e6
+    );
+    Ok(manifest)
+}
+
+fn sizes(manifest: &Manifest) {
+    let (n_samples, n_series) = (manifest.n_samples as f64, manifest.n_series as f64);
+    println!(
+        "{n_samples} samples of {n_series} series, {} streams, {} entities",
+        manifest.n_streams, manifest.n_entities
+    );
+    println!(
+        "  bytes per sample, all:     {:.4}",
+        manifest.n_bytes() as f64 / n_samples
+    );
+    println!(
+        "  samples.parquet:           {:.4}",
+        manifest.samples.n_bytes as f64 / n_samples
+    );
+    println!(
+        "  of that, footer:           {:.4}",
+        manifest.samples.footer_bytes as f64 / n_samples
+    );
+    println!(
+        "  series.parquet per series: {:.4}",
+        manifest.series.n_bytes as f64 / n_series
+    );
+}
+
+fn read(manifest: Manifest, folder: &Path) -> Result<()> {
+    let n_read = Arc::new(AtomicU64::new(0));
+    let open = |name: &str| -> Result<Arc<dyn RangeRead>> {
+        let file = File::open(folder.join(name))?;
+        let len = file.metadata()?.len();
+        let n_read = Arc::clone(&n_read);
+        let path = folder.join(name);
+        Ok(Arc::new(CountedFile {
+            path,
+            file,
+            len,
+            n_read,
+        }))
+    };
+    let files = BlockFiles {
+        samples: open("samples.parquet")?,
+        series: open("series.parquet")?,
+    };
+    let n_samples = manifest.n_samples as f64;
+    let block = Arc::new(Block::open(manifest, files)?);
+    let begin = Instant::now();
+    let catalog = Arc::new(block.load_catalog()?);
+    let ms = begin.elapsed().as_secs_f64() * 1e3;
+    println!(
+        "catalog: {ms:.1} ms, {} bytes read, {} in memory",
+        n_read.swap(0, Ordering::Relaxed),
+        catalog.heap_bytes()
+    );
+    for (name, cache_bytes) in [("cold", 0), ("warm", 1 << 30), ("warm", 1 << 30)] {
+        let cache = Arc::new(PageCache::new(cache_bytes));
+        let source = BlockSource::new(Arc::clone(&block), Arc::clone(&catalog), cache);
+        let _ = read_all(&source, &[])?;
+        n_read.store(0, Ordering::Relaxed);
+        let begin = Instant::now();
+        let checksum = read_all(&source, &[])?;
+        let seconds = begin.elapsed().as_secs_f64();
+        println!(
+            "{name}: {:.1} M samples/s, {} bytes read, checksum {checksum:x}",
+            n_samples / seconds / 1e6,
+            n_read.load(Ordering::Relaxed)
+        );
+    }
+    one_service(&block, &catalog, &n_read)?;
+    let begin = Instant::now();
+    block.verify()?;
+    println!("verified in {:.2} s", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What a query for one service reads, compared with the share of the rows that it wants.
+fn one_service(
+    block: &Arc<Block>,
+    catalog: &Arc<storage::block::BlockCatalog>,
+    n_read: &AtomicU64,
+) -> Result<()> {
+    let label = "destination_workload";
+    let source = BlockSource::new(
+        Arc::clone(block),
+        Arc::clone(catalog),
+        Arc::new(PageCache::new(1 << 30)),
+    );
+    let Some(service) = source.label_values(label)?.first().cloned() else {
+        return Ok(());
+    };
+    for name in [
+        "istio_requests_total",
+        "istio_request_duration_milliseconds_bucket",
+    ] {
+        let matchers = [Matcher::equal("__name__", name), Matcher::equal(label, &*service)];
+        let selection = source.select(&matchers, TimeRange::ALL)?;
+        let (mut buffer, mut n_samples) = (StreamBuffer::default(), 0);
+        n_read.store(0, Ordering::Relaxed);
+        let begin = Instant::now();
+        for stream_idx in 0..selection.streams().len() {
+            selection.read(stream_idx, TimeRange::ALL, &mut buffer)?;
+            n_samples += buffer.timestamps_ms.len() * buffer.lanes().len();
+        }
+        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        let manifest = block.manifest();
+        let own = manifest.samples.n_bytes as f64 * n_samples as f64 / manifest.n_samples as f64;
+        let n_bytes = n_read.load(Ordering::Relaxed) as f64;
+        println!(
+            "{name} of one service: {} of {} streams, {ms:.2} ms, {n_bytes} bytes read, {:.2} of its share",
+            selection.streams().len(),
+            manifest.n_streams,
+            n_bytes / own
+        );
+    }
+    Ok(())
+}
+
+/// Reads all samples; a checksum of their bits.
+fn read_all(source: &dyn Source, matchers: &[Matcher]) -> Result<u64> {
+    let selection = source.select(matchers, TimeRange::ALL)?;
+    let (mut buffer, mut newest) = (StreamBuffer::default(), NewestBuffer::default());
+    let mut checksum = 0_u64;
+    for stream_idx in 0..selection.streams().len() {
+        selection.read(stream_idx, TimeRange::ALL, &mut buffer)?;
+        for lane in buffer.lanes() {
+            let bits = lane.values.iter().map(|value| value.to_bits());
+            checksum = bits.fold(checksum, |sum, bits| sum.wrapping_add(bits));
+        }
+        if stream_idx == 0 {
+            selection.read_newest(stream_idx, TimeRange::ALL, &mut newest)?;
+        }
+    }
+    Ok(checksum)
+}
