@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use promql::Location;
 use promql::annotation::{Annotation, Level};
 use promql::ast::Span;
+use storage::Selection;
 
 /// Warnings and infos of one query. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ struct State {
     all: BTreeMap<String, (Annotation, Span)>,
     /// Of places where only what is said of the last series counts: that series, and what is said of it.
     last: BTreeMap<(u32, u32, TimestampMs), (u32, Vec<Annotation>)>,
+    /// What was read, which may have something to say of itself.
+    selections: Vec<Arc<dyn Selection>>,
 }
 
 /// How many warnings and how many infos are shown.
@@ -41,6 +44,24 @@ impl Annotations {
         if place.1.is_empty() || place.0 <= series_idx {
             *place = (series_idx, annotations);
         }
+    }
+
+    /// Adds, in the end, what the store says of a selection.
+    pub(crate) fn watch(&self, selection: &Arc<dyn Selection>) {
+        self.0.lock().selections.push(Arc::clone(selection));
+    }
+
+    /// What the store says of what was read, sorted.
+    pub(crate) fn of_store(&self) -> Vec<String> {
+        let selections = std::mem::take(&mut self.0.lock().selections);
+        let mut texts: Vec<String> = selections
+            .iter()
+            .flat_map(|selection| selection.warnings())
+            .collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.truncate(SHOWN_MAX);
+        texts
     }
 
     /// The texts of all warnings and of all infos, with positions in `query`, in a fixed order.

@@ -229,6 +229,7 @@ impl Running {
 
     fn finish(self, value: Value, text: &str) -> QueryResult {
         let (mut warnings, infos) = self.planner.annotations.texts(text);
+        warnings.extend(self.planner.annotations.of_store());
         if self.is_truncated {
             warnings.push("results truncated due to limit".to_owned());
         }

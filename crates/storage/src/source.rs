@@ -78,6 +78,12 @@ pub trait Selection: Send + Sync + fmt::Debug {
         buffer.take_newest();
         Ok(())
     }
+
+    /// What the reader should be told of the answer, as texts: that samples may be missing. Complete only after
+    /// everything was read.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where the series of one stream lie in a selection.

@@ -12,8 +12,8 @@ mod commit;
 mod compactor;
 mod config;
 mod flush;
+mod guarded;
 mod keeper;
-#[allow(dead_code, reason = "queries begin to read blocks in the next commits")]
 mod leases;
 mod open;
 mod queue;
@@ -125,7 +125,6 @@ struct Shared {
     block_counters: Arc<BlockCounters>,
     stop: Arc<AtomicBool>,
     /// The key of the hashes that stand for label sets.
-    #[allow(dead_code, reason = "queries begin to read blocks in the next commits")]
     secret: HashSecret,
 }
 
@@ -161,7 +160,16 @@ impl Store {
     /// # Errors
     /// At once, with `done` dropped: [`Error::Closed`].
     pub fn flush(&self, done: Done<FlushOutcome>) -> Result<(), Error> {
-        let command = Command::Flush { done };
+        self.flush_before(None, done)
+    }
+
+    /// As [`Self::flush`] of what is older than `before_ms` only.
+    pub(crate) fn flush_before(
+        &self,
+        before_ms: Option<TimestampMs>,
+        done: Done<FlushOutcome>,
+    ) -> Result<(), Error> {
+        let command = Command::Flush { before_ms, done };
         self.commands.send(command).map_err(|_| Error::Closed)
     }
 

@@ -82,8 +82,7 @@ impl Settings {
             },
             blocks: BlockConfig {
                 window_ms: self.storage.block_window.ms,
-                // Until queries read blocks.
-                flush_interval_ms: i64::MAX,
+                flush_interval_ms: self.storage.flush_interval.ms,
                 retention_ms: self.storage.retention.ms,
                 retention_bytes: Some(self.storage.retention_size.0).filter(|bytes| *bytes > 0),
                 cache: BlockCacheConfig {

@@ -128,6 +128,7 @@ impl Planner {
         self.limits.check()?;
         let matchers: Vec<Matcher> = filter.names.iter().chain(&filter.data).cloned().collect();
         let selection = self.shared.source.select(&matchers, function.range())?;
+        self.annotations.watch(&selection);
         let table = SeriesTable::of_selection(Arc::clone(&selection), None);
         let kept = series_with(&table, &wanted);
         if kept.is_empty() {

@@ -161,7 +161,9 @@ impl Planner {
             return Err(unsupported("anchored or smoothed"));
         }
         self.limits.check()?;
-        Ok(self.shared.source.select(&selector.matchers, function.range())?)
+        let selection = self.shared.source.select(&selector.matchers, function.range())?;
+        self.annotations.watch(&selection);
+        Ok(selection)
     }
 
     fn drop_leaf_names(&self, leaf: PlannedLeaf) -> PlannedLeaf {

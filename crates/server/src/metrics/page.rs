@@ -175,6 +175,10 @@ fn write_blocks(page: &mut Page, stats: &BlockStats) {
     ] {
         page.one_counter(name, help, value);
     }
+    write_block_sizes(page, stats);
+}
+
+fn write_block_sizes(page: &mut Page, stats: &BlockStats) {
     for (name, help, nanoseconds) in [
         ("meshtide_flush_seconds_total", "Time of flushes.", stats.flush_ns),
         (

@@ -76,7 +76,7 @@ impl Merge<'_> {
             self.copy_stream(&mut inputs, &least, &mut merged, &mut output)?;
         }
         let entry = output.finish()?;
-        Ok(entry.map(|entry| self.describe(entry)))
+        Ok(entry.map(|entry| self.describe(&entry)))
     }
 
     fn open(&self, block: &LiveBlock) -> Result<Input, Error> {
@@ -128,7 +128,7 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn describe(&self, entry: BlockEntry) -> BlockEntry {
+    fn describe(&self, entry: &BlockEntry) -> BlockEntry {
         let inputs = || self.inputs.iter().map(|block| &block.entry);
         BlockEntry {
             oldest_source: inputs()
@@ -141,7 +141,7 @@ impl Merge<'_> {
                 .unwrap_or(entry.id),
             level: 1 + inputs().map(|block| block.level).max().unwrap_or(0),
             deletions_done: self.deletions_done,
-            ..entry
+            ..entry.clone()
         }
     }
 }

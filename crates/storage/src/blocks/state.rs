@@ -130,14 +130,7 @@ impl Watermark {
 }
 
 impl CatalogState {
-    /// Gives out the number of a new block.
-    pub(crate) fn take_block_id(&mut self) -> BlockId {
-        let id = self.next_block;
-        self.next_block = BlockId(id.0 + 1);
-        id
-    }
-
-    /// Adds blocks, which have numbers from [`Self::take_block_id`].
+    /// Adds blocks.
     pub(crate) fn add_blocks(&mut self, blocks: impl IntoIterator<Item = BlockEntry>) {
         self.blocks.extend(blocks);
         self.blocks.sort_unstable_by_key(|block| block.id);
@@ -194,12 +187,6 @@ impl CatalogState {
         self.deletions
             .iter()
             .filter(|deletion| block.is_concerned_by(deletion))
-    }
-
-    /// No segment of the log may have a lower number from now on.
-    pub(crate) fn segments_begin(&self) -> u64 {
-        let marks = self.flushed.iter().map(|mark| mark.segments_below);
-        marks.max().unwrap_or(0)
     }
 
     fn drop_done_deletions(&mut self) {
@@ -282,19 +269,24 @@ mod tests {
         state.note_flushed(mark(10, 400), 7);
         assert_eq!(state.flushed, [mark(10, 400)], "segments below 7 are gone");
         state.note_flushed(mark(10, i64::MAX), 10);
-        assert_eq!(state.segments_begin(), 10, "even when there is no segment");
+        assert_eq!(
+            state.flushed,
+            [mark(10, i64::MAX)],
+            "even when there is no segment"
+        );
     }
 
     #[test]
     fn a_deletion_concerns_what_was_there_and_goes_when_nothing_is_left() {
         let mut state = CatalogState::default();
-        let first = state.take_block_id();
+        let first = BlockId(1);
+        state.next_block = BlockId(2);
         state.add_blocks([entry(first.0, 0, 100)]);
         let all = vec![StoredMatcher::from(&Matcher::equal("a", "b"))];
         state.add_deletion(all.clone(), 50, 60);
         state.add_deletion(all, 101, 200);
         assert_eq!(state.deletions.len(), 1, "the second concerns no block");
-        let later = state.take_block_id();
+        let later = BlockId(2);
         state.add_blocks([entry(later.0, 0, 100)]);
         let concerned: Vec<bool> = state
             .blocks

@@ -49,12 +49,12 @@ impl BlockConfig {
     }
 }
 
-/// Windows of 2 h, never looked at; everything is kept; 64 MiB each for pages and tables of series.
+/// Windows of 2 h, looked at every minute; everything is kept; 64 MiB each for pages and tables of series.
 impl Default for BlockConfig {
     fn default() -> Self {
         Self {
             window_ms: 7_200_000,
-            flush_interval_ms: i64::MAX,
+            flush_interval_ms: 60_000,
             retention_ms: i64::MAX,
             retention_bytes: None,
             cache: BlockCacheConfig {

@@ -105,6 +105,7 @@ impl Keeper {
         );
         self.trim()?;
         self.let_go()?;
+        self.release_ids();
         Ok(outcome)
     }
 
@@ -243,8 +244,7 @@ impl Keeper {
         })
     }
 
-    /// Removes segments of the log that nobody needs, and lets ids be given out again that they were the last to
-    /// remember.
+    /// Removes segments of the log that nobody needs.
     pub(super) fn trim(&self) -> Result<(), Error> {
         let version = self.blocks.current();
         let n_removed = self
@@ -253,6 +253,11 @@ impl Keeper {
         if n_removed > 0 {
             tracing::debug!(n_removed, "segments of the log were removed");
         }
+        Ok(())
+    }
+
+    /// Lets ids be given out again that no segment of the log remembers any more.
+    fn release_ids(&self) {
         let first = self.spans.first();
         let mut vacant = self.vacant.lock();
         if vacant
@@ -263,7 +268,6 @@ impl Keeper {
             let catalog = self.registry.catalog();
             catalog.write().reuse_ids(vacant.entities, vacant.streams);
         }
-        Ok(())
     }
 
     /// Lets streams without samples go, when they are a good part of all. Nothing is taken in meanwhile: some
@@ -337,7 +341,7 @@ impl Streams {
             .iter()
             .map(|(id, labels)| (labels, *id))
             .collect();
-        ranks.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        ranks.sort_unstable();
         let ranks: BTreeMap<EntityId, usize> = ranks
             .into_iter()
             .enumerate()

@@ -27,8 +27,11 @@ pub(super) const TICK: Duration = Duration::from_millis(200);
 
 /// Something asked of the keeper.
 pub(super) enum Command {
-    /// Everything becomes blocks.
-    Flush { done: Done<FlushOutcome> },
+    /// Everything before a time, or everything, becomes blocks.
+    Flush {
+        before_ms: Option<TimestampMs>,
+        done: Done<FlushOutcome>,
+    },
     /// Samples are no more.
     Delete {
         matchers: Vec<Vec<Matcher>>,
@@ -76,7 +79,7 @@ impl Keeper {
         let mut next_look_ms = self.clock.now_ms().saturating_add(self.config.flush_interval_ms);
         while !self.is_stopping() {
             match self.commands.recv_timeout(TICK) {
-                Ok(Command::Flush { done }) => self.flush_all(done),
+                Ok(Command::Flush { before_ms, done }) => self.flush_asked(before_ms, done),
                 Ok(Command::Delete {
                     matchers,
                     first_ms,
@@ -121,14 +124,14 @@ impl Keeper {
         }
     }
 
-    fn flush_all(&self, done: Done<FlushOutcome>) {
+    fn flush_asked(&self, before_ms: Option<TimestampMs>, done: Done<FlushOutcome>) {
         let mut done = Some(done);
         let mut answer = |result: Result<FlushOutcome, Error>| {
             if let Some(done) = done.take() {
                 done(result);
             }
         };
-        let result = self.flush(None, &mut |outcome| answer(Ok(outcome)));
+        let result = self.flush(before_ms, &mut |outcome| answer(Ok(outcome)));
         if let Err(error) = &result {
             self.tell(error);
         }

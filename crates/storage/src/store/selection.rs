@@ -1,13 +1,18 @@
-//! Queries over the catalog and the head.
+//! Queries over the head and blocks.
 
 use std::sync::Arc;
 
 use catalog::{Catalog, CatalogSelection, LaneName, SelectedLanes};
-use model::{EntityId, LabelColumn, Labels, Matcher, StreamId, TimeRange};
+use model::{EntityId, LabelColumn, Labels, Matcher, StreamId, TimeRange, TimestampMs};
 use parking_lot::RwLock;
 
 use super::Store;
-use crate::merged::{KeyedSelection, LaneLists, PartStream, StreamKeys};
+use super::guarded::{Guarded, Warned, Warnings};
+use super::leases::Lease;
+use crate::block::BlockSource;
+use crate::blocks::compact::ParsedDeletion;
+use crate::blocks::live::LiveBlock;
+use crate::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys, merge, merge_texts};
 use crate::{
     Error, Head, LaneChoice, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer,
 };
@@ -22,11 +27,12 @@ struct StoreSelection {
     head: Arc<Head>,
     chosen: CatalogSelection,
     streams: Vec<SelectedStream>,
+    _lease: Lease,
 }
 
 impl Store {
     /// The series of the head that all `matchers` pick.
-    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> StoreSelection {
+    fn select_head(&self, matchers: &[Matcher], range: TimeRange, lease: Lease) -> StoreSelection {
         let catalog = self.registry.catalog();
         let mut chosen = catalog.read().select(matchers);
         for stream in chosen.streams() {
@@ -42,21 +48,74 @@ impl Store {
             catalog,
             head: Arc::clone(&self.head),
             chosen,
+            _lease: lease,
         }
+    }
+
+    /// What each sound block says.
+    fn texts_of_blocks(
+        &self,
+        ask: impl Fn(&BlockSource) -> Result<Vec<Arc<str>>, Error>,
+    ) -> Result<Vec<Vec<Arc<str>>>, Error> {
+        let version = self.shared.blocks.current();
+        let sources = version
+            .blocks
+            .iter()
+            .filter_map(|block| self.shared.blocks.source(block).ok());
+        sources.map(|source| ask(&source)).collect()
     }
 }
 
 impl Source for Store {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
-        Ok(Arc::new(self.select_head(matchers, range)))
+        // In this order: whoever has a lease from before a flush may see its blocks or not, the head has everything.
+        let lease = self.shared.leases.take();
+        let version = self.shared.blocks.current();
+        let head = self.select_head(matchers, range, lease);
+        let mut blocks: Vec<&Arc<LiveBlock>> = version.overlapping(range).collect();
+        if blocks.is_empty() {
+            return Ok(Arc::new(head));
+        }
+        // The older block is right where two contradict each other, and any block where the head does.
+        blocks.sort_unstable_by_key(|block| block.entry.oldest_source);
+        let warnings = Arc::<Warnings>::default();
+        let mut parts = Vec::with_capacity(blocks.len() + 1);
+        for block in blocks {
+            match self.shared.blocks.source(block) {
+                Ok(source) => {
+                    let mut part = source.select_part(matchers, range, &self.shared.secret);
+                    let deletions = version.state.deletions_of(&block.entry);
+                    let deletions: Vec<ParsedDeletion> = deletions.map(ParsedDeletion::of).collect();
+                    part.selection = Arc::new(Guarded::new(
+                        part.selection,
+                        Arc::clone(block),
+                        &deletions,
+                        Arc::clone(&warnings),
+                    ));
+                    parts.push(part);
+                }
+                Err(reason) => warnings.left_out(block, &reason),
+            }
+        }
+        parts.push(Part {
+            selection: Arc::new(head),
+            first_ms: TimestampMs::MIN,
+            last_ms: TimestampMs::MAX,
+        });
+        let inner = merge(parts);
+        Ok(Arc::new(Warned { inner, warnings }))
     }
 
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.registry.catalog().read().label_names())
+        let head = self.registry.catalog().read().label_names();
+        let blocks = self.texts_of_blocks(|source| source.label_names())?;
+        Ok(merge_texts(blocks.into_iter().chain([head])))
     }
 
     fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        Ok(self.registry.catalog().read().label_values(name))
+        let head = self.registry.catalog().read().label_values(name);
+        let blocks = self.texts_of_blocks(|source| source.label_values(name))?;
+        Ok(merge_texts(blocks.into_iter().chain([head])))
     }
 }
 

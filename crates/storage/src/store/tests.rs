@@ -1,5 +1,6 @@
 //! The whole store on faulty files.
 
+mod blocks;
 mod crashes;
 mod damage;
 mod errors;
@@ -46,6 +47,10 @@ impl World {
             secret: HashSecret::from_seed(1),
         };
         Store::open(Path::new("/data"), self.config.clone(), surroundings, &mut |_| {})
+    }
+
+    fn clock_ms(&self) -> i64 {
+        model::Clock::now_ms(&self.clock)
     }
 
     fn open(&self) -> (Arc<Store>, RecoveryReport) {
