@@ -1,7 +1,7 @@
 //! PromQL: lexer, parser with spans, types, and the kernels of its functions.
 //!
 //! Read in this order: [`ast`] is the tree, [`function`] the table of functions, `lexer` and [`parser`] make the
-//! tree of a text, `typecheck` refuses what cannot be evaluated, `printer` writes a tree as text again.
+//! tree of a text, `typecheck` refuses what cannot be evaluated, `printer` writes a tree as text again and `pretty` lays it out.
 //! Beside it stand [`kernel`], the arithmetic of the evaluation, and [`annotation`], what a query says about its result.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod lexer;
 mod number;
 mod options;
 pub mod parser;
+mod pretty;
 mod printer;
 pub mod script;
 mod string_literal;
@@ -25,4 +26,5 @@ pub use duration::{DurationError, QueryTiming};
 pub use error::{Location, ParseError};
 pub use options::ParseOptions;
 pub use parser::{parse, parse_selector};
-pub use printer::label_set;
+pub use pretty::pretty;
+pub use printer::{is_duration_text, label_set};

@@ -11,6 +11,7 @@ use datafusion_execution::config::SessionConfig;
 use datafusion_execution::memory_pool::GreedyMemoryPool;
 use datafusion_execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use model::{Matcher, TimeRange};
+use promql::ast::Expr;
 use storage::Source;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -101,6 +102,22 @@ impl Engine {
             .map_or(shared.options.timeout, |own| own.min(shared.options.timeout));
         self.run(timeout, |limits| async move {
             run::query(shared, request, limits).await
+        })
+        .await
+    }
+
+    /// What `work` makes of a query that is only parsed; it also gets the text.
+    ///
+    /// # Errors
+    /// [`QueryError::Parse`], [`QueryError::Timeout`].
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        text: String,
+        work: impl FnOnce(&Expr, &str) -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let shared = Arc::clone(&self.shared);
+        self.run(shared.options.timeout, |_| async move {
+            run::parse(&text, &shared.options).map(|expr| work(&expr, &text))
         })
         .await
     }

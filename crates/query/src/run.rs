@@ -68,7 +68,8 @@ pub(crate) async fn query(
     Ok(running.finish(value, &request.text))
 }
 
-fn parse(text: &str, options: &EngineOptions) -> Result<Expr, QueryError> {
+/// The tree of a query.
+pub(crate) fn parse(text: &str, options: &EngineOptions) -> Result<Expr, QueryError> {
     let parse_options = if options.experimental {
         ParseOptions::ALL
     } else {

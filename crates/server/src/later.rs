@@ -11,8 +11,6 @@ use crate::reply::{ApiResult, Reply, success};
 /// Paths that answer [`not_implemented`].
 pub(crate) const PATHS: &[&str] = &[
     "/api/v1/alertmanagers",
-    "/api/v1/format_query",
-    "/api/v1/parse_query",
     "/api/v1/read",
     "/api/v1/scrape_pools",
     "/api/v1/status/tsdb",

@@ -31,6 +31,7 @@ mod reply;
 mod router;
 mod series_api;
 mod status_api;
+mod tree_api;
 mod write_api;
 
 pub use app::{BuildInfo, Config, Opened, ProcessInfo, Server};

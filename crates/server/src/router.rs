@@ -12,7 +12,8 @@ use axum::routing::{any, get, post};
 use crate::app::App;
 use crate::metrics::{Handler, metrics_page};
 use crate::{
-    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, status_api, write_api,
+    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, status_api, tree_api,
+    write_api,
 };
 
 /// All routes.
@@ -51,6 +52,14 @@ fn api() -> Router<App> {
         .route(
             "/api/v1/query_exemplars",
             get(series_api::exemplars).post(series_api::exemplars),
+        )
+        .route(
+            "/api/v1/format_query",
+            get(tree_api::format_query).post(tree_api::format_query),
+        )
+        .route(
+            "/api/v1/parse_query",
+            get(tree_api::parse_query).post(tree_api::parse_query),
         )
         .route("/api/v1/series", get(series_api::series).post(series_api::series))
         .route(
