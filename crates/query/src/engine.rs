@@ -100,6 +100,14 @@ impl Engine {
         let timeout = request
             .timeout
             .map_or(shared.options.timeout, |own| own.min(shared.options.timeout));
+        if timeout.is_zero() {
+            // What cannot be parsed is told first, as everywhere.
+            run::parse(&request.text, &shared.options)?;
+            return Err(QueryError::Timeout {
+                stage: "query execution",
+                limit: timeout,
+            });
+        }
         self.run(timeout, |limits| async move {
             run::query(shared, request, limits).await
         })

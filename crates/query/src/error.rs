@@ -23,7 +23,7 @@ pub enum QueryError {
     /// A limit: it took too long (`timeout`).
     #[error("query timed out in {stage}")]
     Timeout {
-        /// What it was doing: "query queue" or "expression evaluation".
+        /// What it was doing: "query queue", "query execution" or "expression evaluation".
         stage: &'static str,
         /// The limit.
         limit: Duration,

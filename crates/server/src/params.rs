@@ -19,6 +19,12 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 /// range. Grafana asks for the year 56,000 when it probes for exemplars.
 const TIME_MS_MAX: TimestampMs = i64::MAX / 1000;
 
+/// What Prometheus makes of NaN and infinity as a time: 2^63 nanoseconds before 1970.
+const NO_TIME_MS: TimestampMs = i64::MIN / NS_PER_MS;
+
+/// Nanoseconds in a millisecond.
+const NS_PER_MS: i64 = 1_000_000;
+
 /// Names and values in order: a form's first, then the URL's.
 #[derive(Debug, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
@@ -112,30 +118,30 @@ impl Params {
         })
     }
 
-    /// A duration in milliseconds that has to be there.
-    pub(crate) fn duration_ms(&self, name: &str) -> Result<i64, ApiError> {
+    /// A duration in nanoseconds that has to be there.
+    pub(crate) fn duration_ns(&self, name: &str) -> Result<i64, ApiError> {
         parse_duration(self.get(name)).map_err(|reason| ApiError::parameter(name, reason))
     }
 
-    /// `timeout`, when given.
+    /// `timeout`, when given. One that is not positive is over at once.
     pub(crate) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
         if self.get("timeout").is_empty() {
             return Ok(None);
         }
-        let ms = self.duration_ms("timeout")?;
-        Ok(Some(Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
+        let ns = self.duration_ns("timeout")?;
+        Ok(Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0))))
     }
 
-    /// `lookback_delta`, when given and positive.
+    /// `lookback_delta`, when given and positive. Cut to milliseconds, so it may be 0, and nothing is found.
     pub(crate) fn lookback_ms(&self) -> Result<Option<i64>, ApiError> {
         let text = self.get("lookback_delta");
         if text.is_empty() {
             return Ok(None);
         }
-        let ms = parse_duration(text).map_err(|reason| {
+        let ns = parse_duration(text).map_err(|reason| {
             ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"))
         })?;
-        Ok((ms > 0).then_some(ms))
+        Ok((ns > 0).then_some(ns / NS_PER_MS))
     }
 
     /// `limit`; zero means none.
@@ -167,6 +173,9 @@ fn atoi_reason(text: &str, error: &std::num::ParseIntError) -> String {
 /// Float seconds, rounded to milliseconds, or RFC 3339.
 fn parse_time(text: &str) -> Result<TimestampMs, String> {
     if let Some(seconds) = parse_float(text) {
+        if !seconds.is_finite() {
+            return Ok(NO_TIME_MS);
+        }
         return Ok(round_ms(seconds));
     }
     match text.parse::<jiff::Timestamp>() {
@@ -175,23 +184,31 @@ fn parse_time(text: &str) -> Result<TimestampMs, String> {
     }
 }
 
-/// Float seconds or a duration such as `5m`, in milliseconds.
+/// Float seconds or a duration such as `5m`, in nanoseconds.
 fn parse_duration(text: &str) -> Result<i64, String> {
     if let Some(seconds) = parse_float(text) {
-        // Durations are nanoseconds in Go.
-        if seconds.abs() * 1e9 > i64::MAX as f64 {
+        let ns = seconds * 1e9;
+        if ns.abs() > i64::MAX as f64 {
             return Err(format!(
                 "cannot parse {text:?} to a valid duration. It overflows int64"
             ));
         }
-        return Ok((seconds * 1000.0).round() as i64);
+        return Ok(if ns.is_nan() { i64::MIN } else { ns as i64 });
     }
-    parse_duration_ms(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))
+    let ms = parse_duration_ms(text).ok_or_else(|| format!("cannot parse {text:?} to a valid duration"))?;
+    Ok(ms.saturating_mul(NS_PER_MS))
 }
 
-/// A finite float. Rust reads "infinity" and "nan" as well, which are no times.
+/// A float as Go reads it: also "inf", "infinity" and "nan" in any case, and underscores between digits.
 fn parse_float(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    if !text.contains('_') {
+        return text.parse().ok();
+    }
+    let digits_apart = text.split('_').collect::<Vec<_>>();
+    let is_apart = digits_apart.windows(2).all(|sides| {
+        sides[0].ends_with(|c: char| c.is_ascii_digit()) && sides[1].starts_with(|c: char| c.is_ascii_digit())
+    });
+    is_apart.then(|| digits_apart.concat())?.parse().ok()
 }
 
 /// Milliseconds of float seconds. Whole seconds and the rest are taken apart before rounding, as Prometheus does:

@@ -7,13 +7,13 @@ use model::number::push_plain_float;
 use query::{QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
 
 use crate::app::{App, IfReady};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::json;
 use crate::params::Params;
 use crate::reply::{ApiResult, Pieces, Reply};
 
 /// Most points per series of a range query.
-const POINTS_MAX: i64 = 11_000;
+const POINTS_MAX: i128 = 11_000;
 
 /// The value of an expression at one time.
 pub(crate) async fn instant(
@@ -45,17 +45,24 @@ fn range_times(params: &Params) -> Result<QueryTimes, ApiError> {
             "end timestamp must not be before start time",
         ));
     }
-    let step_ms = params.duration_ms("step")?;
-    if step_ms <= 0 {
+    let step_ns = params.duration_ns("step")?;
+    if step_ns <= 0 {
         return Err(ApiError::parameter(
             "step",
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
         ));
     }
-    if (end_ms - start_ms) / step_ms > POINTS_MAX {
+    if i128::from(end_ms - start_ms) * 1_000_000 / i128::from(step_ns) > POINTS_MAX {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. \
              Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    let step_ms = step_ns / 1_000_000;
+    if step_ms == 0 {
+        return Err(ApiError::new(
+            ErrorKind::Execution,
+            "the step is shorter than a millisecond",
         ));
     }
     Ok(QueryTimes::Range {
@@ -79,7 +86,9 @@ async fn answer(
         timeout: params.timeout()?,
         limit,
     };
-    let result = ready.opened.engine.query(request).await?;
+    let stats = params.get("stats");
+    let mut result = ready.opened.engine.query(request).await?;
+    result.warnings.extend(stats_warning(stats));
     let n_steps = match times {
         QueryTimes::Instant { .. } => 1,
         QueryTimes::Range {
@@ -90,13 +99,19 @@ async fn answer(
     };
     Ok(reply.pieces(
         json::CONTENT_TYPE,
-        Answer::new(result, n_steps, wants_stats(params)),
+        Answer::new(result, n_steps, !stats.is_empty()),
     ))
 }
 
-/// `stats=all` and, once, any other value.
-fn wants_stats(params: &Params) -> bool {
-    !matches!(params.get("stats"), "" | "false")
+/// `stats`: any value asks for them, but those that say nothing are to go.
+fn stats_warning(stats: &str) -> Option<String> {
+    let is_known = matches!(stats, "" | "true" | "all");
+    (!is_known).then(|| {
+        format!(
+            "value {stats:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+             use \"true\" or \"all\""
+        )
+    })
 }
 
 /// A result that writes itself, series by series.

@@ -53,7 +53,11 @@ fn times_are_float_seconds_or_rfc_3339() {
     check("2015-07-01T22:10:51.781+02:00", 1_435_781_451_781);
     check("1763700000000", 1_763_700_000_000_000);
     check("1e300", TIME_MS_MAX);
-    for bad in ["", "foo", "NaN", "Inf", "2015-07-01", "1s"] {
+    check("1_000", 1_000_000);
+    for text in ["NaN", "nan", "Inf", "-inf", "+Infinity"] {
+        check(text, -9_223_372_036_854);
+    }
+    for bad in ["", "foo", "0x10", "1__0", "_1", " 5", "2015-07-01", "1s"] {
         assert_eq!(
             parse_time(bad),
             Err(format!("cannot parse {bad:?} to a valid timestamp")),
@@ -64,15 +68,22 @@ fn times_are_float_seconds_or_rfc_3339() {
 #[test]
 fn durations_are_float_seconds_or_have_units() {
     for (text, expected) in [
-        ("15", 15_000),
-        ("0.5", 500),
-        ("1m0s", 60_000),
-        ("15s", 15_000),
-        ("-1", -1_000),
+        ("15", 15_000_000_000),
+        ("0.5", 500_000_000),
+        ("0.0001", 100_000),
+        ("1m0s", 60_000_000_000),
+        ("15s", 15_000_000_000),
+        ("-1", -1_000_000_000),
+        ("NaN", i64::MIN),
     ] {
         assert_eq!(parse_duration(text), Ok(expected), "{text}");
     }
-    for (bad, tail) in [("", ""), ("x", ""), ("1e20", ". It overflows int64")] {
+    for (bad, tail) in [
+        ("", ""),
+        ("x", ""),
+        ("1e20", ". It overflows int64"),
+        ("Inf", ". It overflows int64"),
+    ] {
         assert_eq!(
             parse_duration(bad),
             Err(format!("cannot parse {bad:?} to a valid duration{tail}")),
@@ -107,13 +118,26 @@ fn bad_parameters_are_named_as_prometheus_names_them() {
         r#"invalid parameter "start": cannot parse "x" to a valid timestamp"#,
     );
     check(
-        params.duration_ms("step"),
+        params.duration_ns("step"),
         r#"invalid parameter "step": cannot parse "" to a valid duration"#,
     );
     check(
         Params::of("limit=-1").limit(),
         r#"invalid parameter "limit": limit must be non-negative"#,
     );
+}
+
+#[test]
+fn durations_are_cut_as_prometheus_cuts_them() {
+    let lookback = |text: &str| Params::of(&format!("lookback_delta={text}")).lookback_ms();
+    assert_eq!(lookback("0.0001"), Ok(Some(0)));
+    assert_eq!(lookback("0.0019"), Ok(Some(1)));
+    assert_eq!(lookback("0"), Ok(None));
+    assert_eq!(lookback("-5"), Ok(None));
+    let timeout = |text: &str| Params::of(&format!("timeout={text}")).timeout();
+    assert_eq!(timeout("-1"), Ok(Some(Duration::ZERO)));
+    assert_eq!(timeout("NaN"), Ok(Some(Duration::ZERO)));
+    assert_eq!(timeout("0.0001"), Ok(Some(Duration::from_micros(100))));
 }
 
 #[test]

@@ -418,3 +418,68 @@ async fn own_metrics_are_an_exposition_that_prometheus_can_read() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn queries_are_laid_out_and_taken_apart() {
+    let world = world().await;
+    let check = async |path: &str, expected: serde_json::Value| {
+        assert_eq!(world.data(&format!("/api/v1/{path}")).await, expected, "{path}");
+    };
+    let encoded_query = |text: &str| format!("query={}", encoded(text));
+    check(
+        &format!(
+            "format_query?{}",
+            encoded_query("sum  by(b , a)( x{ z!='1',y=\"2\" }) > bool 1h")
+        ),
+        json!("sum by (b, a) (x{y=\"2\",z!=\"1\"}) > bool 1h"),
+    )
+    .await;
+    let long = "a_name_of_fifty_characters_is_what_fills_lines_best";
+    check(
+        &format!(
+            "format_query?{}",
+            encoded_query(&format!("-topk(3,rate({long}[5m])) / ({long})"))
+        ),
+        json!(format!("  -topk(3, rate({long}[5m]))\n/\n  ({long})")),
+    )
+    .await;
+    check(
+        &format!("parse_query?{}", encoded_query("a{b='c'}[5m] @ end() offset -1h")),
+        json!({
+            "type": "matrixSelector", "name": "a", "range": 300_000, "rangeExpr": null, "offset": -3_600_000,
+            "offsetExpr": null, "timestamp": null, "startOrEnd": "end", "anchored": false, "smoothed": false,
+            "matchers": [
+                {"name": "b", "type": "=", "value": "c"}, {"name": "__name__", "type": "=", "value": "a"},
+            ],
+        }),
+    )
+    .await;
+    let selector = |name: &str| {
+        json!({
+            "type": "vectorSelector", "name": name, "offset": 0, "offsetExpr": null, "timestamp": null,
+            "startOrEnd": null, "anchored": false, "smoothed": false,
+            "matchers": [{"name": "__name__", "type": "=", "value": name}],
+        })
+    };
+    check(
+        &format!("parse_query?{}", encoded_query("round(a) * on(x) group_left(y) b")),
+        json!({
+            "type": "binaryExpr", "op": "*", "bool": false, "rhs": selector("b"),
+            "lhs": {
+                "type": "call", "args": [selector("a")],
+                "func": {"name": "round", "argTypes": ["vector", "scalar"], "variadic": 1, "returnType": "vector"},
+            },
+            "matching": {
+                "card": "many-to-one", "labels": ["x"], "on": true, "include": ["y"],
+                "fillValues": {"lhs": null, "rhs": null},
+            },
+        }),
+    )
+    .await;
+    let bad = world.get("/api/v1/parse_query?query=sum(").await;
+    assert_eq!(bad.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        bad.json()["error"],
+        "invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis"
+    );
+}
