@@ -25,6 +25,9 @@ pub struct EngineOptions {
     /// Keep the metric name until the end of the query, so that an outer `by (__name__)` still sees it
     /// (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Counters begin anew where start timestamps say so, and `start_timestamp()` gives something
+    /// (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Threads that evaluate queries.
     pub threads: usize,
 }
@@ -40,6 +43,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             experimental: false,
             delayed_name_removal: false,
+            use_start_timestamps: false,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         }
     }

@@ -13,7 +13,6 @@ use crate::assemble::Assembly;
 use crate::context::Limits;
 use crate::engine::Shared;
 use crate::exec::collect::collect;
-use crate::exec::samples::Samples;
 use crate::labels::{LabelSets, SeriesTable};
 use crate::memory::QueryPool;
 use crate::options::{EngineOptions, QueryRequest, QueryTimes};
@@ -194,9 +193,8 @@ impl Running {
                 self.series_of(vector, &frame, true).await
             }
             ExprKind::Range(range) => {
-                let (selection, window) = self.planner.range_selection(range, &self.frame)?;
+                let (selection, plan) = self.planner.samples(range, &self.frame)?;
                 self.stats.prepare_time = self.begun.elapsed();
-                let plan = Samples::plan(Arc::clone(&selection), window, self.planner.limits.clone());
                 let collected = collect(&plan, &self.planner.task).await?;
                 self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
                 let table = SeriesTable::of_selection(selection, None);

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 
 use query::EngineOptions;
 
-/// How many queries of each script pass. What is missing needs native histograms, `anchored`, `smoothed`,
-/// or start timestamps. Raise a number when it grows; it must never fall.
+/// How many queries of each script pass here, where samples lie in memory, as floats without start timestamps. Raise a number when it grows; it must never fall.
 const PASSED: [(&str, usize); 21] = [
     ("aggregators.test", 125),
     ("at_modifier.test", 78),
     ("collision.test", 2),
     ("duration_expression.test", 59),
-    ("extended_vectors.test", 30),
+    ("extended_vectors.test", 120),
     ("fill-modifier.test", 46),
     ("functions.test", 379),
     ("histograms.test", 93),

@@ -294,28 +294,6 @@ async fn what_cannot_be_asked_is_a_parse_error() {
 }
 
 #[tokio::test]
-async fn what_is_not_supported_fails_instead_of_being_wrong() {
-    let engine = open(EngineOptions {
-        experimental: true,
-        ..EngineOptions::default()
-    });
-    for text in [
-        "rate(istio_requests_total[1m] smoothed)",
-        "start_timestamp(istio_requests_total)",
-    ] {
-        let error = engine
-            .query(QueryRequest::instant(text, END_MS))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, QueryError::Execution { .. }), "{text}: {error:?}");
-        assert!(
-            error.to_string().ends_with("is not supported yet"),
-            "{text}: {error}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn the_deepest_query_that_parses_is_answered() {
     let engine = open(EngineOptions {
         experimental: true,

@@ -103,6 +103,7 @@ impl Settings {
             default_subquery_step_ms: self.query.subquery_step.ms,
             experimental: self.query.experimental,
             delayed_name_removal: self.query.delayed_name_removal,
+            use_start_timestamps: self.query.start_timestamps,
             threads: threads(self.query.threads),
         }
     }

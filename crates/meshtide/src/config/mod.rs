@@ -130,6 +130,9 @@ section! {
         /// Keep the metric name until the end of a query, so that an outer by (__name__) still sees it: Prometheus'
         /// flag promql-delayed-name-removal.
         delayed_name_removal: bool = false,
+        /// Let counters begin anew where start timestamps say so, and start_timestamp() tell of them: Prometheus' flag
+        /// use-start-timestamps.
+        start_timestamps: bool = false,
         /// Threads that compute; 0 is one per processor.
         threads: usize = 0,
     }

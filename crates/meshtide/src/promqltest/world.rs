@@ -39,6 +39,7 @@ impl World {
         let options = EngineOptions {
             experimental: true,
             delayed_name_removal: true,
+            use_start_timestamps: true,
             ..EngineOptions::default()
         };
         let source: Arc<Store> = Arc::clone(&store);

@@ -91,6 +91,49 @@ pub fn extended_rate(
     Some(result / kind.divisor(range))
 }
 
+/// The samples of an extended range that is a whole query: those inside of it, and its values at both ends.
+///
+/// # Panics
+/// If the slices are not of equal length.
+#[must_use]
+pub fn extended_samples(
+    is_smoothed: bool,
+    timestamps_ms: &[TimestampMs],
+    values: &[f64],
+    range: TimeRange,
+) -> Vec<(TimestampMs, f64)> {
+    let Some(mut last) = timestamps_ms.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let before_last = &timestamps_ms[..last];
+    let first = before_last
+        .partition_point(|&at_ms| at_ms <= range.start_ms)
+        .saturating_sub(1);
+    if is_smoothed {
+        last = before_last.partition_point(|&at_ms| at_ms < range.end_ms);
+    }
+    if timestamps_ms[last] <= range.start_ms {
+        return Vec::new();
+    }
+    let at = |row: usize| (timestamps_ms[row], values[row]);
+    let left = if is_smoothed && timestamps_ms[first] < range.start_ms {
+        interpolate(at(first), at(first + 1), range.start_ms, false)
+    } else {
+        values[first]
+    };
+    let right = if is_smoothed && last > 0 && timestamps_ms[last] > range.end_ms {
+        interpolate(at(last - 1), at(last), range.end_ms, false)
+    } else {
+        values[last]
+    };
+    let inside = (first..=last).map(at);
+    let inside = inside.filter(|(at_ms, _)| *at_ms > range.start_ms && *at_ms < range.end_ms);
+    let mut samples = vec![(range.start_ms, left)];
+    samples.extend(inside);
+    samples.push((range.end_ms, right));
+    samples
+}
+
 /// How many floats and histograms an anchored range leaves out: of either kind those before the anchor, which is the last
 /// sample of all at or before the start. `None` if no sample lies after the start, and there is no result.
 #[must_use]
@@ -183,6 +226,26 @@ mod tests {
             25,
             Some(6.0 - 1.0),
         );
+    }
+
+    #[test]
+    fn an_extended_range_alone_has_values_at_both_ends() {
+        let range = TimeRange::ending_at(35, 30);
+        let samples = |is_smoothed: bool, timestamps: &[i64]| {
+            let values: Vec<f64> = timestamps.iter().map(|&at_ms| at_ms as f64).collect();
+            extended_samples(is_smoothed, timestamps, &values, range)
+        };
+        assert_eq!(
+            samples(false, &[0, 10, 20, 30]),
+            [(5, 0.0), (10, 10.0), (20, 20.0), (30, 30.0), (35, 30.0)]
+        );
+        assert_eq!(
+            samples(true, &[0, 10, 40, 50]),
+            [(5, 5.0), (10, 10.0), (35, 35.0)]
+        );
+        assert_eq!(samples(false, &[10, 35]), [(5, 10.0), (10, 10.0), (35, 35.0)]);
+        assert_eq!(samples(true, &[0, 5]), []);
+        assert_eq!(samples(false, &[]), []);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use model::{TimeRange, TimestampMs, is_stale_nan};
+use promql::kernel::native::Extension;
 use promql::kernel::range::{RangeFunction, RangeFunctionError};
 use promql::kernel::rate::{DenseLane, RateKind, StreamRate};
 use promql::kernel::window::{StepTimes, Window, windows};
@@ -25,8 +26,23 @@ pub(crate) struct LaneFunction {
     pub(crate) evaluation: StepTimes,
     /// Where each step looks: the same with offset and `@` applied.
     pub(crate) times: StepTimes,
+    /// What it sees outside of that: `anchored` or `smoothed`.
+    pub(crate) beyond: Option<Beyond>,
+    /// Start timestamps of samples count.
+    pub(crate) uses_starts: bool,
     /// Only the count and the sum of native histograms will be asked for.
     pub(crate) skips_buckets: bool,
+}
+
+/// What an extended selector sees outside of its windows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beyond {
+    /// What it is for.
+    pub(crate) extension: Extension,
+    /// How far before each window.
+    pub(crate) before_ms: i64,
+    /// How far behind it.
+    pub(crate) after_ms: i64,
 }
 
 /// The kinds of function.
@@ -36,6 +52,12 @@ pub(crate) enum LaneFunctionKind {
     Newest,
     /// Its time in seconds.
     NewestTime,
+    /// Its start timestamp in seconds, 0 if it has none.
+    NewestStart,
+    /// Its time in seconds; no time but NaN if it is a histogram.
+    NewestFloatTime,
+    /// The value that a line between the samples around a step has there.
+    Smoothed,
     /// `rate`, `increase` or `delta`.
     Rate(RateKind),
     /// Another function of a window: of each step, or one for all steps. An error only counts where there are samples.
@@ -63,24 +85,41 @@ struct Rates {
 impl LaneFunction {
     /// The samples that all steps together look at.
     pub(crate) fn range(&self) -> TimeRange {
-        self.times.covered(self.window_ms)
+        let (times, window_ms) = self.seen();
+        times.covered(window_ms)
+    }
+
+    /// The ends of the windows that samples are read for, and their length.
+    pub(crate) fn seen(&self) -> (StepTimes, i64) {
+        match self.beyond {
+            None => (self.times, self.window_ms),
+            Some(beyond) => {
+                let around_ms = beyond.before_ms.saturating_add(beyond.after_ms);
+                let times = self.times.shifted(beyond.after_ms);
+                (times, self.window_ms.saturating_add(around_ms))
+            }
+        }
     }
 
     /// True for an instant selector.
     pub(crate) fn is_newest(&self) -> bool {
-        matches!(self.kind, LaneFunctionKind::Newest | LaneFunctionKind::NewestTime)
+        use LaneFunctionKind::{Newest, NewestFloatTime, NewestStart, NewestTime};
+        matches!(self.kind, Newest | NewestTime | NewestStart | NewestFloatTime)
     }
 
     /// True when all steps look at the newest sample of the same window, and at no other.
     pub(crate) fn is_single_newest(&self) -> bool {
-        // Without its buckets, a histogram says whether it is a reset, which takes the one before.
-        !self.skips_buckets && self.is_newest() && (self.times.n_steps == 1 || self.times.step_ms == 0)
+        // Without its buckets, a histogram says whether it is a reset, which takes the one before. Start timestamps come
+        // with all samples only.
+        let is_start = matches!(self.kind, LaneFunctionKind::NewestStart);
+        let is_single = self.times.n_steps == 1 || self.times.step_ms == 0;
+        is_single && self.is_newest() && !is_start && !self.skips_buckets
     }
 
     /// What a newest sample that is no staleness marker comes to.
     pub(crate) fn of_newest(&self, timestamp_ms: TimestampMs, value: f64) -> f64 {
         match self.kind {
-            LaneFunctionKind::NewestTime => seconds(timestamp_ms),
+            LaneFunctionKind::NewestTime | LaneFunctionKind::NewestFloatTime => seconds(timestamp_ms),
             _ => value,
         }
     }
@@ -187,10 +226,18 @@ fn evaluate(
                 *value = values[rows.end - 1];
             }
         }
-        LaneFunctionKind::NewestTime => {
+        LaneFunctionKind::NewestTime | LaneFunctionKind::NewestFloatTime => {
             for (_, (rows, value)) in steps {
                 if !is_stale_nan(values[rows.end - 1]) {
                     *value = seconds(timestamps_ms[rows.end - 1]);
+                }
+            }
+        }
+        LaneFunctionKind::NewestStart => {
+            // Series with starts are evaluated elsewhere.
+            for (_, (rows, value)) in steps {
+                if !is_stale_nan(values[rows.end - 1]) {
+                    *value = 0.0;
                 }
             }
         }
@@ -205,6 +252,11 @@ fn evaluate(
             }
         }
         LaneFunctionKind::Rate(_) => return Err(QueryError::internal("rates are computed per stream")),
+        LaneFunctionKind::Smoothed => {
+            return Err(QueryError::internal(
+                "extended ranges are evaluated with both kinds of sample",
+            ));
+        }
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(crate) struct LeafReader {
     newest: NewestBuffer,
     live: LiveBuffer,
     evaluator: LaneEvaluator,
-    /// For series with histograms.
+    /// For all that is rare.
     mixed: MixedLane,
     /// A row that is the same at all steps.
     row: Vec<f64>,
@@ -172,14 +172,20 @@ impl LeafReader {
         let timestamps_ms = &self.buffer.timestamps_ms;
         let n_loaded = timestamps_ms.len() * self.buffer.lanes().len();
         self.leaf.limits.check_samples(n_loaded as u64)?;
-        let n_in_windows = self.evaluator.prepare(function, timestamps_ms);
+        let is_rare = function.beyond.is_some();
+        let n_in_windows = if is_rare {
+            0
+        } else {
+            self.evaluator.prepare(function, timestamps_ms)
+        };
         let first_series = self.leaf.selection.streams()[stream_idx].first_series;
         for (series_idx, lane) in (first_series..).zip(self.buffer.lanes()) {
             let n_samples = timestamps_ms.len() - lane.absent_rows.len();
             if n_samples == 0 {
                 continue;
             }
-            if !lane.histograms.is_empty() {
+            let has_starts = function.uses_starts && !lane.starts_ms.is_empty();
+            if is_rare || has_starts || !lane.histograms.is_empty() {
                 fill(&mut self.mixed, function, timestamps_ms, lane);
                 let evaluated = self.mixed.evaluate(function)?;
                 let Evaluated { row, notes, .. } = evaluated;
@@ -214,16 +220,22 @@ impl LeafReader {
     }
 }
 
-/// Takes over the samples of a series with histograms.
+/// Takes over the samples of a series.
 fn fill(mixed: &mut MixedLane, function: &LaneFunction, timestamps_ms: &[TimestampMs], lane: &LaneBuffer) {
     mixed.clear();
     let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
     let mut histograms = lane.histograms.iter().peekable();
+    let starts_ms: &[TimestampMs] = if function.uses_starts {
+        &lane.starts_ms
+    } else {
+        &[]
+    };
     for (row, (&timestamp_ms, &value)) in timestamps_ms.iter().zip(&lane.values).enumerate() {
+        let start_ms = starts_ms.get(row).copied();
         if let Some((_, histogram)) = histograms.next_if(|(other, _)| *other as usize == row) {
-            mixed.push_histogram(timestamp_ms, Arc::clone(histogram));
+            mixed.push_histogram(timestamp_ms, Arc::clone(histogram), start_ms);
         } else if absent.next_if_eq(&row).is_none() && !function.skips(value) {
-            mixed.push_float(timestamp_ms, value);
+            mixed.push_float(timestamp_ms, value, start_ms);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! From the samples of one series that has native histograms to one value per step. A series may change from one kind of
-//! sample to the other, so floats and histograms are kept apart, each with windows of its own.
+//! From the samples of one series to one value per step, for all that is rare: series with native histograms, series with
+//! start timestamps, and extended ranges. A series may change from one kind of sample to the other, so floats and
+//! histograms are kept apart, each with windows of its own.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use model::{FloatHistogram, TimeRange, TimestampMs};
 use promql::kernel::native::reset::{resets, statistics_only};
 use promql::kernel::native::{
-    FloatOrHistogram, MixedWindow, NativeRangeFunction, Notes, Samples, sample_weight,
+    FloatOrHistogram, MixedWindow, NativeRangeFunction, Notes, Samples, sample_weight, smoothed,
 };
 use promql::kernel::range::RangeFunction;
 use promql::kernel::window::windows;
 
-use super::lane::{LaneFunction, LaneFunctionKind, function_of_step, seconds};
+use super::lane::{Beyond, LaneFunction, LaneFunctionKind, function_of_step, seconds};
 use crate::QueryError;
 use crate::batch::{Row, RowBuffer};
 
@@ -31,6 +32,8 @@ pub(crate) struct MixedLane {
 struct Column<T> {
     timestamps_ms: Vec<TimestampMs>,
     values: Vec<T>,
+    /// Start timestamps; empty if they are not used.
+    starts_ms: Vec<TimestampMs>,
     /// Those of each step.
     windows: Vec<Range<usize>>,
 }
@@ -53,6 +56,7 @@ impl<T> Column<T> {
         Self {
             timestamps_ms: Vec::new(),
             values: Vec::new(),
+            starts_ms: Vec::new(),
             windows: Vec::new(),
         }
     }
@@ -60,17 +64,20 @@ impl<T> Column<T> {
     fn clear(&mut self) {
         self.timestamps_ms.clear();
         self.values.clear();
+        self.starts_ms.clear();
     }
 
-    fn push(&mut self, timestamp_ms: TimestampMs, value: T) {
+    fn push(&mut self, timestamp_ms: TimestampMs, value: T, start_ms: Option<TimestampMs>) {
         self.timestamps_ms.push(timestamp_ms);
         self.values.push(value);
+        self.starts_ms.extend(start_ms);
     }
 
     fn find_windows(&mut self, function: &LaneFunction) {
+        let (times, window_ms) = function.seen();
         self.windows.clear();
         self.windows
-            .extend(windows(&self.timestamps_ms, function.times, function.window_ms));
+            .extend(windows(&self.timestamps_ms, times, window_ms));
     }
 
     /// What a step sees.
@@ -78,8 +85,8 @@ impl<T> Column<T> {
         let rows = self.windows[step].clone();
         Samples {
             timestamps_ms: &self.timestamps_ms[rows.clone()],
-            values: &self.values[rows],
-            starts_ms: &[],
+            values: &self.values[rows.clone()],
+            starts_ms: self.starts_ms.get(rows).unwrap_or_default(),
         }
     }
 }
@@ -102,14 +109,24 @@ impl MixedLane {
         self.row.clear();
     }
 
-    /// Adds a float. Times ascend.
-    pub(crate) fn push_float(&mut self, timestamp_ms: TimestampMs, value: f64) {
-        self.floats.push(timestamp_ms, value);
+    /// Adds a float, with its start timestamp if those of the series are used. Times ascend.
+    pub(crate) fn push_float(
+        &mut self,
+        timestamp_ms: TimestampMs,
+        value: f64,
+        start_ms: Option<TimestampMs>,
+    ) {
+        self.floats.push(timestamp_ms, value, start_ms);
     }
 
-    /// Adds a histogram. Times ascend.
-    pub(crate) fn push_histogram(&mut self, timestamp_ms: TimestampMs, value: Arc<FloatHistogram>) {
-        self.histograms.push(timestamp_ms, value);
+    /// Adds a histogram, as [`Self::push_float`] does.
+    pub(crate) fn push_histogram(
+        &mut self,
+        timestamp_ms: TimestampMs,
+        value: Arc<FloatHistogram>,
+        start_ms: Option<TimestampMs>,
+    ) {
+        self.histograms.push(timestamp_ms, value, start_ms);
     }
 
     /// The row of the series whose samples were added.
@@ -122,8 +139,13 @@ impl MixedLane {
         self.weigh();
         let mut notes = Notes::default();
         match &function.kind {
-            LaneFunctionKind::Newest => self.newest(|_, value| value),
-            LaneFunctionKind::NewestTime => self.newest(|timestamp_ms, _| seconds(timestamp_ms).into()),
+            LaneFunctionKind::Newest => self.newest(|_, _, value| value),
+            LaneFunctionKind::NewestTime => self.newest(|timestamp_ms, _, _| seconds(timestamp_ms).into()),
+            LaneFunctionKind::NewestStart => self.newest(|_, start_ms, _| seconds(start_ms).into()),
+            LaneFunctionKind::NewestFloatTime => {
+                self.newest(|timestamp_ms, _, value| float_time(timestamp_ms, &value))
+            }
+            LaneFunctionKind::Smoothed => self.smoothed(function, &mut notes),
             LaneFunctionKind::Rate(kind) => {
                 let function_at = |_| Ok(RangeFunction::Extrapolated(*kind));
                 self.windowed(function, kind.is_counter(), function_at, &mut notes)?;
@@ -157,9 +179,11 @@ impl MixedLane {
     ) {
         self.row.clear();
         for step in 0..self.row.values.len() {
+            let histogram = FloatOrHistogram::Histogram(Arc::clone(histogram));
             let value = match function.kind {
                 LaneFunctionKind::NewestTime => seconds(timestamp_ms).into(),
-                _ => FloatOrHistogram::Histogram(Arc::clone(histogram)),
+                LaneFunctionKind::NewestFloatTime => float_time(timestamp_ms, &histogram),
+                _ => histogram,
             };
             self.row.push(step, value);
         }
@@ -181,22 +205,39 @@ impl MixedLane {
     }
 
     /// The newest sample of each step, unless it is a staleness marker.
-    fn newest(&mut self, value_of: impl Fn(TimestampMs, FloatOrHistogram) -> FloatOrHistogram) {
+    /// `value_of` makes a value of its time, its start timestamp (0 if there is none) and what it is.
+    fn newest(&mut self, value_of: impl Fn(TimestampMs, TimestampMs, FloatOrHistogram) -> FloatOrHistogram) {
         for step in 0..self.row.values.len() {
             let (floats, histograms) = (self.floats.at(step), self.histograms.at(step));
             let float_ms = floats.timestamps_ms.last();
             let newest = match (histograms.timestamps_ms.last(), histograms.values.last()) {
                 (Some(&histogram_ms), Some(histogram)) if float_ms.is_none_or(|&ms| ms < histogram_ms) => {
-                    Some((histogram_ms, FloatOrHistogram::Histogram(Arc::clone(histogram))))
+                    let value = FloatOrHistogram::Histogram(Arc::clone(histogram));
+                    Some((histogram_ms, histograms.starts_ms.last(), value))
                 }
                 _ => float_ms
                     .zip(floats.values.last())
                     .and_then(|(&float_ms, &value)| {
-                        (!model::is_stale_nan(value)).then_some((float_ms, value.into()))
+                        let start_ms = floats.starts_ms.last();
+                        (!model::is_stale_nan(value)).then_some((float_ms, start_ms, value.into()))
                     }),
             };
-            if let Some((timestamp_ms, value)) = newest {
-                self.row.push(step, value_of(timestamp_ms, value));
+            if let Some((timestamp_ms, start_ms, value)) = newest {
+                let start_ms = start_ms.copied().unwrap_or(0);
+                self.row.push(step, value_of(timestamp_ms, start_ms, value));
+            }
+        }
+    }
+
+    /// The value of each step on a line between the samples around it.
+    fn smoothed(&mut self, function: &LaneFunction, notes: &mut Notes) {
+        for step in 0..self.row.values.len() {
+            let (floats, histograms) = (self.floats.at(step), self.histograms.at(step));
+            if floats.is_empty() && histograms.is_empty() {
+                continue;
+            }
+            if let Some(value) = smoothed(floats, histograms, function.times.at(step), notes) {
+                self.row.push(step, value);
             }
         }
     }
@@ -228,11 +269,23 @@ impl MixedLane {
             if window.is_empty() {
                 continue;
             }
-            let found = NativeRangeFunction(function_at(step)?).evaluate(&window, notes);
+            let at_step = NativeRangeFunction(function_at(step)?);
+            let found = match function.beyond {
+                None => at_step.evaluate(&window, notes),
+                Some(Beyond { extension, .. }) => at_step.evaluate_extended(extension, &window, notes),
+            };
             if let Some(value) = found {
                 self.row.push(step, value);
             }
         }
         Ok(())
+    }
+}
+
+/// The time of a float; NaN for a histogram.
+fn float_time(timestamp_ms: TimestampMs, value: &FloatOrHistogram) -> FloatOrHistogram {
+    match value {
+        FloatOrHistogram::Float(_) => seconds(timestamp_ms).into(),
+        FloatOrHistogram::Histogram(_) => f64::NAN.into(),
     }
 }

@@ -13,7 +13,9 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 use model::{FloatHistogram, TimeRange, TimestampMs, is_stale_nan};
-use promql::kernel::native::{FloatOrHistogram, sample_weight};
+use promql::kernel::extended::extended_samples;
+use promql::kernel::native::{Extension, FloatOrHistogram, sample_weight};
+use promql::kernel::rate::DenseLane;
 use storage::{Selection, StreamBuffer};
 
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
@@ -26,8 +28,12 @@ use crate::context::Limits;
 pub(crate) struct Samples {
     selection: Arc<dyn Selection>,
     range: TimeRange,
+    extended: Option<Extended>,
     limits: Limits,
 }
+
+/// How a range is extended, and the range itself; the samples that are read are more.
+type Extended = (Extension, TimeRange);
 
 /// Samples of several series, parallel columns.
 #[derive(Debug, Default)]
@@ -44,8 +50,13 @@ pub(crate) struct SampleColumns {
 const BATCH_SAMPLES: usize = 1 << 14;
 
 impl Samples {
-    /// A node that reads `selection` in `range`.
-    pub(crate) fn plan(selection: Arc<dyn Selection>, range: TimeRange, limits: Limits) -> Plan {
+    /// A node that reads `selection` in `range`, for what an extended range is.
+    pub(crate) fn plan(
+        selection: Arc<dyn Selection>,
+        range: TimeRange,
+        extended: Option<Extended>,
+        limits: Limits,
+    ) -> Plan {
         let schema = Arc::new(Schema::new(vec![
             Field::new("series", DataType::UInt32, false),
             Field::new("timestamp", DataType::Int64, false),
@@ -54,6 +65,7 @@ impl Samples {
         let node = Self {
             selection,
             range,
+            extended,
             limits,
         };
         OperatorExec::single(node, Vec::new(), &schema)
@@ -71,6 +83,7 @@ impl Operator for Samples {
         let state = SampleStream {
             selection: Arc::clone(&self.selection),
             range: self.range,
+            extended: self.extended,
             limits: self.limits.clone(),
             next_stream: 0,
             buffer: StreamBuffer::default(),
@@ -88,6 +101,7 @@ impl Operator for Samples {
 struct SampleStream {
     selection: Arc<dyn Selection>,
     range: TimeRange,
+    extended: Option<Extended>,
     limits: Limits,
     next_stream: usize,
     buffer: StreamBuffer,
@@ -106,7 +120,10 @@ impl SampleStream {
                 .read(self.next_stream, self.range, &mut self.buffer)?;
             self.next_stream += 1;
             let weight_before = samples.weight;
-            samples.push_stream(stream.first_series, &self.buffer);
+            match self.extended {
+                None => samples.push_stream(stream.first_series, &self.buffer),
+                Some(extended) => samples.push_extended(stream.first_series, &self.buffer, extended)?,
+            }
             let n_read = (samples.weight - weight_before) as u64;
             self.limits.add_samples(n_read, n_read, n_read)?;
         }
@@ -141,6 +158,39 @@ impl SampleColumns {
                 }
             }
         }
+    }
+
+    /// The samples within extended ranges and the values at their ends.
+    fn push_extended(
+        &mut self,
+        first_series: u32,
+        buffer: &StreamBuffer,
+        (extension, range): Extended,
+    ) -> Result<(), QueryError> {
+        let mut lane_samples = DenseLane::default();
+        for (series_idx, lane) in (first_series..).zip(buffer.lanes()) {
+            if !lane.histograms.is_empty() {
+                let word = match extension {
+                    Extension::Anchored => "anchored",
+                    Extension::Smoothed => "smoothed",
+                };
+                return Err(QueryError::execution(format!(
+                    "{word} modifier is not supported with histograms"
+                )));
+            }
+            let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+            let keep = |row, value| absent.next_if_eq(&row).is_none() && !is_stale_nan(value);
+            lane_samples.fill(&buffer.timestamps_ms, &lane.values, keep);
+            let is_smoothed = extension == Extension::Smoothed;
+            let (timestamps_ms, values) = (&lane_samples.timestamps_ms, &lane_samples.values);
+            for (timestamp_ms, value) in extended_samples(is_smoothed, timestamps_ms, values, range) {
+                self.series.push(series_idx);
+                self.timestamps_ms.push(timestamp_ms);
+                self.values.push(value);
+                self.weight += 1;
+            }
+        }
+        Ok(())
     }
 
     fn push_histogram(

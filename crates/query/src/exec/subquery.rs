@@ -119,9 +119,9 @@ impl Inner {
         mixed.clear();
         for (step, &timestamp_ms) in self.timestamps_ms.iter().enumerate() {
             match samples.histogram(step) {
-                Some(histogram) => mixed.push_histogram(timestamp_ms, without_hint(histogram)),
+                Some(histogram) => mixed.push_histogram(timestamp_ms, without_hint(histogram), None),
                 None if is_absent(samples.values[step]) => {}
-                None => mixed.push_float(timestamp_ms, samples.values[step]),
+                None => mixed.push_float(timestamp_ms, samples.values[step], None),
             }
         }
         let evaluated = mixed.evaluate(&self.function)?;

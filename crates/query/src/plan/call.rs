@@ -11,6 +11,7 @@ use super::vector::Marked;
 use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
 use crate::exec::absent::Absent;
+use crate::exec::collect::drain;
 use crate::exec::map::{Map, Mapping, of_step};
 use crate::exec::merge_duplicates::Overlap;
 use crate::labels::{Column, SeriesTable};
@@ -40,6 +41,7 @@ impl Planner {
             | FunctionId::HistogramSum => self.histogram_statistic(call, frame).await,
             FunctionId::Info => self.info(call, frame).await,
             FunctionId::Timestamp => self.timestamp(call, frame).await,
+            FunctionId::StartTimestamp => self.start_timestamp(call, frame).await,
             _ if call.function.arguments.contains(&ValueType::Matrix) => {
                 self.subquery_call(call, frame).await
             }
@@ -72,6 +74,13 @@ impl Planner {
         let vector = self.vector(vector, frame).await?;
         let vector = vector.map_plan(|plan| Map::plan(plan, Mapping::Function(functions), &frame.schema));
         Ok(self.drop_names(vector, Overlap::OtherSteps, frame))
+    }
+
+    /// `start_timestamp()` of anything but a selector, or where start timestamps are not used, gives nothing.
+    async fn start_timestamp(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        let vector = self.vector(argument(call, 0)?, frame).await?;
+        drain(&vector.plan, &self.task).await?;
+        Ok(Vector::empty(frame))
     }
 
     /// `timestamp()` of anything but a selector is the time of the step.

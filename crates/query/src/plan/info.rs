@@ -119,11 +119,13 @@ impl Planner {
             return Ok(Info::nothing(base.n_series()));
         }
         let function = LaneFunction {
-            kind: LaneFunctionKind::NewestTime,
+            kind: LaneFunctionKind::NewestFloatTime,
             window_ms: self.lookback_ms,
             evaluation: frame.steps,
             times,
             skips_buckets: false,
+            beyond: None,
+            uses_starts: false,
         };
         self.limits.check()?;
         let matchers: Vec<Matcher> = filter.names.iter().chain(&filter.data).cloned().collect();
@@ -293,6 +295,11 @@ impl Newest {
         let best = self.best.entry((target, metric));
         let best = best.or_insert_with(|| vec![(f64::NEG_INFINITY, NOBODY); self.n_steps]);
         for (step, (best, &written)) in best.iter_mut().zip(row).enumerate() {
+            if written.is_nan() && !is_absent(written) {
+                self.refusals
+                    .push((step, "info sample should be float".to_owned()));
+                break;
+            }
             if is_absent(written) || best.0 > written {
                 continue;
             }

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use model::{METRIC_NAME, MatchOp, TimeRange};
-use promql::ast::{Call, Expr, ExprKind, MatrixSelector, Span, VectorSelector};
+use model::{METRIC_NAME, MatchOp};
+use promql::ast::{Call, Expr, ExprKind, Extended, MatrixSelector, Span, VectorSelector};
 use promql::function::FunctionId;
+use promql::kernel::native::Extension;
 use storage::Selection;
 
 use super::vector::{Marked, without_names};
-use super::{Frame, Planner, Vector, unsupported};
+use super::{Frame, Planner, Vector};
 use crate::QueryError;
-use crate::exec::lane::{LaneFunction, LaneFunctionKind};
+use crate::exec::lane::{Beyond, LaneFunction, LaneFunctionKind};
 use crate::exec::leaf::Leaf;
 use crate::exec::merge_duplicates::Overlap;
 use crate::exec::notes::NoteSink;
+use crate::exec::operator::Plan;
+use crate::exec::samples::Samples;
 use crate::exec::scan::Scan;
 use crate::labels::SeriesTable;
 
@@ -34,6 +37,9 @@ impl Planner {
     /// The leaf that an expression is; `None` if it is something else.
     pub(crate) async fn leaf(&self, expr: &Expr, frame: &Frame) -> Result<Option<PlannedLeaf>, QueryError> {
         match &expr.kind {
+            ExprKind::Selector(selector) if selector.extended == Some(Extended::Smoothed) => {
+                self.smoothed_leaf(selector, expr.span, frame).map(Some)
+            }
             ExprKind::Selector(selector) => self
                 .instant_leaf(selector, LaneFunctionKind::Newest, frame)
                 .map(Some),
@@ -44,16 +50,21 @@ impl Planner {
     }
 
     async fn call_leaf(&self, call: &Call, frame: &Frame) -> Result<Option<PlannedLeaf>, QueryError> {
-        if call.function.id == FunctionId::Timestamp {
+        let of_selector = match call.function.id {
+            FunctionId::Timestamp => Some(LaneFunctionKind::NewestTime),
+            FunctionId::StartTimestamp if self.shared.options.use_start_timestamps => {
+                Some(LaneFunctionKind::NewestStart)
+            }
+            FunctionId::StartTimestamp | FunctionId::AbsentOverTime => return Ok(None),
+            _ => None,
+        };
+        if let Some(kind) = of_selector {
             let argument = call.arguments.first().map(Expr::unparenthesized);
             let Some(ExprKind::Selector(selector)) = argument.map(|argument| &argument.kind) else {
                 return Ok(None);
             };
-            let leaf = self.instant_leaf(selector, LaneFunctionKind::NewestTime, frame)?;
+            let leaf = self.instant_leaf(selector, kind, frame)?;
             return Ok(Some(self.drop_leaf_names(leaf)));
-        }
-        if call.function.id == FunctionId::AbsentOverTime {
-            return Ok(None);
         }
         self.window_leaf(call, frame).await
     }
@@ -75,8 +86,9 @@ impl Planner {
             return Ok(None);
         };
         let kind = self.window_function(call, frame).await?;
+        check_extended(call, &range.selector)?;
         let keeps_names = keeps_names(call.function.id);
-        let mut leaf = self.range_leaf(range, kind, frame)?;
+        let mut leaf = self.range_leaf(range, kind, self.uses_starts(call.function.id), frame)?;
         leaf.overlap = Overlap::Nothing;
         leaf.leaf.watch = self.watch(call, &leaf.leaf.function.kind, &leaf.table, span);
         leaf.leaf.notes = NoteSink::new(&self.annotations, span, &leaf.table);
@@ -94,21 +106,68 @@ impl Planner {
         frame: &Frame,
     ) -> Result<PlannedLeaf, QueryError> {
         let function = LaneFunction {
+            uses_starts: matches!(kind, LaneFunctionKind::NewestStart),
             kind,
             window_ms: self.lookback_ms,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &selector.shift)?,
+            beyond: None,
             skips_buckets: frame.histograms.skips_buckets(),
         };
         self.leaf_of(selector, function)
+    }
+
+    /// A smoothed selector: it looks at the samples around each step.
+    fn smoothed_leaf(
+        &self,
+        selector: &VectorSelector,
+        span: Span,
+        frame: &Frame,
+    ) -> Result<PlannedLeaf, QueryError> {
+        let function = LaneFunction {
+            kind: LaneFunctionKind::Smoothed,
+            window_ms: 0,
+            evaluation: frame.steps,
+            times: self.shifted(frame.steps, &selector.shift)?,
+            beyond: self.beyond(selector),
+            uses_starts: false,
+            skips_buckets: false,
+        };
+        let mut leaf = self.leaf_of(selector, function)?;
+        leaf.leaf.notes = NoteSink::new(&self.annotations, span, &leaf.table);
+        Ok(leaf)
+    }
+
+    fn beyond(&self, selector: &VectorSelector) -> Option<Beyond> {
+        let before_ms = self.lookback_ms;
+        Some(match selector.extended? {
+            Extended::Anchored => Beyond {
+                extension: Extension::Anchored,
+                before_ms,
+                after_ms: 0,
+            },
+            Extended::Smoothed => Beyond {
+                extension: Extension::Smoothed,
+                before_ms,
+                after_ms: before_ms,
+            },
+        })
+    }
+
+    /// True for the functions that look at start timestamps, if they are to be used.
+    fn uses_starts(&self, id: FunctionId) -> bool {
+        use FunctionId::{Increase, Irate, Rate, Resets};
+        self.shared.options.use_start_timestamps && matches!(id, Rate | Irate | Increase | Resets)
     }
 
     fn range_leaf(
         &self,
         range: &MatrixSelector,
         kind: LaneFunctionKind,
+        uses_starts: bool,
         frame: &Frame,
     ) -> Result<PlannedLeaf, QueryError> {
+        let beyond = self.beyond(&range.selector);
         let window_ms = range
             .range
             .evaluate_positive_ms(self.timing)
@@ -118,7 +177,10 @@ impl Planner {
             window_ms,
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &range.selector.shift)?,
-            skips_buckets: frame.histograms.skips_buckets(),
+            // An extended range looks at buckets to see what goes together.
+            skips_buckets: frame.histograms.skips_buckets() && beyond.is_none(),
+            beyond,
+            uses_starts,
         };
         self.leaf_of(&range.selector, function)
     }
@@ -142,14 +204,23 @@ impl Planner {
         })
     }
 
-    /// The series of a range selector that is a whole query, and the window it asks for.
-    pub(crate) fn range_selection(
+    /// The series of a range selector that is a whole query, and their samples.
+    pub(crate) fn samples(
         &self,
         range: &MatrixSelector,
         frame: &Frame,
-    ) -> Result<(Arc<dyn Selection>, TimeRange), QueryError> {
-        let leaf = self.range_leaf(range, LaneFunctionKind::Newest, frame)?.leaf;
-        Ok((leaf.selection, leaf.function.range()))
+    ) -> Result<(Arc<dyn Selection>, Plan), QueryError> {
+        let Leaf {
+            selection, function, ..
+        } = self
+            .range_leaf(range, LaneFunctionKind::Newest, false, frame)?
+            .leaf;
+        let seen = function.range();
+        let extended = function
+            .beyond
+            .map(|Beyond { extension, .. }| (extension, function.times.covered(function.window_ms)));
+        let plan = Samples::plan(Arc::clone(&selection), seen, extended, self.limits.clone());
+        Ok((selection, plan))
     }
 
     fn select(
@@ -157,9 +228,6 @@ impl Planner {
         selector: &VectorSelector,
         function: &LaneFunction,
     ) -> Result<Arc<dyn Selection>, QueryError> {
-        if selector.extended.is_some() {
-            return Err(unsupported("anchored or smoothed"));
-        }
         self.limits.check()?;
         let selection = self.shared.source.select(&selector.matchers, function.range())?;
         self.annotations.watch(&selection);
@@ -192,6 +260,29 @@ impl Planner {
         };
         vector.with_table(&leaf.table, leaf.overlap, frame)
     }
+}
+
+/// Fails if a function does not go with an extended range.
+fn check_extended(call: &Call, selector: &VectorSelector) -> Result<(), QueryError> {
+    use FunctionId::{Changes, Delta, Increase, Rate, Resets};
+    let (allowed, names): (&[FunctionId], _) = match selector.extended {
+        None => return Ok(()),
+        Some(Extended::Anchored) => (
+            &[Changes, Delta, Increase, Rate, Resets],
+            "changes, delta, increase, rate, resets",
+        ),
+        Some(Extended::Smoothed) => (&[Delta, Increase, Rate], "delta, increase, rate"),
+    };
+    let word = selector
+        .extended
+        .map_or(String::new(), |extended| extended.to_string());
+    if allowed.contains(&call.function.id) {
+        return Ok(());
+    }
+    Err(QueryError::execution(format!(
+        "{word} modifier can only be used with: {names} - not with {}",
+        call.function.name
+    )))
 }
 
 /// Functions of a range whose result is a sample of the series and so keeps its name; and `absent_over_time`, which

@@ -113,6 +113,8 @@ impl Planner {
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &subquery.shift)?,
             skips_buckets: false,
+            beyond: None,
+            uses_starts: false,
         };
         let inner_frame = self.subquery_frame(subquery, &function)?;
         let inner = self.vector(&subquery.expr, &inner_frame).await?;
@@ -152,6 +154,8 @@ impl Planner {
             evaluation: frame.steps,
             times: self.shifted(frame.steps, &subquery.shift)?,
             skips_buckets: false,
+            beyond: None,
+            uses_starts: false,
         };
         self.subquery_frame(subquery, &function)
     }
