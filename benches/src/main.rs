@@ -78,20 +78,29 @@ fn main() -> Result<()> {
         if target.kind == Kind::Meshtide {
             println!("{}", report::restart(&restart(&target, folder.path())?));
         }
+        // After each of them, so that one that fails does not take the others' figures with it.
+        println!("{}", report(&load, &requests, &measured));
     }
+    Ok(())
+}
+
+/// All tables of the servers measured so far.
+fn report(load: &Load, requests: &Requests, measured: &[Measured]) -> String {
     let ingest: Vec<_> = measured
         .iter()
         .map(|one| (one.name, &one.ingest, one.disk_bytes))
         .collect();
-    println!("{}", report::ingest(&load, &requests, &ingest));
     let timings: Vec<_> = measured
         .iter()
         .map(|one| (one.name, one.queries.as_slice()))
         .collect();
-    println!("{}", report::queries(&timings));
     let interference: Vec<_> = measured.iter().map(|one| (one.name, &one.interference)).collect();
-    println!("{}", report::interference(&interference));
-    Ok(())
+    [
+        report::ingest(load, requests, &ingest),
+        report::queries(&timings),
+        report::interference(&interference),
+    ]
+    .join("\n")
 }
 
 fn targets(arguments: &Arguments) -> Vec<Target> {

@@ -67,6 +67,8 @@ impl Target {
                 "-search.latencyOffset=0s".to_owned(),
                 "-search.maxUniqueTimeseries=10000000".to_owned(),
                 "-search.maxSamplesPerQuery=1000000000".to_owned(),
+                // Its default of 30 s is too short for the largest queries on a busy machine.
+                "-search.maxQueryDuration=110s".to_owned(),
             ],
         };
         Server::start(&self.program, &arguments, &folder.join("log"))
