@@ -116,7 +116,10 @@ impl HistogramColumns {
     #[must_use]
     pub fn get(&self, position: usize, sum: f64) -> Option<NativeHistogram<'_>> {
         let entry = self.entries.get(position)?;
-        let start = entry.end - entry.layout.n_counts();
+        let before = position
+            .checked_sub(1)
+            .and_then(|before| self.entries.get(before));
+        let start = before.map_or(0, |before| before.end);
         Some(NativeHistogram {
             layout: &entry.layout,
             hint: entry.hint,

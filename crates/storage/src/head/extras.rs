@@ -47,6 +47,19 @@ impl Extras {
         Some(&mut self.natives[position.ok()?].1)
     }
 
+    /// See [`Stream::prefetch_extras`](super::stream::Stream::prefetch_extras).
+    pub(super) fn prefetch(&self, lane: u16, depth: usize) {
+        match depth {
+            0 => codec::prefetch(std::ptr::from_ref(self).addr()),
+            1 => codec::prefetch(self.natives.as_ptr().addr()),
+            _ => {
+                if let Some(natives) = self.natives(lane) {
+                    natives.prefetch(depth - 2);
+                }
+            }
+        }
+    }
+
     /// Adds a histogram; see [`NativeLane::insert`].
     ///
     /// # Errors

@@ -51,6 +51,10 @@ use crate::{Error, LiveBuffer, NewestBuffer, StreamBuffer};
 /// is no use.
 const PREFETCH_LEN: usize = 24;
 
+/// How many samples before a native histogram is stored the memory on the way to it is asked for: six pointers, one
+/// behind the other, each of which takes as long as all the rest of the work.
+const EXTRAS_AHEAD: [usize; 6] = [12, 10, 8, 6, 4, 2];
+
 /// How a head behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadConfig {
@@ -107,6 +111,9 @@ impl Head {
                 n_prefetched = batch.len().min(sample_idx + PREFETCH_LEN);
                 self.prefetch(&batch.series[sample_idx..n_prefetched]);
             }
+            if is_extended {
+                self.prefetch_extras(&batch.series[sample_idx..]);
+            }
             let (slot, n_bytes) = self.streams.get_or_make(first.stream);
             workspace.stats.bytes.table += n_bytes;
             workspace.cut_ms = workspace
@@ -135,6 +142,17 @@ impl Head {
         for series in series {
             if let Some(slot) = self.streams.get(series.stream) {
                 slot.prefetch(series.lane);
+            }
+        }
+    }
+
+    /// Asks for what the next histograms will touch, a pointer further for each that is nearer.
+    fn prefetch_extras(&self, series: &[SeriesRef]) {
+        for (depth, ahead) in EXTRAS_AHEAD.into_iter().enumerate() {
+            if let Some(series) = series.get(ahead)
+                && let Some(slot) = self.streams.get(series.stream)
+            {
+                slot.prefetch_extras(series.lane, depth);
             }
         }
     }

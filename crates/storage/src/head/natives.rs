@@ -53,6 +53,21 @@ impl NativeLane {
         }
     }
 
+    /// See [`Stream::prefetch_extras`](super::stream::Stream::prefetch_extras).
+    pub(super) fn prefetch(&self, depth: usize) {
+        if depth == 0 {
+            if let Some(run) = self.runs.last() {
+                codec::prefetch(std::ptr::from_ref(run).addr());
+            }
+            // Eight words are a line of the cache.
+            for line in self.tail.counts.chunks(8) {
+                codec::prefetch(line.as_ptr().addr());
+            }
+        } else if let Some(run) = self.runs.last() {
+            run.prefetch(depth - 1);
+        }
+    }
+
     /// When the newest histogram is.
     pub(super) fn newest_ms(&self) -> TimestampMs {
         self.runs.last().map_or(TimestampMs::MIN, |run| run.last_ms)

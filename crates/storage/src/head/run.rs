@@ -162,6 +162,16 @@ impl Run {
         }
     }
 
+    /// See [`Stream::prefetch_extras`](super::stream::Stream::prefetch_extras).
+    pub(super) fn prefetch(&self, depth: usize) {
+        if depth == 0 {
+            codec::prefetch(std::ptr::from_ref(self).addr());
+        } else {
+            codec::prefetch(self.bytes.as_ptr_range().end.addr());
+            codec::prefetch(Arc::as_ptr(&self.layout).addr());
+        }
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         let reference_counts = 2 * size_of::<usize>();
         size_of::<Self>() + reference_counts + self.bytes.capacity()

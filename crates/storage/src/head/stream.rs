@@ -110,6 +110,19 @@ impl Stream {
         may_reach.then_some(sealed)
     }
 
+    /// Asks for the memory at the given depth on the way to the native histograms of a lane; what is above it is there.
+    pub(super) fn prefetch_extras(&self, lane: u16, depth: usize) {
+        let Some(sealed) = self.sealed.as_deref() else {
+            return;
+        };
+        if depth == 0 {
+            return codec::prefetch(std::ptr::from_ref(&sealed.extras).addr());
+        }
+        if let Some(extras) = sealed.extras.as_deref() {
+            extras.prefetch(lane, depth - 1);
+        }
+    }
+
     /// What is more to its samples than values.
     pub(super) fn extras(&self) -> Option<&Extras> {
         if !self.raw.is_extended {

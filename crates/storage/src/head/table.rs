@@ -48,6 +48,14 @@ impl Slot {
         codec::prefetch(first_value.wrapping_sub(2 * size_of::<f64>()));
     }
 
+    /// As [`Self::prefetch`] for what lies apart from rows. Unless a reader has the stream, which costs less than waiting.
+    #[inline]
+    pub(super) fn prefetch_extras(&self, lane: LaneIdx, depth: usize) {
+        if let Some(stream) = self.stream.try_lock() {
+            stream.prefetch_extras(lane.0, depth);
+        }
+    }
+
     /// Notes where the newest row is, for the next [`Self::prefetch`].
     #[inline]
     pub(super) fn note_newest_row(&self, stream: &Stream) {

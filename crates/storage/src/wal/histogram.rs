@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use codec::varint::{push_i64, push_u64, read_count, read_i64, read_u64};
+use codec::varint::{push_all_u64, push_i64, push_u64, read_count, read_i64, read_u64};
 use hashbrown::HashMap;
 use model::histogram::{
     BUCKETS_MAX, Bounds, CountForm, CounterResetHint, HistogramColumns, HistogramLayout, NativeHistogram,
@@ -50,7 +50,7 @@ impl HistogramWriter {
             .find_map(|(number, hint)| (hint == histogram.hint).then_some(number));
         bytes.push(hint.unwrap_or(0));
         match histogram.layout.form() {
-            CountForm::Integer => histogram.counts.iter().for_each(|count| push_u64(bytes, *count)),
+            CountForm::Integer => push_all_u64(bytes, histogram.counts),
             CountForm::Float => histogram
                 .counts
                 .iter()
