@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use model::TimestampMs;
 use model::number::push_api_float;
+use model::{FloatHistogram, TimestampMs};
 
 /// The content type of every answer of the API.
 pub(crate) const CONTENT_TYPE: &str = "application/json";
@@ -93,6 +93,36 @@ pub(crate) fn push_point(json: &mut String, timestamp_ms: TimestampMs, value: f6
     json.push_str(",\"");
     push_api_float(json, value);
     json.push_str("\"]");
+}
+
+/// Appends `[time,{"count":"…","sum":"…","buckets":[[rule,"lower","upper","count"],…]}]`. Buckets ascend; empty ones are
+/// left out. The rule says which bounds belong to the bucket: 0 the upper one, 1 the lower one, 2 none, 3 both.
+pub(crate) fn push_histogram_point(json: &mut String, timestamp_ms: TimestampMs, histogram: &FloatHistogram) {
+    json.push('[');
+    push_timestamp(json, timestamp_ms);
+    json.push_str(r#",{"count":""#);
+    push_api_float(json, histogram.count);
+    json.push_str(r#"","sum":""#);
+    push_api_float(json, histogram.sum);
+    json.push('"');
+    let mut start = r#","buckets":["#;
+    for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
+        json.push_str(start);
+        start = ",";
+        json.push_str(match (bucket.includes_lower, bucket.includes_upper) {
+            (false, true) => "[0",
+            (true, false) => "[1",
+            (false, false) => "[2",
+            (true, true) => "[3",
+        });
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            json.push_str(",\"");
+            push_api_float(json, number);
+            json.push('"');
+        }
+        json.push(']');
+    }
+    json.push_str(if start == "," { "]}]" } else { "}]" });
 }
 
 #[cfg(test)]

@@ -227,18 +227,49 @@ impl Pieces for Answer {
 fn push_series(json: &mut String, series: &SeriesSet, series_idx: usize, is_matrix: bool) {
     json.push_str(r#"{"metric":"#);
     json::push_labels(json, series.labels(series_idx));
-    json.push_str(if is_matrix {
-        r#","values":["#
+    let names = if is_matrix {
+        [r#","values":["#, r#","histograms":["#]
     } else {
-        r#","value":"#
-    });
-    for (position, (timestamp_ms, value)) in series.points(series_idx).enumerate() {
-        if position > 0 {
-            json.push(',');
-        }
-        json::push_point(json, timestamp_ms, value);
+        [r#","value":"#, r#","histogram":"#]
+    };
+    push_points(
+        json,
+        names[0],
+        is_matrix,
+        series.points(series_idx),
+        |json, (time_ms, value)| {
+            json::push_point(json, time_ms, value);
+        },
+    );
+    push_points(
+        json,
+        names[1],
+        is_matrix,
+        series.histograms(series_idx),
+        |json, (time_ms, value)| {
+            json::push_histogram_point(json, time_ms, value);
+        },
+    );
+    json.push('}');
+}
+
+/// The points of one kind under their name; nothing if there are none.
+fn push_points<T>(
+    json: &mut String,
+    name: &str,
+    is_matrix: bool,
+    points: impl Iterator<Item = T>,
+    push: impl Fn(&mut String, T),
+) {
+    let mut is_any = false;
+    for point in points {
+        json.push_str(if is_any { "," } else { name });
+        is_any = true;
+        push(json, point);
     }
-    json.push_str(if is_matrix { "]}" } else { "}" });
+    if is_any && is_matrix {
+        json.push(']');
+    }
 }
 
 fn push_stats(json: &mut String, stats: &QueryStats) {

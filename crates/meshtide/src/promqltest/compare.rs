@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use model::{Labels, is_stale_nan};
+use promql::kernel::native::FloatOrHistogram;
 use promql::script::{Annotation, Eval, Expected, ExpectedSeries, Point, Times, Words};
 use query::{QueryError, QueryResult, SeriesSet, Value};
 use regex::Regex;
@@ -13,7 +14,8 @@ const EPSILON: f64 = 1e-6;
 #[derive(Debug, Clone)]
 pub(super) struct Answered {
     pub(super) labels: Labels,
-    pub(super) points: Vec<(i64, f64)>,
+    /// In order of time.
+    pub(super) points: Vec<(i64, FloatOrHistogram)>,
 }
 
 /// Checks the answer to an eval, error or not.
@@ -69,7 +71,7 @@ pub(super) fn check_value(eval: &Eval, value: &Value) -> Result<()> {
             let all = answered(set)?;
             let mut values = all.iter().flat_map(|one| &one.points);
             ensure!(
-                values.all(|(_, value)| equal(*expected, *value)),
+                values.all(|(_, value)| is_point(&Point::Float(*expected), value)),
                 "{all:?} instead of {expected}"
             );
             Ok(())
@@ -82,9 +84,14 @@ pub(super) fn check_value(eval: &Eval, value: &Value) -> Result<()> {
 pub(super) fn answered(set: &SeriesSet) -> Result<Vec<Answered>> {
     (0..set.n_series())
         .map(|position| {
+            let floats = set.points(position).map(|(at_ms, value)| (at_ms, value.into()));
+            let histograms = set.histograms(position);
+            let histograms = histograms.map(|(at_ms, value)| (at_ms, value.clone().into()));
+            let mut points: Vec<(i64, FloatOrHistogram)> = floats.chain(histograms).collect();
+            points.sort_by_key(|(at_ms, _)| *at_ms);
             Ok(Answered {
                 labels: Labels::from_pairs(set.labels(position))?,
-                points: set.points(position).collect(),
+                points,
             })
         })
         .collect()
@@ -105,7 +112,7 @@ pub(super) fn check_vector(expected: &[ExpectedSeries], answer: &[Answered], ord
             found.labels,
             one.labels
         );
-        let value = found.points.first().map(|(_, value)| *value);
+        let value = found.points.first().map(|(_, value)| value);
         check_point(&one.labels, one.points.first(), value)?;
     }
     Ok(())
@@ -139,7 +146,7 @@ fn check_matrix(expected: &[ExpectedSeries], answer: &[Answered], start_ms: i64,
                 .points
                 .iter()
                 .find(|(at_ms, _)| *at_ms == time_ms)
-                .map(|(_, value)| *value);
+                .map(|(_, value)| value);
             check_point(&one.labels, Some(point), value)?;
         }
     }
@@ -169,11 +176,23 @@ fn find<'a>(answer: &'a [Answered], labels: &Labels) -> Result<&'a Answered> {
     }
 }
 
-fn check_point(labels: &Labels, expected: Option<&Point>, value: Option<f64>) -> Result<()> {
-    match (expected, value) {
+fn check_point(labels: &Labels, expected: Option<&Point>, found: Option<&FloatOrHistogram>) -> Result<()> {
+    match (expected, found) {
         (None | Some(Point::Gap), None) => Ok(()),
-        (Some(Point::Float(expected)), Some(value)) if equal(*expected, value) => Ok(()),
-        (expected, value) => bail!("{labels}: {value:?} instead of {expected:?}"),
+        (Some(expected), Some(found)) if is_point(expected, found) => Ok(()),
+        (expected, found) => bail!("{labels}: {found:?} instead of {expected:?}"),
+    }
+}
+
+/// Equal, histograms number by number; a hint counts only where one is written.
+fn is_point(expected: &Point, found: &FloatOrHistogram) -> bool {
+    match (expected, found) {
+        (Point::Float(expected), FloatOrHistogram::Float(found)) => equal(*expected, *found),
+        (Point::Histogram { value, has_hint }, FloatOrHistogram::Histogram(found)) => {
+            let is_hint_right = !has_hint || value.counter_reset_hint == found.counter_reset_hint;
+            is_hint_right && value.is_almost(found, EPSILON)
+        }
+        _ => false,
     }
 }
 

@@ -78,7 +78,7 @@ async fn check_as_range(world: &World, eval: &Eval, time_ms: i64) -> Result<()> 
     let middle: Vec<Answered> = answer
         .into_iter()
         .filter_map(|one| {
-            let point = one.points.iter().find(|(at_ms, _)| *at_ms == time_ms).copied()?;
+            let point = one.points.iter().find(|(at_ms, _)| *at_ms == time_ms).cloned()?;
             Some(Answered {
                 labels: one.labels,
                 points: vec![point],

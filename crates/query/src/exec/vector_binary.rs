@@ -7,12 +7,15 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
 use promql::ast::BinaryOp;
+use promql::kernel::native::{FloatOrHistogram, Notes, binary as native};
 
 use super::collect::{Dense, drain};
-use super::map::binary;
+use super::map::{binary, outcome_value};
 use super::merge_duplicates::same_labelset;
+use super::notes::{LastNotes, OperatorNotes};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
+use crate::batch::Row;
 use crate::labels::SeriesTable;
 use crate::rows::{ABSENT, is_absent};
 
@@ -92,6 +95,7 @@ struct Inner {
     op: BinaryOp,
     return_bool: bool,
     pairing: Pairing,
+    notes: OperatorNotes,
     n_steps: usize,
 }
 
@@ -135,7 +139,7 @@ impl VectorBinary {
     pub(crate) fn plan(
         (left, right): (Plan, Plan),
         (op, return_bool): (BinaryOp, bool),
-        pairing: Pairing,
+        (pairing, notes): (Pairing, OperatorNotes),
         n_steps: usize,
         schema: &SchemaRef,
     ) -> Plan {
@@ -143,6 +147,7 @@ impl VectorBinary {
             op,
             return_bool,
             pairing,
+            notes,
             n_steps,
         };
         OperatorExec::single(
@@ -240,15 +245,13 @@ impl Inner {
         }
         (0..self.n_steps).find_map(|step| {
             let is_filled = self.pairing.is_filled();
-            if !is_filled
-                && (0..many.n_series()).all(|series_idx| is_absent(many.row(series_idx).values[step]))
-            {
+            if !is_filled && !(0..many.n_series()).any(|series_idx| many.row(series_idx).is_present(step)) {
                 return None;
             }
             self.pairing.rivals.iter().find_map(|rivals| {
                 let mut present = rivals
                     .iter()
-                    .filter(|&&series_idx| !is_absent(one.row(series_idx as usize).values[step]));
+                    .filter(|&&series_idx| one.row(series_idx as usize).is_present(step));
                 Some((step, [*present.next()?, *present.next()?]))
             })
         })
@@ -278,24 +281,25 @@ impl Inner {
         let mut claimed = vec![false; self.pairing.n_claims * self.n_steps];
         let rivals = self.first_rivals(many, one);
         let mut first_conflict: Option<(usize, Conflict)> = None;
+        let mut notes = LastNotes::default();
         for pair in &self.pairing.pairs {
-            let many_row = many.row(pair.many as usize).values;
-            let one_row = one.row(pair.one as usize).values;
-            let result_row = results.floats_mut(pair.result as usize);
-            for (step, result) in result_row.iter_mut().enumerate() {
-                let (many, one) = (many_row[step], one_row[step]);
-                if is_absent(many) || is_absent(one) {
-                    continue;
-                }
-                let claim = (pair.claim != Pair::UNCONTESTED)
-                    .then(|| &mut claimed[pair.claim as usize * self.n_steps + step]);
-                if let Err(conflict) = self.put(many, one, claim, result) {
-                    let found = (step, conflict);
-                    first_conflict = Some(first_conflict.map_or(found, |first| first.min(found)));
-                    break;
-                }
+            let rows = (many.row(pair.many as usize), one.row(pair.one as usize));
+            let claims = match pair.claim {
+                Pair::UNCONTESTED => &mut [],
+                claim => &mut claimed[claim as usize * self.n_steps..][..self.n_steps],
+            };
+            let has_floats_only = rows.0.histograms.is_empty() && rows.1.histograms.is_empty();
+            let conflict = if has_floats_only && !results.has_histograms() && !self.refuses_floats() {
+                let result = results.floats_mut(pair.result as usize);
+                self.put_floats((rows.0.values, rows.1.values), claims, result)
+            } else {
+                self.put_elements(pair, rows, claims, &mut results, &mut notes)?
+            };
+            if let Err(found) = conflict {
+                first_conflict = Some(first_conflict.map_or(found, |first| first.min(found)));
             }
         }
+        self.notes.take(notes);
         match (rivals, first_conflict) {
             (Some((step, rivals)), conflict) if conflict.is_none_or(|(other, _)| step <= other) => {
                 Err(self.duplicate(rivals))
@@ -304,6 +308,71 @@ impl Inner {
             (_, Some((_, Conflict::SameLabels))) => Err(same_labelset()),
             _ => Ok(results),
         }
+    }
+
+    /// True for operators that go with histograms alone.
+    fn refuses_floats(&self) -> bool {
+        matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+    }
+
+    /// Computes the values of a pair of series of floats, up to the first conflict. `claims` has one per step or none.
+    fn put_floats(
+        &self,
+        (many, one): (&[f64], &[f64]),
+        claims: &mut [bool],
+        result: &mut [f64],
+    ) -> Result<(), (usize, Conflict)> {
+        for (step, result) in result.iter_mut().enumerate() {
+            let (many, one) = (many[step], one[step]);
+            if is_absent(many) || is_absent(one) {
+                continue;
+            }
+            self.put(many, one, claims.get_mut(step), result)
+                .map_err(|conflict| (step, conflict))?;
+        }
+        Ok(())
+    }
+
+    /// Computes the values of a pair of series that may have histograms, up to the first conflict.
+    fn put_elements(
+        &self,
+        pair: &Pair,
+        (many, one): (Row<'_>, Row<'_>),
+        claims: &mut [bool],
+        results: &mut Dense,
+        notes: &mut LastNotes,
+    ) -> Result<Result<(), (usize, Conflict)>, QueryError> {
+        for step in 0..self.n_steps {
+            let (Some(many), Some(one)) = (many.element(step), one.element(step)) else {
+                continue;
+            };
+            if let Some(claim) = claims.get_mut(step)
+                && std::mem::replace(claim, true)
+            {
+                return Ok(Err((step, Conflict::MultipleMatches)));
+            }
+            let (left, right) = if self.pairing.many_is_right {
+                (&one, &many)
+            } else {
+                (&many, &one)
+            };
+            let mut noted = Notes::default();
+            let outcome = native::evaluate(self.op, left, right, &mut noted);
+            notes.note(step, pair.many, noted);
+            let value = outcome.and_then(|outcome| outcome_value(outcome, self.return_bool));
+            let result_idx = pair.result as usize;
+            if value.is_some() && results.row(result_idx).is_present(step) {
+                return Ok(Err((step, Conflict::SameLabels)));
+            }
+            match value {
+                Some(FloatOrHistogram::Float(value)) => results.floats_mut(result_idx)[step] = value,
+                Some(FloatOrHistogram::Histogram(value)) => {
+                    results.put_histogram(result_idx, step, value)?;
+                }
+                None => {}
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Computes one value, if nothing else claims its place.

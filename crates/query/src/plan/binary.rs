@@ -36,7 +36,7 @@ impl Planner {
         if operation.op.is_set() {
             return Ok(set_operation(operation.op, matching, left, right, frame));
         }
-        Ok(self.between_vectors(operation, matching, left, right, frame))
+        Ok(self.between_vectors(operation, (matching, notes), left, right, frame))
     }
 
     async fn with_scalar(
@@ -69,7 +69,7 @@ impl Planner {
     fn between_vectors(
         &self,
         operation: &Binary,
-        matching: &VectorMatching,
+        (matching, notes): (&VectorMatching, OperatorNotes),
         left: Vector,
         right: Vector,
         frame: &Frame,
@@ -82,14 +82,14 @@ impl Planner {
         };
         // Arithmetic changes what a value means, so the name goes whatever the engine's options are.
         let is_delayed = self.shared.options.delayed_name_removal;
-        let drops_names = !operation.op.is_comparison() || (operation.return_bool && !is_delayed);
-        let (table, pairing) = Meetings::of(many, one, matching).pairing(matching, drops_names);
         let is_marked = operation.return_bool && is_delayed;
+        let drops_names = !(keeps_names(operation) || is_marked);
+        let (table, pairing) = Meetings::of(many, one, matching).pairing(matching, drops_names);
         Vector {
             plan: VectorBinary::plan(
                 (left.plan, right.plan),
                 (operation.op, operation.return_bool),
-                pairing,
+                (pairing, notes),
                 frame.steps.n_steps,
                 &frame.schema,
             ),

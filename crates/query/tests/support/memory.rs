@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use model::histogram::CounterResetHint;
 use model::{
-    BUCKET_LABEL, LabelColumn, Labels, LaneKind, METRIC_NAME, Matcher, SeriesName, TimeRange, TimestampMs,
+    BUCKET_LABEL, FloatHistogram, LabelColumn, Labels, LaneKind, METRIC_NAME, Matcher, SeriesName, TimeRange,
+    TimestampMs,
 };
 use parking_lot::Mutex;
 use storage::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
@@ -43,11 +45,41 @@ struct Lane {
     values: Vec<f64>,
     /// Rows without a sample, ascending; their values mean nothing.
     absent: Vec<u32>,
+    /// Samples that are histograms; what the values say there means nothing.
+    histograms: BTreeMap<TimestampMs, Arc<FloatHistogram>>,
 }
 
 impl MemorySource {
     /// Adds samples of one series, in any order of time; a later sample of the same time wins.
     pub(crate) fn add(&mut self, labels: &Labels, samples: impl IntoIterator<Item = (TimestampMs, f64)>) {
+        self.change(labels, |stream, lane| {
+            stream.add(lane, samples);
+        });
+    }
+
+    /// Adds histograms of one series, in order of time; they get the hints that the real store gives them.
+    pub(crate) fn add_histograms(
+        &mut self,
+        labels: &Labels,
+        samples: impl IntoIterator<Item = (TimestampMs, Arc<FloatHistogram>)>,
+    ) {
+        self.change(labels, |stream, lane| {
+            for (timestamp_ms, histogram) in samples {
+                if histogram.is_stale() {
+                    stream.add(lane, [(timestamp_ms, model::stale_nan())]);
+                    continue;
+                }
+                let lane_idx = stream.add(lane, [(timestamp_ms, 0.25)]);
+                let lane = &mut stream.lanes[lane_idx];
+                let mut stored = FloatHistogram::clone(&histogram);
+                let previous = lane.histograms.last_key_value().map(|(_, previous)| &**previous);
+                stored.counter_reset_hint = CounterResetHint::as_stored(&histogram, previous);
+                lane.histograms.insert(timestamp_ms, Arc::new(stored));
+            }
+        });
+    }
+
+    fn change(&mut self, labels: &Labels, change: impl FnOnce(&mut Stream, LaneKind<'_>)) {
         let split = SeriesName::split(labels.metric_name(), labels.get(BUCKET_LABEL));
         let kept = labels
             .iter()
@@ -57,7 +89,7 @@ impl MemorySource {
             .streams
             .entry((split.base.to_owned(), entity_idx))
             .or_default();
-        Arc::make_mut(stream).add(split.lane, samples);
+        change(Arc::make_mut(stream), split.lane);
     }
 
     /// Adds a whole stream at once: lanes with a value at each timestamp.
@@ -74,6 +106,7 @@ impl MemorySource {
             le: le_of(kind),
             values,
             absent: Vec::new(),
+            histograms: BTreeMap::new(),
         });
         let stream = Stream {
             timestamps_ms,
@@ -208,7 +241,8 @@ impl Lane {
 }
 
 impl Stream {
-    fn add(&mut self, kind: LaneKind<'_>, samples: impl IntoIterator<Item = (TimestampMs, f64)>) {
+    /// Adds samples of a lane and gives its position.
+    fn add(&mut self, kind: LaneKind<'_>, samples: impl IntoIterator<Item = (TimestampMs, f64)>) -> usize {
         let n_rows = u32::try_from(self.timestamps_ms.len()).unwrap();
         let (suffix, le) = (kind.suffix(), le_of(kind));
         let position = self
@@ -221,6 +255,7 @@ impl Stream {
                 le,
                 values: vec![0.0; n_rows as usize],
                 absent: (0..n_rows).collect(),
+                histograms: BTreeMap::new(),
             });
             self.lanes.len() - 1
         });
@@ -236,6 +271,7 @@ impl Stream {
             lane.values[row] = value;
             lane.absent.retain(|&absent| absent as usize != row);
         }
+        lane_idx
     }
 
     fn rows(&self, range: TimeRange) -> Range<usize> {
@@ -434,6 +470,11 @@ impl Selection for MemorySelection {
             lane_buffer
                 .absent_rows
                 .extend(absent.map(|&row| row - u32::try_from(rows.start).unwrap()));
+            for (row, timestamp_ms) in (0..).zip(&*timestamps_ms) {
+                if let Some(histogram) = lane.histograms.get(timestamp_ms) {
+                    lane_buffer.histograms.push((row, Arc::clone(histogram)));
+                }
+            }
         }
         Ok(())
     }
@@ -453,6 +494,13 @@ impl Selection for MemorySelection {
             let newest = rows.clone().rev().find(is_present)?;
             Some((stream.timestamps_ms[newest], lane.values[newest]))
         }));
+        buffer.histograms.clear();
+        for ((lane_idx, &lane), sample) in (0..).zip(lanes).zip(&buffer.samples) {
+            let histogram = sample.and_then(|(time_ms, _)| stream.lanes[lane].histograms.get(&time_ms));
+            buffer
+                .histograms
+                .extend(histogram.map(|histogram| (lane_idx, Arc::clone(histogram))));
+        }
         Ok(())
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use model::Labels;
+use promql::kernel::native::FloatOrHistogram;
 use promql::script::{
-    Annotation, CommandKind, Eval, Expected, ExpectedSeries, Load, Point, Times, Words, parse_script,
+    Annotation, CommandKind, Eval, Expected, ExpectedSeries, Load, Point, Times, Words, nhcb_series,
+    parse_script,
 };
 use query::{Engine, EngineOptions, QueryError, QueryRequest, QueryResult, SeriesSet, Value};
 
@@ -17,12 +19,10 @@ pub(crate) struct Report {
     pub(crate) n_passed: usize,
     /// Line and what was wrong.
     pub(crate) failures: Vec<(usize, String)>,
-    /// How many expect native histograms.
-    pub(crate) n_unsupported: usize,
 }
 
 /// One series of a result: one value per time asked for.
-type Row = (Labels, Vec<Option<f64>>);
+type Row = (Labels, Vec<Option<FloatOrHistogram>>);
 
 /// Relative error that counts as equal, as in Prometheus' own runner.
 const EPSILON: f64 = 1e-6;
@@ -50,7 +50,6 @@ async fn run_commands(text: &str, options: &EngineOptions) -> Report {
                 loads.push(load);
                 engine = None;
             }
-            CommandKind::Eval(eval) if expects_histograms(&eval) => report.n_unsupported += 1,
             CommandKind::Eval(eval) => {
                 let engine = engine.get_or_insert_with(|| engine_of(&loads, options));
                 match check(engine, &eval).await {
@@ -65,11 +64,16 @@ async fn run_commands(text: &str, options: &EngineOptions) -> Report {
     report
 }
 
-/// An engine over the float samples of these loads.
+/// An engine over the samples of these loads.
 fn engine_of(loads: &[Load], options: &EngineOptions) -> Engine {
     let mut source = MemorySource::default();
     for load in loads {
-        for series in &load.series {
+        let native = if load.with_nhcb {
+            nhcb_series(&load.series).unwrap()
+        } else {
+            Vec::new()
+        };
+        for series in load.series.iter().chain(&native) {
             let times = (0..).map(|idx| idx * load.step_ms);
             let samples = times
                 .zip(&series.points)
@@ -78,18 +82,17 @@ fn engine_of(loads: &[Load], options: &EngineOptions) -> Engine {
                     Point::Gap | Point::Histogram { .. } => None,
                 });
             source.add(&series.labels, samples);
+            let times = (0..).map(|idx| idx * load.step_ms);
+            let histograms = times
+                .zip(&series.points)
+                .filter_map(|(time_ms, point)| match point {
+                    Point::Histogram { value, .. } => Some((time_ms, Arc::clone(value))),
+                    Point::Gap | Point::Float(_) => None,
+                });
+            source.add_histograms(&series.labels, histograms);
         }
     }
     Engine::new(Arc::new(source), options.clone()).unwrap()
-}
-
-fn expects_histograms(eval: &Eval) -> bool {
-    let series = match &eval.expected {
-        Expected::Series(series) | Expected::RangeVector { series, .. } => series,
-        Expected::Scalar(_) | Expected::String(_) => return false,
-    };
-    let mut points = series.iter().flat_map(|series| &series.points);
-    points.any(|point| matches!(point, Point::Histogram { .. }))
 }
 
 async fn check(engine: &Engine, eval: &Eval) -> Result<(), String> {
@@ -171,7 +174,7 @@ async fn check_as_range(engine: &Engine, eval: &Eval, instant: &QueryResult) -> 
     let mut found = rows_of(series, &[time_ms]);
     found.retain(|(_, points)| points[0].is_some());
     let expected = match &eval.expected {
-        Expected::Scalar(value) => vec![(Labels::default(), vec![Some(*value)])],
+        Expected::Scalar(value) => vec![(Labels::default(), vec![Some((*value).into())])],
         Expected::Series(series) => expected_rows(series, 1),
         Expected::String(_) | Expected::RangeVector { .. } => return Ok(()),
     };
@@ -223,7 +226,11 @@ fn compare(eval: &Eval, result: &QueryResult) -> Result<(), String> {
 }
 
 fn compare_matrix(found: &SeriesSet, expected: &[ExpectedSeries], times: &[i64]) -> Result<(), String> {
-    let is_at_times = |idx| found.points(idx).all(|(time_ms, _)| times.contains(&time_ms));
+    let is_at_times = |idx| {
+        let histograms = found.histograms(idx).map(|(time_ms, _)| time_ms);
+        let mut all = found.points(idx).map(|(time_ms, _)| time_ms).chain(histograms);
+        all.all(|time_ms| times.contains(&time_ms))
+    };
     if !(0..found.n_series()).all(is_at_times) {
         return Err("points at other times".into());
     }
@@ -237,10 +244,11 @@ fn compare_matrix(found: &SeriesSet, expected: &[ExpectedSeries], times: &[i64])
 fn expected_rows(series: &[ExpectedSeries], n_points: usize) -> Vec<Row> {
     let rows = series.iter().map(|series| {
         let values = series.points.iter().map(|point| match point {
-            Point::Float(value) => Some(*value),
-            Point::Gap | Point::Histogram { .. } => None,
+            Point::Float(value) => Some((*value).into()),
+            Point::Histogram { value, .. } => Some(FloatOrHistogram::Histogram(Arc::clone(value))),
+            Point::Gap => None,
         });
-        let mut values: Vec<Option<f64>> = values.collect();
+        let mut values: Vec<Option<FloatOrHistogram>> = values.collect();
         values.resize(n_points, None);
         (series.labels.clone(), values)
     });
@@ -250,12 +258,15 @@ fn expected_rows(series: &[ExpectedSeries], n_points: usize) -> Vec<Row> {
 
 fn rows_of(series: &SeriesSet, times: &[i64]) -> Vec<Row> {
     let row = |idx| {
-        let points: Vec<(i64, f64)> = series.points(idx).collect();
+        let floats = series.points(idx).map(|(time_ms, value)| (time_ms, value.into()));
+        let histograms = series.histograms(idx);
+        let histograms = histograms.map(|(time_ms, value)| (time_ms, value.clone().into()));
+        let points: Vec<(i64, FloatOrHistogram)> = floats.chain(histograms).collect();
         let value = |time: &i64| {
             points
                 .iter()
                 .find(|(time_ms, _)| time_ms == time)
-                .map(|(_, value)| *value)
+                .map(|(_, value)| value.clone())
         };
         let labels = Labels::from_pairs(series.labels(idx)).unwrap();
         (labels, times.iter().map(value).collect())
@@ -268,9 +279,11 @@ fn same_rows(mut expected: Vec<Row>, mut found: Vec<Row>, is_ordered: bool) -> R
         expected.sort_by(|left, right| left.0.cmp(&right.0));
         found.sort_by(|left, right| left.0.cmp(&right.0));
     }
-    let same_point = |left: &Option<f64>, right: &Option<f64>| match (left, right) {
+    use FloatOrHistogram::{Float, Histogram};
+    let same_point = |left: &Option<FloatOrHistogram>, right: &Option<FloatOrHistogram>| match (left, right) {
         (None, None) => true,
-        (Some(left), Some(right)) => same(*left, *right),
+        (Some(Float(left)), Some(Float(right))) => same(*left, *right),
+        (Some(Histogram(left)), Some(Histogram(right))) => left.is_almost(right, EPSILON),
         _ => false,
     };
     let same_row = |left: &Row, right: &Row| {
