@@ -28,3 +28,4 @@ pub use options::ParseOptions;
 pub use parser::{parse, parse_selector};
 pub use pretty::pretty;
 pub use printer::{is_duration_text, label_set};
+pub use string_literal::quoted_if_no_utf8;

@@ -14,6 +14,27 @@ pub(crate) fn unquote_utf8(literal: &str) -> Option<String> {
     String::from_utf8(unquote_bytes(literal)).ok()
 }
 
+/// A literal, quotes included, as Go's `%q` writes what it stands for, if that is no UTF-8: no label can have such a name.
+#[must_use]
+pub fn quoted_if_no_utf8(literal: &str) -> Option<String> {
+    let bytes = unquote_bytes(literal);
+    if std::str::from_utf8(&bytes).is_ok() {
+        return None;
+    }
+    let mut quoted = String::from('"');
+    for chunk in bytes.utf8_chunks() {
+        chunk
+            .valid()
+            .chars()
+            .for_each(|c| push_quoted(c, '"', &mut quoted));
+        for byte in chunk.invalid() {
+            write!(quoted, "\\x{byte:02x}").expect("writing to a String cannot fail");
+        }
+    }
+    quoted.push('"');
+    Some(quoted)
+}
+
 fn unquote_bytes(literal: &str) -> Vec<u8> {
     let mut chars = literal.chars();
     let (Some(quote), Some(_)) = (chars.next(), chars.next_back()) else {

@@ -41,6 +41,7 @@ pub(crate) async fn query(
     }
     let pool = QueryPool::new(Arc::clone(&shared.environment.memory_pool));
     let planner = Planner {
+        text: request.text.as_str().into(),
         task: pool.task(&shared.environment, &shared.config),
         annotations: Annotations::default(),
         lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),

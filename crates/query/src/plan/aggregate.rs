@@ -111,8 +111,11 @@ impl Planner {
         let least = phi.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = phi.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let nan = phi.iter().copied().find(|phi| phi.is_nan());
-        let noted: Vec<f64> = nan.into_iter().chain([least, greatest]).collect();
-        self.note_invalid_quantiles(if phi.is_empty() { &[] } else { &noted }, parameter);
+        // Without any number, the least is +Inf and the greatest −Inf: they must not be taken for a φ.
+        let beyond = [(least, least < 0.0), (greatest, greatest > 1.0)];
+        let beyond = beyond.into_iter().filter(|(_, is_beyond)| *is_beyond);
+        let noted: Vec<f64> = nan.into_iter().chain(beyond.map(|(phi, _)| phi)).collect();
+        self.note_invalid_quantiles(&noted, parameter);
         let vector = self.vector(&aggregate.expr, frame).await?;
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         Ok(Vector {
@@ -177,6 +180,9 @@ impl Planner {
         let ExprKind::String(label) = &parameter(aggregate)?.unparenthesized().kind else {
             return Err(QueryError::internal("the parameter of count_values is a text"));
         };
+        if let Some(quoted) = self.no_utf8(parameter(aggregate)?) {
+            return Err(QueryError::execution(format!("invalid label name {quoted}")));
+        }
         if !is_label_name(label) {
             return Err(QueryError::execution(format!("invalid label name {label:?}")));
         }

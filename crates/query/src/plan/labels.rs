@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::METRIC_NAME;
-use promql::ast::{Call, ExprKind};
+use promql::ast::{Call, Expr, ExprKind};
 use promql::kernel::labels::{LabelFunctionError, LabelJoin, LabelReplace};
 
 use super::call::argument;
@@ -16,6 +16,7 @@ use crate::labels::{Column, SeriesTable};
 
 impl Planner {
     pub(crate) async fn label_replace(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        self.check_destination(call)?;
         let [destination, replacement, source, regex] = [1, 2, 3, 4].map(|position| text(call, position));
         let replace = LabelReplace::new(destination?, replacement?, source?, regex?).map_err(label_error)?;
         let vector = self.vector(argument(call, 0)?, frame).await?;
@@ -32,6 +33,7 @@ impl Planner {
     }
 
     pub(crate) async fn label_join(&self, call: &Call, frame: &Frame) -> Result<Vector, QueryError> {
+        self.check_destination(call)?;
         let sources: Result<Vec<&str>, _> = (3..call.arguments.len())
             .map(|position| text(call, position))
             .collect();
@@ -45,6 +47,26 @@ impl Planner {
         };
         let table = vector.table.set(&join.destination, column);
         Ok(Vector { marked, ..vector }.with_table(&table, Overlap::OtherSteps, frame))
+    }
+}
+
+impl Planner {
+    /// A string literal in Go's notation, if the bytes it is written as are no UTF-8.
+    pub(crate) fn no_utf8(&self, expr: &Expr) -> Option<String> {
+        let span = expr.unparenthesized().span;
+        let literal = self.text.get(span.start as usize..span.end as usize)?;
+        promql::quoted_if_no_utf8(literal)
+    }
+
+    /// Refuses a destination that is no UTF-8.
+    fn check_destination(&self, call: &Call) -> Result<(), QueryError> {
+        if self.no_utf8(argument(call, 1)?).is_none() {
+            return Ok(());
+        }
+        Err(label_error(LabelFunctionError::BadDestination {
+            function: call.function.name,
+            name: text(call, 1)?.to_owned(),
+        }))
     }
 }
 

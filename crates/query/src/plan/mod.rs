@@ -49,6 +49,8 @@ pub(crate) type Planning<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
 /// Plans the parts of one query.
 #[derive(Debug)]
 pub(crate) struct Planner {
+    /// The query.
+    pub(crate) text: Arc<str>,
     /// The source and the settings.
     pub(crate) shared: Arc<Shared>,
     /// What operators run with; carries the memory pool.

@@ -146,3 +146,60 @@ async fn start_timestamps_of_2_0_are_kept() {
     selection.read(0, TimeRange::ALL, &mut buffer).unwrap();
     assert_eq!(buffer.lanes()[0].starts_ms, [0, NOW_MS - 99, NOW_MS - 99]);
 }
+
+#[tokio::test]
+async fn histograms_stand_in_answers_as_prometheus_writes_them() {
+    let world = World::closed(Config::default());
+    world.open(StoreConfig::default());
+    let (first, second) = (
+        histogram_message(NOW_MS - 60_000, 3),
+        histogram_message(NOW_MS, 3),
+    );
+    let answer = world
+        .write(V1, v1_with_fields(&[(4, &first), (4, &second)]))
+        .await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+    let seconds = NOW_MS / 1000;
+    let histogram = r#"{"count":"3","sum":"4.5","buckets":[[0,"0.5","1","1"],[0,"1","2","2"]]}"#;
+    let metric = r#"{"__name__":"x"}"#;
+    let check = async |path: String, result_type: &str, series: String| {
+        let text = world.get(&path).await.text();
+        let expected =
+            format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":[{series}]}}}}"#);
+        assert_eq!(text, expected, "{path}");
+    };
+    check(
+        format!("/api/v1/query?query=x&time={seconds}"),
+        "vector",
+        format!(r#"{{"metric":{metric},"histogram":[{seconds},{histogram}]}}"#),
+    )
+    .await;
+    check(
+        format!("/api/v1/query?query=x[2m]&time={seconds}"),
+        "matrix",
+        format!(
+            r#"{{"metric":{metric},"histograms":[[{},{histogram}],[{seconds},{histogram}]]}}"#,
+            seconds - 60
+        ),
+    )
+    .await;
+    check(
+        format!(
+            "/api/v1/query_range?query=x&start={}&end={seconds}&step=30",
+            seconds - 30
+        ),
+        "matrix",
+        format!(
+            r#"{{"metric":{metric},"histograms":[[{},{histogram}],[{seconds},{histogram}]]}}"#,
+            seconds - 30
+        ),
+    )
+    .await;
+    // Empty buckets are left out.
+    check(
+        format!("/api/v1/query?query=x*0&time={seconds}"),
+        "vector",
+        format!(r#"{{"metric":{{}},"histogram":[{seconds},{{"count":"0","sum":"0"}}]}}"#),
+    )
+    .await;
+}
