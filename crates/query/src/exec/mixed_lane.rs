@@ -143,7 +143,7 @@ impl MixedLane {
             LaneFunctionKind::NewestTime => self.newest(|timestamp_ms, _, _| seconds(timestamp_ms).into()),
             LaneFunctionKind::NewestStart => self.newest(|_, start_ms, _| seconds(start_ms).into()),
             LaneFunctionKind::NewestFloatTime => {
-                self.newest(|timestamp_ms, _, value| float_time(timestamp_ms, &value))
+                self.newest(|timestamp_ms, _, value| float_time(timestamp_ms, &value));
             }
             LaneFunctionKind::Smoothed => self.smoothed(function, &mut notes),
             LaneFunctionKind::Rate(kind) => {
