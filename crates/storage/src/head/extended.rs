@@ -33,7 +33,7 @@ impl Stream {
         let histogram = extension
             .histogram
             .filter(|histogram| !is_stale_nan(histogram.sum));
-        match self.append(sample, work) {
+        match self.append_apart(sample, work) {
             Ok(Stored::New) => {
                 self.note(sample, histogram, extension.start_ms, work);
                 Ok(())

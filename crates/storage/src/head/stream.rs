@@ -135,7 +135,7 @@ impl Stream {
     ///
     /// # Errors
     /// Why it was not stored.
-    #[inline]
+    #[inline(always)]
     pub(super) fn append(
         &mut self,
         sample: LaneSample,
@@ -151,8 +151,18 @@ impl Stream {
         }
     }
 
+    /// As [`Self::append`], for those who are not in such a hurry: the loop over floats has that one for itself.
+    #[inline(never)]
+    pub(super) fn append_apart(
+        &mut self,
+        sample: LaneSample,
+        work: &mut Workspace,
+    ) -> Result<Stored, RefusalReason> {
+        self.append(sample, work)
+    }
+
     /// Stores a sample in an open row.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, sample: LaneSample, row: usize, work: &mut Workspace) -> Result<Stored, RefusalReason> {
         let lane = usize::from(sample.lane);
         if lane >= self.raw.n_lanes() {
