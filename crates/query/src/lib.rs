@@ -14,6 +14,7 @@ mod context;
 pub mod engine;
 pub mod error;
 mod exec;
+pub mod explain;
 mod labels;
 mod memory;
 mod metadata;
@@ -26,6 +27,7 @@ mod run;
 
 pub use engine::Engine;
 pub use error::QueryError;
+pub use explain::Explained;
 pub use labels::LabelSets;
 pub use options::{EngineOptions, QueryRequest, QueryTimes};
 pub use result::{NewestSamples, QueryResult, QueryStats, SeriesSet, Value};

@@ -81,6 +81,8 @@ pub struct QueryRequest {
     pub timeout: Option<Duration>,
     /// Give back at most so many series, with a warning when there are more.
     pub limit: Option<usize>,
+    /// Tell what the operators did.
+    pub explain: bool,
 }
 
 impl QueryRequest {
@@ -108,6 +110,7 @@ impl QueryRequest {
             lookback_ms: None,
             timeout: None,
             limit: None,
+            explain: false,
         }
     }
 }

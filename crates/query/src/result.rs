@@ -6,6 +6,7 @@ use std::time::Duration;
 use datafusion_execution::memory_pool::MemoryReservation;
 use model::{FloatHistogram, TimestampMs};
 
+use crate::explain::Explained;
 use crate::labels::LabelSets;
 use crate::points::Points;
 
@@ -21,6 +22,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: QueryStats,
+    /// What the operators did, if that was asked for and there are any.
+    pub explained: Option<Explained>,
 }
 
 /// The value of a query, by type.

@@ -13,6 +13,8 @@ use crate::assemble::Assembly;
 use crate::context::Limits;
 use crate::engine::Shared;
 use crate::exec::collect::collect;
+use crate::exec::operator::Plan;
+use crate::explain::{Explained, Explaining, is_explaining};
 use crate::labels::{LabelSets, SeriesTable};
 use crate::memory::QueryPool;
 use crate::options::{EngineOptions, QueryRequest, QueryTimes};
@@ -40,9 +42,13 @@ pub(crate) async fn query(
         });
     }
     let pool = QueryPool::new(Arc::clone(&shared.environment.memory_pool));
+    let mut config = shared.config.clone();
+    if request.explain {
+        config = config.with_extension(Arc::new(Explaining));
+    }
     let planner = Planner {
         text: request.text.as_str().into(),
-        task: pool.task(&shared.environment, &shared.config),
+        task: pool.task(&shared.environment, &config),
         annotations: Annotations::default(),
         lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),
         start_ms: steps.first_ms,
@@ -63,6 +69,7 @@ pub(crate) async fn query(
         begun,
         stats: QueryStats::default(),
         is_truncated: false,
+        explained: None,
     };
     let value = running.value(&expr).await?;
     Ok(running.finish(value, &request.text))
@@ -134,6 +141,8 @@ struct Running {
     begun: Instant,
     stats: QueryStats,
     is_truncated: bool,
+    /// What the operators did; shown only if asked for.
+    explained: Option<Explained>,
 }
 
 impl Running {
@@ -198,6 +207,7 @@ impl Running {
                 self.stats.prepare_time = self.begun.elapsed();
                 let collected = collect(&plan, &self.planner.task).await?;
                 self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
+                self.explain(&plan);
                 let table = SeriesTable::of_selection(selection, None);
                 let assembly = Assembly::new(&table, true, self.limit, &self.planner.task);
                 let assembled = assembly.raw(&collected.batches)?;
@@ -219,12 +229,19 @@ impl Running {
         self.stats.prepare_time = self.begun.elapsed();
         let collected = collect(&vector.plan, &self.planner.task).await?;
         self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
+        self.explain(&vector.plan);
         let begun = Instant::now();
         let assembly = Assembly::new(&vector.table, is_sorted, self.limit, &self.planner.task);
         let assembled = assembly.stepped(collected, frame.steps)?;
         self.stats.sort_time = begun.elapsed();
         self.is_truncated = assembled.is_truncated;
         Ok(assembled.series)
+    }
+
+    fn explain(&mut self, plan: &Plan) {
+        if is_explaining(&self.planner.task) {
+            self.explained = Some(plan.explain());
+        }
     }
 
     fn finish(self, value: Value, text: &str) -> QueryResult {
@@ -246,6 +263,7 @@ impl Running {
             warnings,
             infos,
             stats,
+            explained: self.explained,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use axum::extract::State;
 use model::number::push_plain_float;
-use query::{QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
+use query::{Explained, QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
 
 use crate::app::{App, IfReady};
 use crate::error::{ApiError, ErrorKind};
@@ -85,6 +85,7 @@ async fn answer(
         lookback_ms: params.lookback_ms()?,
         timeout: params.timeout()?,
         limit,
+        explain: !matches!(params.get("explain"), "" | "0" | "false"),
     };
     let stats = params.get("stats");
     let mut result = ready.opened.engine.query(request).await?;
@@ -167,6 +168,10 @@ impl Answer {
         json.push(']');
         if self.stats {
             push_stats(json, &self.result.stats);
+        }
+        if let Some(explained) = &self.result.explained {
+            json.push_str(",\"explain\":");
+            push_explained(json, explained);
         }
         json.push('}');
         for (name, texts) in [("warnings", &self.result.warnings), ("infos", &self.result.infos)] {
@@ -289,6 +294,37 @@ fn push_stats(json: &mut String, stats: &QueryStats) {
         stats.peak_bytes / 16,
     )
     .expect("writing to a String cannot fail");
+}
+
+fn push_explained(json: &mut String, explained: &Explained) {
+    json.push_str(r#"{"operator":"#);
+    json::push_string(json, explained.operator);
+    json.push_str(r#","details":"#);
+    json::push_string(json, &explained.details);
+    write!(
+        json,
+        r#","partitions":{},"series":{},"busySeconds":{},"peakBytes":{}"#,
+        explained.n_partitions,
+        explained.n_series,
+        explained.busy.as_secs_f64(),
+        explained.peak_bytes,
+    )
+    .expect("writing to a String cannot fail");
+    if let (Some(n_read), Some(n_queryable)) = (explained.samples_read, explained.samples_queryable) {
+        write!(
+            json,
+            r#","samplesRead":{n_read},"samplesQueryable":{n_queryable}"#
+        )
+        .expect("writing to a String cannot fail");
+    }
+    json.push_str(r#","inputs":["#);
+    for (position, input) in explained.inputs.iter().enumerate() {
+        if position > 0 {
+            json.push(',');
+        }
+        push_explained(json, input);
+    }
+    json.push_str("]}");
 }
 
 #[cfg(test)]

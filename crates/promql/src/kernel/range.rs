@@ -179,7 +179,8 @@ impl RangeFunction {
             Self::TimeOfMin => in_seconds(timestamps_ms[over::row_of_min(values)?]),
             Self::TimeOfMax => in_seconds(timestamps_ms[over::row_of_max(values)?]),
             Self::TimeOfFirst => in_seconds(*timestamps_ms.first()?),
-            Self::TimeOfLast => in_seconds(*timestamps_ms.last()?),
+            // Prometheus takes the later of the last float and the last histogram, and 0 for what is not there.
+            Self::TimeOfLast => in_seconds((*timestamps_ms.last()?).max(0)),
         })
     }
 }

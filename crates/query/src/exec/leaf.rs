@@ -14,6 +14,7 @@ use super::watch::Watch;
 use crate::QueryError;
 use crate::batch::Row;
 use crate::context::Limits;
+use crate::explain::Counted;
 use crate::rows::{ABSENT, is_absent};
 
 /// A selector and what is computed from each of its series.
@@ -29,6 +30,8 @@ pub(crate) struct Leaf {
     pub(crate) notes: NoteSink,
     /// Time and samples.
     pub(crate) limits: Limits,
+    /// What it has read.
+    pub(crate) counted: Counted,
 }
 
 /// Reads the streams of a leaf one after the other. Call [`Self::finish`] after the last.
@@ -129,6 +132,7 @@ impl LeafReader {
     /// Counts what was read, and looks at the clock.
     pub(crate) fn finish(&mut self) -> Result<(), QueryError> {
         let usage = std::mem::take(&mut self.usage);
+        self.leaf.counted.add(usage.n_read, usage.n_queryable);
         self.leaf.limits.check()?;
         self.leaf
             .limits
@@ -208,9 +212,11 @@ impl LeafReader {
                 self.evaluator
                     .own(function, timestamps_ms, &lane.values, is_present)?
             };
+            let n_held = row.iter().filter(|value| !is_absent(**value)).count();
             self.usage.n_read += n_samples as u64;
-            self.usage.n_queryable += n_seen as u64;
-            self.usage.n_held += row.iter().filter(|value| !is_absent(**value)).count() as u64;
+            // An instant selector sees one sample of each window.
+            self.usage.n_queryable += if function.is_newest() { n_held } else { n_seen } as u64;
+            self.usage.n_held += n_held as u64;
             if let Some(watch) = watch {
                 watch.note(series_idx, row);
             }

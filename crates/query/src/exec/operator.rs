@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use datafusion_common::tree_node::TreeNodeRecursion;
@@ -22,6 +23,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::QueryError;
 use crate::batch::{Batch, RowBuffer};
+use crate::explain::{self, Counted, Explained, Measured};
 use crate::rows::RowsBuilder;
 
 /// A node of the running plan.
@@ -34,6 +36,9 @@ pub(crate) type BatchStream = BoxStream<'static, Result<Batch, QueryError>>;
 pub(crate) trait Node: ExecutionPlan {
     /// Starts one partition. Nothing is computed before the stream is polled.
     fn batches(&self, partition: usize, task: Arc<TaskContext>) -> Result<BatchStream, QueryError>;
+
+    /// What it did so far, and all it reads from; only told if [`explain::is_explaining`].
+    fn explain(&self) -> Explained;
 }
 
 /// What one operator does. It is immutable; what changes while it runs lives in the stream it returns.
@@ -44,6 +49,11 @@ pub(crate) trait Operator: fmt::Debug + Send + Sync + 'static {
     /// What else plans show: parameters, not inputs.
     fn describe(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Ok(())
+    }
+
+    /// What it has read from the store; `None` if it reads from other operators.
+    fn counted(&self) -> Option<&Counted> {
+        None
     }
 
     /// Starts one partition. Nothing is computed before the stream is polled, and dropping the stream stops all work
@@ -72,6 +82,7 @@ pub(crate) struct OperatorExec<O> {
     /// The inputs, as DataFusion sees them.
     children: Vec<Arc<dyn ExecutionPlan>>,
     properties: Arc<PlanProperties>,
+    measured: Arc<Measured>,
 }
 
 impl<O: Operator> OperatorExec<O> {
@@ -107,6 +118,7 @@ impl<O: Operator> OperatorExec<O> {
             children: children.collect(),
             inputs,
             properties: Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative)),
+            measured: Arc::default(),
         })
     }
 }
@@ -185,12 +197,50 @@ impl<O: Operator> ExecutionPlan for OperatorExec<O> {
 
 impl<O: Operator> Node for OperatorExec<O> {
     fn batches(&self, partition: usize, task: Arc<TaskContext>) -> Result<BatchStream, QueryError> {
-        self.operator.run(Run {
+        let is_explaining = explain::is_explaining(&task);
+        let batches = self.operator.run(Run {
             inputs: &self.inputs,
             partition,
-            task,
+            task: if is_explaining {
+                self.measured.task(&task)
+            } else {
+                task
+            },
             schema: self.schema(),
+        })?;
+        Ok(if is_explaining {
+            self.measured.stream(batches)
+        } else {
+            batches
         })
+    }
+
+    fn explain(&self) -> Explained {
+        let (n_series, busy, peak_bytes) = self.measured.totals();
+        let counted = self.operator.counted();
+        let samples = counted.map(Counted::samples);
+        // Workers of a leaf do not run within its stream.
+        let busy = busy.max(counted.map_or(Duration::ZERO, Counted::busy));
+        Explained {
+            operator: O::NAME,
+            details: Details(&*self.operator).to_string(),
+            n_partitions: self.properties.partitioning.partition_count(),
+            n_series,
+            samples_read: samples.map(|(n_read, _)| n_read),
+            samples_queryable: samples.map(|(_, n_queryable)| n_queryable),
+            busy,
+            peak_bytes,
+            inputs: self.inputs.iter().map(|input| input.explain()).collect(),
+        }
+    }
+}
+
+/// The parameters of an operator as text.
+struct Details<'a, O>(&'a O);
+
+impl<O: Operator> fmt::Display for Details<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
     }
 }
 

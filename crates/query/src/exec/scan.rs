@@ -11,6 +11,7 @@ use super::leaf::{Leaf, LeafReader, split_streams};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
 use crate::QueryError;
 use crate::batch::Batch;
+use crate::explain::Counted;
 use crate::rows::RowsBuilder;
 
 /// Gives the rows of a leaf, partitioned by streams.
@@ -46,6 +47,10 @@ impl Operator for Scan {
             self.leaf.function.kind,
             self.leaf.selection.n_series()
         )
+    }
+
+    fn counted(&self) -> Option<&Counted> {
+        Some(&self.leaf.counted)
     }
 
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow_schema::SchemaRef;
 use datafusion_execution::TaskContext;
@@ -17,6 +18,7 @@ use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use super::scan::YIELD_VALUES;
 use crate::QueryError;
+use crate::explain::Counted;
 
 /// Aggregates the rows of a leaf without giving them out.
 #[derive(Debug)]
@@ -67,6 +69,10 @@ impl Operator for ScanAggregate {
         )
     }
 
+    fn counted(&self) -> Option<&Counted> {
+        Some(&self.leaf.counted)
+    }
+
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let (leaf, groups, parts) = (
             Arc::clone(&self.leaf),
@@ -113,6 +119,7 @@ impl Part {
         let mut reader = LeafReader::new(Arc::clone(&self.leaf));
         let only_counts = Accumulators::only_counts(self.op) && self.leaf.function.is_single_newest();
         let mut n_values = 0;
+        let mut begun = Instant::now();
         for stream_idx in self.streams.clone() {
             if only_counts {
                 n_values += self.count(stream_idx, &mut reader, &mut accumulators)?;
@@ -124,10 +131,13 @@ impl Part {
             }
             if n_values > YIELD_VALUES {
                 n_values = 0;
+                self.leaf.counted.add_busy(begun);
                 tokio::task::yield_now().await;
+                begun = Instant::now();
             }
         }
         reader.finish()?;
+        self.leaf.counted.add_busy(begun);
         Ok((accumulators, reservation))
     }
 

@@ -21,6 +21,7 @@ use crate::exec::merge_duplicates::Overlap;
 use crate::exec::notes::NoteSink;
 use crate::exec::route::{Route, Routing, Target};
 use crate::exec::scan::Scan;
+use crate::explain::Counted;
 use crate::labels::column::DictionaryBuilder;
 use crate::labels::{Column, SeriesTable};
 use crate::result::Text;
@@ -143,6 +144,7 @@ impl Planner {
             watch: None,
             notes: NoteSink::new(&self.annotations, Span::default(), &table),
             limits: self.limits.clone(),
+            counted: Counted::default(),
         };
         let plan = Scan::plan(leaf, &frame.schema, n_parts);
         let collected = collect(&plan, &self.task).await?;

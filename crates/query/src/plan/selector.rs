@@ -18,6 +18,7 @@ use crate::exec::notes::NoteSink;
 use crate::exec::operator::Plan;
 use crate::exec::samples::Samples;
 use crate::exec::scan::Scan;
+use crate::explain::Counted;
 use crate::labels::SeriesTable;
 
 /// A leaf that has not become an operator yet: it may be scanned, or folded into groups while it is scanned.
@@ -198,6 +199,7 @@ impl Planner {
                 watch: None,
                 notes,
                 limits: self.limits.clone(),
+                counted: Counted::default(),
             },
             marked: Marked::Nothing,
             overlap: Overlap::OtherSteps,

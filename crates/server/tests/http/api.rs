@@ -483,3 +483,60 @@ async fn queries_are_laid_out_and_taken_apart() {
         "invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis"
     );
 }
+
+#[tokio::test]
+async fn a_query_tells_what_its_operators_did_when_asked() {
+    let world = world().await;
+    let now = NOW_MS / 1000;
+    let plain = world.data("/api/v1/query?query=up").await;
+    assert!(plain.get("explain").is_none());
+    let leaf = &world.data("/api/v1/query?query=sum(up)&explain=1").await["explain"];
+    assert_eq!(leaf["operator"], "ScanAggregateExec");
+    assert_eq!((&leaf["series"], &leaf["samplesRead"]), (&json!(1), &json!(2)));
+    let path = format!(
+        "/api/v1/query_range?query=abs(up)&start={}&end={now}&step=15&explain=1",
+        now - 15
+    );
+    let map = &world.data(&path).await["explain"];
+    assert_eq!((&map["operator"], &map["series"]), (&json!("MapExec"), &json!(2)));
+    assert!(map.get("samplesRead").is_none());
+    assert!(map["busySeconds"].as_f64() > Some(0.0) && map["peakBytes"].is_u64());
+    let scan = &map["inputs"][0];
+    assert_eq!(scan["operator"], "ScanExec");
+    assert_eq!(
+        (&scan["samplesRead"], &scan["samplesQueryable"]),
+        (&json!(6), &json!(4))
+    );
+    assert_eq!(scan["inputs"], json!([]));
+}
+
+#[tokio::test]
+async fn limits_of_a_request_end_as_in_prometheus() {
+    let world = world().await;
+    let check = async |parameters: &str, status: u16, kind: &str, message: &str| {
+        let answer = world.get(&format!("/api/v1/query?{parameters}")).await;
+        assert_eq!(answer.status.as_u16(), status, "{parameters}: {}", answer.text());
+        let json = answer.json();
+        assert_eq!(
+            (&json["errorType"], &json["error"]),
+            (&json!(kind), &json!(message))
+        );
+    };
+    for timeout in ["0", "-1", "NaN"] {
+        let parameters = format!("query=up&timeout={timeout}");
+        check(&parameters, 503, "timeout", "query timed out in query execution").await;
+    }
+    let unclosed = "invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis";
+    check("query=sum(&timeout=0", 400, "bad_data", unclosed).await;
+    let nothing = world.data("/api/v1/query?query=up&lookback_delta=0.0001").await;
+    assert_eq!(nothing["result"], json!([]));
+    let cut = world.get("/api/v1/query?query=up&limit=1&stats=yes").await.json();
+    assert_eq!(cut["data"]["result"].as_array().map(Vec::len), Some(1));
+    assert_eq!(cut["warnings"][0], "results truncated due to limit");
+    assert!(
+        cut["warnings"][1]
+            .as_str()
+            .unwrap()
+            .starts_with("value \"yes\" for parameter \"stats\"")
+    );
+}

@@ -175,7 +175,9 @@ fn last(window: &MixedWindow<'_>) -> Option<FloatOrHistogram> {
 
 fn time_of_last(window: &MixedWindow<'_>) -> Option<i64> {
     let last = |timestamps_ms: &[i64]| timestamps_ms.last().copied();
-    last(window.floats.timestamps_ms).max(last(window.histograms.timestamps_ms))
+    last(window.floats.timestamps_ms)
+        .max(last(window.histograms.timestamps_ms))
+        .map(|at_ms| at_ms.max(0))
 }
 
 fn in_seconds(timestamp_ms: i64) -> f64 {
