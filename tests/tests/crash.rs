@@ -17,9 +17,23 @@ const N_SENDERS: usize = 3;
 /// Every sample that was sent, by series and timestamp, and whether its request was acknowledged.
 type Ledger = BTreeMap<(usize, i64), (u64, bool)>;
 
+/// Short windows that are over at once, so that blocks are made and merged all the time.
+const RESTLESS: &str = "storage: {block_window: 10s, flush_interval: 50ms, out_of_order_window: 10m}\n\
+                        http: {admin_api: true}\n";
+
 #[test]
 fn acknowledged_samples_survive_kill_9_at_any_moment() -> Result<()> {
+    survive("")
+}
+
+#[test]
+fn acknowledged_samples_survive_kill_9_while_blocks_are_made_and_merged() -> Result<()> {
+    survive(RESTLESS)
+}
+
+fn survive(config: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("config.yaml"), config)?;
     let n_kills = if std::env::var("CI").as_deref() == Ok("true") {
         30
     } else {
@@ -33,12 +47,27 @@ fn acknowledged_samples_survive_kill_9_at_any_moment() -> Result<()> {
         let mut server = start(folder.path())?;
         check(&server, &ledger)?;
         let round_start_ms = first_ms + round * 100_000;
-        let sent = send_until_killed(&mut server, round_start_ms, &mut chance)?;
+        // Long enough for some flushes and merges.
+        let pause_ms = if config == RESTLESS {
+            300 + chance.next() % 2_000
+        } else {
+            30 + chance.next() % 500
+        };
+        let pause = Duration::from_millis(pause_ms);
+        let sent = send_until_killed(&mut server, round_start_ms, pause, &mut chance)?;
         n_acknowledged += sent.values().filter(|(_, acknowledged)| *acknowledged).count();
         ledger.extend(sent);
     }
-    let server = start(folder.path())?;
+    let mut server = start(folder.path())?;
     check(&server, &ledger)?;
+    if config == RESTLESS {
+        let metrics = server.client().get("/metrics")?.text();
+        ensure!(
+            metrics.contains("meshtide_quarantined_blocks 0") && !metrics.contains("meshtide_blocks 0"),
+            "blocks are damaged, or there are none:\n{metrics}"
+        );
+    }
+    server.terminate()?;
     println!(
         "{n_kills} kills, {n_acknowledged} acknowledged samples, {} sent",
         ledger.len()
@@ -55,15 +84,20 @@ fn start(folder: &Path) -> Result<Server> {
         "serve".to_owned(),
         format!("--data-dir={}", folder.join("data").display()),
         "--http-listen=127.0.0.1:{port}".to_owned(),
+        format!("--config={}", folder.join("config.yaml").display()),
     ];
     Server::start(&peers::meshtide(), &arguments, &folder.join("log"))
 }
 
 /// Several senders write as fast as they can until the server is killed under them.
-fn send_until_killed(server: &mut Server, start_ms: i64, chance: &mut Chance) -> Result<Ledger> {
+fn send_until_killed(
+    server: &mut Server,
+    start_ms: i64,
+    pause: Duration,
+    chance: &mut Chance,
+) -> Result<Ledger> {
     let client = server.client();
     let (ledger, killed) = (Mutex::new(Ledger::new()), AtomicBool::new(false));
-    let pause = Duration::from_millis(30 + chance.next() % 500);
     let seeds = [chance.next(), chance.next(), chance.next()];
     std::thread::scope(|scope| {
         for (sender, seed) in seeds.into_iter().enumerate().take(N_SENDERS) {

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod demo;
 mod failure;
+mod inspect;
 mod promqltest;
 mod serve;
 mod service;
@@ -56,6 +57,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Send a synthetic Istio mesh by remote write, to this or any other server
     Simulate(simulate::Plan),
+    /// Tell what a data directory holds, and whether it is sound
+    Inspect(inspect::InspectArguments),
     /// Run Prometheus' test scripts against this store and engine
     Promqltest(promqltest::Arguments),
 }
@@ -90,6 +93,7 @@ fn run(command: Command) -> Result<bool> {
             let stop = async { drop(signals::stop().await) };
             simulate::run(&plan, &SystemClock, stop, || {}).await.map(drop)
         })?,
+        Command::Inspect(arguments) => return inspect::run(&arguments),
         Command::Promqltest(arguments) => {
             return serve::runtime()?.block_on(promqltest::run(&arguments));
         }

@@ -51,6 +51,12 @@ pub(super) struct VacantIds {
     pub(super) streams: Vec<u32>,
 }
 
+/// The last flush of old windows.
+struct LastFlush {
+    before_ms: TimestampMs,
+    at_ms: TimestampMs,
+}
+
 /// The keeper thread's own.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -76,6 +82,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Works until it is told to stop.
     pub(super) fn run(self) {
+        let mut last: Option<LastFlush> = None;
         let mut next_look_ms = self.clock.now_ms().saturating_add(self.config.flush_interval_ms);
         while !self.is_stopping() {
             match self.commands.recv_timeout(TICK) {
@@ -92,7 +99,7 @@ impl Keeper {
             let now_ms = self.clock.now_ms();
             if now_ms >= next_look_ms {
                 next_look_ms = now_ms.saturating_add(self.config.flush_interval_ms.max(1));
-                self.flush_old(now_ms);
+                self.flush_old(now_ms, &mut last);
             }
         }
     }
@@ -107,9 +114,16 @@ impl Keeper {
         self.config.closed_before_ms(now_ms, self.out_of_order_window_ms)
     }
 
-    /// Flushes windows that are over.
-    fn flush_old(&self, now_ms: TimestampMs) {
+    /// Flushes windows that are over. What comes late for those that were flushed is left to come together for a
+    /// quarter of a window.
+    fn flush_old(&self, now_ms: TimestampMs, last: &mut Option<LastFlush>) {
         let before_ms = self.closed_before_ms(now_ms);
+        let waits = |last: &LastFlush| {
+            last.before_ms == before_ms && now_ms < last.at_ms.saturating_add(self.config.window_ms / 4)
+        };
+        if last.as_ref().is_some_and(waits) {
+            return;
+        }
         if self
             .head
             .stats()
@@ -119,7 +133,11 @@ impl Keeper {
             return;
         }
         match self.flush(Some(before_ms), &mut |_| ()) {
-            Ok(_) | Err(Error::Closed) => {}
+            Ok(_) => {
+                let at_ms = now_ms;
+                *last = Some(LastFlush { before_ms, at_ms });
+            }
+            Err(Error::Closed) => {}
             Err(error) => self.tell(&error),
         }
     }

@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod errors;
 mod extended;
+mod fixture;
 mod replay;
 
 use std::collections::BTreeMap;
