@@ -17,6 +17,9 @@ use super::raw::RawRows;
 use super::refusal::RefusalReason;
 use super::stream::{LaneSample, OWN_PAGE, Stored, Stream, Workspace, same_or_duplicate};
 
+/// Streams that are taken out of a cut while nothing is appended.
+const STREAMS_AT_ONCE: usize = 256;
+
 /// A cut under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
@@ -57,21 +60,39 @@ impl Head {
 
     /// Ends the cut: what is older goes, but for the streams of `kept`. `n_samples` is how many samples go.
     pub fn end_cut(&self, n_samples: u64, kept: &HashSet<StreamId>) {
-        let before_ms = self.workspace.lock().cut.map(|cut| cut.before_ms);
-        if let Some(before_ms) = before_ms {
-            self.settle(n_samples, |stream| {
-                if kept.contains(&stream) {
-                    TimestampMs::MIN
-                } else {
-                    before_ms
-                }
-            });
+        self.begin_end(n_samples);
+        let mut position = Some(StreamId(0));
+        while let Some(first) = position {
+            position = self.end_some(first, kept);
         }
+    }
+
+    /// Begins to end the cut, of which `n_samples` samples go; [`Self::end_some`] follows.
+    pub(crate) fn begin_end(&self, n_samples: u64) {
+        let mut workspace = self.workspace.lock();
+        workspace.stats.oldest_ms = None;
+        workspace.stats.n_samples = workspace.stats.n_samples.saturating_sub(n_samples);
+    }
+
+    /// Ends the cut for some streams from `first` on; where to go on, until all are done. Samples may come in between.
+    pub(crate) fn end_some(&self, first: StreamId, kept: &HashSet<StreamId>) -> Option<StreamId> {
+        let before_ms = self.workspace.lock().cut.map(|cut| cut.before_ms)?;
+        self.settle(first, |stream| {
+            if kept.contains(&stream) {
+                TimestampMs::MIN
+            } else {
+                before_ms
+            }
+        })
     }
 
     /// Ends the cut with everything in its place.
     pub fn abandon_cut(&self) {
-        self.settle(0, |_| TimestampMs::MIN);
+        self.begin_end(0);
+        let mut position = Some(StreamId(0));
+        while let Some(first) = position {
+            position = self.settle(first, |_| TimestampMs::MIN);
+        }
     }
 
     /// The streams that have native histograms.
@@ -103,14 +124,20 @@ impl Head {
         (!stream.is_vacant()).then(|| (stream.oldest_ms(), stream.newest_ms))
     }
 
-    /// Takes streams out of the cut, one by one, and drops what is older than `before_ms` says.
-    fn settle(&self, n_samples: u64, before_ms: impl Fn(StreamId) -> TimestampMs) {
+    /// Takes some streams from `first` on out of the cut and drops what is older than `before_ms` says; where to go
+    /// on, or none when the cut is over.
+    fn settle(&self, first: StreamId, before_ms: impl Fn(StreamId) -> TimestampMs) -> Option<StreamId> {
         let mut workspace = self.workspace.lock();
-        workspace.stats.oldest_ms = None;
-        workspace.stats.n_samples = workspace.stats.n_samples.saturating_sub(n_samples);
-        let mut position = Some(StreamId(0));
-        // Whatever comes into being meanwhile is found too: the last look is under the lock.
-        while let Some((id, slot)) = position.and_then(|position| self.streams.next(position)) {
+        let mut position = Some(first);
+        for _ in 0..STREAMS_AT_ONCE {
+            // Whatever comes into being meanwhile is found too: the last look is under the lock.
+            let Some((id, slot)) = position.and_then(|position| self.streams.next(position)) else {
+                workspace.cut = None;
+                if workspace.stats.oldest_ms.is_none() {
+                    workspace.stats.newest_ms = None;
+                }
+                return None;
+            };
             let mut stream = slot.lock();
             workspace.cut_ms = TimestampMs::MIN;
             stream.settle(before_ms(id), &mut workspace);
@@ -120,12 +147,11 @@ impl Head {
                 cut.done_below = u64::from(id.0) + 1;
             }
             position = id.0.checked_add(1).map(StreamId);
-            parking_lot::MutexGuard::bump(&mut workspace);
         }
-        workspace.cut = None;
-        if workspace.stats.oldest_ms.is_none() {
-            workspace.stats.newest_ms = None;
-        }
+        position.or_else(|| {
+            workspace.cut = None;
+            None
+        })
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn apply_groups(
                     done(Ok(()));
                 }
                 Request::Barrier { segment, done } => done(Ok(segment)),
+                Request::Visit { done } => done(Ok(())),
                 Request::Close => {}
             }
         }

@@ -175,7 +175,8 @@ impl Committer {
     }
 
     fn write(&mut self, group: &Group) -> Result<(), Error> {
-        if matches!(group.requests[..], [Request::Barrier { .. }]) {
+        let is_empty = |request: &Request| matches!(request, Request::Barrier { .. } | Request::Visit { .. });
+        if group.requests.iter().all(is_empty) {
             return Ok(());
         }
         let begins_segment = self.wal.needs_segment();
@@ -266,7 +267,9 @@ impl Group {
     fn batches(&self) -> impl Iterator<Item = &SampleBatch> {
         self.requests.iter().filter_map(|request| match request {
             Request::Append { batch, .. } => Some(batch),
-            Request::Metadata { .. } | Request::Barrier { .. } | Request::Close => None,
+            Request::Metadata { .. } | Request::Barrier { .. } | Request::Visit { .. } | Request::Close => {
+                None
+            }
         })
     }
 

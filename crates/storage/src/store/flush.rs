@@ -12,7 +12,7 @@
 //! which a restart skips what is said to be in blocks.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use catalog::{Catalog, Definition, LaneName};
@@ -71,7 +71,12 @@ impl Keeper {
             return Ok(FlushOutcome::default());
         };
         let natives = self.head.streams_with_natives();
-        let committed = self.write_windows(cut_ms, &natives).and_then(|written| {
+        // A thread of its own gives back all the memory that it took when it ends.
+        let written = std::thread::scope(|scope| {
+            let writing = scope.spawn(|| self.write_windows(cut_ms, &natives));
+            writing.join().unwrap_or(Err(Error::Closed))
+        });
+        let committed = written.and_then(|written| {
             Ok((
                 self.commit_flush(&cut, cut_ms, &natives, &written)?,
                 written.n_samples,
@@ -95,7 +100,7 @@ impl Keeper {
                 return Ok(outcome);
             }
         }
-        self.head.end_cut(n_samples, &natives);
+        self.end_cut(n_samples, natives)?;
         self.counters.note_flush(outcome, begin.elapsed());
         tracing::info!(
             blocks = outcome.blocks,
@@ -109,9 +114,29 @@ impl Keeper {
         Ok(outcome)
     }
 
+    /// Drops what is in blocks, on the thread that put it into the head: an allocator gives memory back best to whom
+    /// it came from.
+    fn end_cut(&self, n_samples: u64, natives: HashSet<StreamId>) -> Result<(), Error> {
+        let (head, natives) = (Arc::clone(&self.head), Arc::new(natives));
+        self.head.begin_end(n_samples);
+        let mut position = Some(StreamId(0));
+        while let Some(first) = position {
+            let (sender, receiver) = mpsc::channel();
+            let (head, natives) = (Arc::clone(&head), Arc::clone(&natives));
+            let done = Box::new(move |_| {
+                let position = head.end_some(first, &natives);
+                // Whoever asked waits for it, or is gone with the store.
+                let _told = sender.send(position);
+            });
+            self.queue.push(Request::Visit { done })?;
+            position = receiver.recv().map_err(|_| Error::Closed)?;
+        }
+        Ok(())
+    }
+
     /// Cuts log and head at the same point.
     fn cut(&self, before_ms: Option<TimestampMs>) -> Result<CutPoint, Error> {
-        let head = std::sync::Arc::clone(&self.head);
+        let head = Arc::clone(&self.head);
         self.barrier(move |segment| CutPoint {
             segment,
             before_ms: head.begin_cut(before_ms),
@@ -310,7 +335,7 @@ struct Streams {
 
 struct FlushedStream {
     id: StreamId,
-    base: std::sync::Arc<str>,
+    base: Arc<str>,
     entity: EntityId,
 }
 
@@ -349,7 +374,7 @@ impl Streams {
             .collect();
         streams
             .all
-            .sort_unstable_by_key(|stream| (std::sync::Arc::clone(&stream.base), ranks.get(&stream.entity)));
+            .sort_unstable_by_key(|stream| (Arc::clone(&stream.base), ranks.get(&stream.entity)));
         streams
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Request {
     /// Ends a segment of the log. `done` runs when everything before is in the head and nothing behind it, and is
     /// told the number of the next segment.
     Barrier { segment: u64, done: Done<u64> },
+    /// Runs on the thread that fills the head, between groups.
+    Visit { done: Done<()> },
     /// Nothing comes after this.
     Close,
 }
@@ -49,7 +51,7 @@ impl Request {
         match self {
             Self::Append { batch, .. } => batch.len().max(1),
             Self::Metadata { .. } => 1,
-            Self::Barrier { .. } | Self::Close => 0,
+            Self::Barrier { .. } | Self::Visit { .. } | Self::Close => 0,
         }
     }
 
@@ -59,6 +61,8 @@ impl Request {
             Self::Append { done, .. } => done(Err(error.repeat())),
             Self::Metadata { done } => done(Err(error.repeat())),
             Self::Barrier { done, .. } => done(Err(error.repeat())),
+            // It needs no log.
+            Self::Visit { done } => done(Ok(())),
             Self::Close => {}
         }
     }
@@ -141,6 +145,7 @@ impl fmt::Debug for Request {
             Self::Append { batch, .. } => write!(f, "Append({} samples)", batch.len()),
             Self::Metadata { .. } => f.write_str("Metadata"),
             Self::Barrier { .. } => f.write_str("Barrier"),
+            Self::Visit { .. } => f.write_str("Visit"),
             Self::Close => f.write_str("Close"),
         }
     }
