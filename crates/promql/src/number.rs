@@ -57,6 +57,14 @@ fn underscores_separate_digits(text: &str) -> bool {
     !behind_underscore
 }
 
+/// A number with six digits behind the point, as Go's `%f` writes it.
+pub(crate) fn fixed(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    format!("{value:.6}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

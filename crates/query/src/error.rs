@@ -8,7 +8,8 @@ use datafusion_common::DataFusionError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// The text is no query (`bad_data`). The message begins with `line:column: parse error: `.
+    /// The text is no query (`bad_data`). The message begins with `line:column: parse error: `, or, about a duration that
+    /// has no value, with the first and the last byte of it.
     #[error("{message}")]
     Parse {
         /// What is wrong, and where.

@@ -185,48 +185,6 @@ pub fn best_first(extreme: Extreme, left: f64, right: f64) -> Ordering {
     }
 }
 
-/// Why the parameter of topk, bottomk or limitk cannot be used. The texts are Prometheus'.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CountParameterError {
-    /// Not a number.
-    #[error("Parameter value is NaN")]
-    NotANumber,
-    /// Too small for an integer of 64 bits.
-    #[error("Scalar value {} underflows int64", general(*.0))]
-    Underflow(f64),
-    /// Too large for an integer of 64 bits.
-    #[error("Scalar value {} overflows int64", general(*.0))]
-    Overflow(f64),
-}
-
-fn general(value: f64) -> String {
-    let mut text = String::new();
-    model::number::push_exposition_float(&mut text, value);
-    text
-}
-
-/// The k of topk, bottomk or limitk at one step, truncated; 0 if nothing is to be kept.
-///
-/// Prometheus looks at all steps at once: if no step has a k of at least 1, the result is empty whatever else is
-/// wrong, otherwise one bad step fails the query. Callers check the maximum first.
-///
-/// # Errors
-/// The text of the query's error.
-pub fn count_parameter(parameter: f64) -> Result<usize, CountParameterError> {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if parameter.is_nan() {
-        Err(CountParameterError::NotANumber)
-    } else if parameter <= -LIMIT {
-        Err(CountParameterError::Underflow(parameter))
-    } else if parameter >= LIMIT {
-        Err(CountParameterError::Overflow(parameter))
-    } else {
-        // Truncates towards zero and takes negative numbers to 0.
-        Ok(parameter as usize)
-    }
-}
-
 /// The label value that `count_values` gives a sample.
 #[must_use]
 pub fn count_values_label(value: f64) -> String {
@@ -291,17 +249,6 @@ mod tests {
     fn of_equal_values_the_first_are_kept() {
         assert_eq!(best(Extreme::Largest, 2, &[5.0, 5.0, 5.0]), [0, 1]);
         assert_eq!(best(Extreme::Smallest, 2, &[5.0, 5.0, 5.0]), [0, 1]);
-    }
-
-    #[test]
-    fn k_is_truncated_and_must_be_an_integer_of_64_bits() {
-        assert_eq!(count_parameter(2.9), Ok(2));
-        assert_eq!(count_parameter(0.9), Ok(0));
-        assert_eq!(count_parameter(-3.0), Ok(0));
-        let text = |parameter: f64| count_parameter(parameter).unwrap_err().to_string();
-        assert_eq!(text(f64::NAN), "Parameter value is NaN");
-        assert_eq!(text(f64::INFINITY), "Scalar value +Inf overflows int64");
-        assert_eq!(text(-1e30), "Scalar value -1e+30 underflows int64");
     }
 
     #[test]

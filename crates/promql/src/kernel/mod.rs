@@ -11,7 +11,7 @@
 //! - [`rate`]: rate, increase, delta, irate, idelta, with the work shared by the lanes of a stream done once.
 //! - [`range`]: every function of a window behind one entry, [`range::RangeFunction`].
 //! - [`over_time`], [`regression`]: the functions of a window one by one.
-//! - [`sum`], [`quantile`], [`aggregate`]: building blocks of aggregations, also used by the above.
+//! - [`sum`], [`quantile`], [`aggregate`], [`parameter`]: building blocks of aggregations, also used by the above.
 //! - [`histogram`]: classic histograms.
 //! - [`instant`], [`math`], [`date`]: functions and operators on single values.
 //! - [`labels`]: `label_replace` and `label_join` on strings.
@@ -28,6 +28,8 @@ pub mod extended;
 pub mod range;
 
 pub mod over_time;
+
+pub mod parameter;
 
 pub mod regression;
 

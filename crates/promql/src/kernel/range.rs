@@ -1,6 +1,7 @@
 //! Every function of a range vector behind one entry.
 
 use crate::function::FunctionId;
+use crate::number::fixed;
 
 use super::over_time as over;
 use super::quantile::quantile;
@@ -78,10 +79,10 @@ pub enum RangeFunctionError {
     #[error("{0:?} needs more scalar parameters")]
     MissingParameter(FunctionId),
     /// The smoothing factor of `double_exponential_smoothing` is out of bounds.
-    #[error("invalid smoothing factor. Expected: 0 < sf < 1, got: {0:.6}")]
+    #[error("invalid smoothing factor. Expected: 0 < sf < 1, got: {}", fixed(*.0))]
     SmoothingFactor(f64),
     /// The trend factor of `double_exponential_smoothing` is out of bounds.
-    #[error("invalid trend factor. Expected: 0 < tf < 1, got: {0:.6}")]
+    #[error("invalid trend factor. Expected: 0 < tf < 1, got: {}", fixed(*.0))]
     TrendFactor(f64),
 }
 

@@ -5,6 +5,7 @@ use crate::ast::{
     At, BinaryOp, DurationExpr, DurationKind, Expr, ExprKind, Extended, MatrixSelector, Shift, Span,
     Subquery, VectorSelector,
 };
+use crate::number::fixed;
 use crate::token::{Keyword, Timing, Token, TokenKind};
 
 const OFFSET: Context = Context {
@@ -171,7 +172,7 @@ impl Parser<'_> {
         }
         let seconds = sign * self.number()?;
         timestamp(seconds).ok_or_else(|| {
-            let message = format!("timestamp out of bounds for @ modifier: {}", go_fixed(seconds));
+            let message = format!("timestamp out of bounds for @ modifier: {}", fixed(seconds));
             self.error(expr_span, message)
         })
     }
@@ -235,19 +236,4 @@ fn timestamp(seconds: f64) -> Option<At> {
     const SECONDS_END: f64 = (1_u64 << 63) as f64;
     let fits = seconds > -SECONDS_END && seconds < SECONDS_END;
     fits.then(|| At::Timestamp((seconds * 1000.0).round() as i64))
-}
-
-/// As Go's `%f` writes it.
-fn go_fixed(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 {
-            "+Inf".to_owned()
-        } else {
-            "-Inf".to_owned()
-        }
-    } else {
-        format!("{value:.6}")
-    }
 }

@@ -5,8 +5,9 @@ use hashbrown::HashMap;
 use model::METRIC_NAME;
 use promql::annotation::Annotation;
 use promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Grouping, Span};
-use promql::kernel::aggregate::{Extreme, count_parameter, count_values_label};
+use promql::kernel::aggregate::{Extreme, count_values_label};
 use promql::kernel::labels::is_label_name;
+use promql::kernel::parameter::{Parameters, kept_count};
 
 use super::vector::Marked;
 use super::{Frame, Planner, Vector};
@@ -107,15 +108,10 @@ impl Planner {
     async fn quantile(&self, aggregate: &Aggregate, frame: &Frame) -> Result<Vector, QueryError> {
         let parameter = parameter(aggregate)?;
         let phi = self.scalar(parameter, frame).await?;
-        // As Prometheus does: not of each, but of the least and the greatest.
-        let least = phi.iter().copied().fold(f64::INFINITY, f64::min);
-        let greatest = phi.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let nan = phi.iter().copied().find(|phi| phi.is_nan());
-        // Without any number, the least is +Inf and the greatest −Inf: they must not be taken for a φ.
-        let beyond = [(least, least < 0.0), (greatest, greatest > 1.0)];
-        let beyond = beyond.into_iter().filter(|(_, is_beyond)| *is_beyond);
-        let noted: Vec<f64> = nan.into_iter().chain(beyond.map(|(phi, _)| phi)).collect();
-        self.note_invalid_quantiles(&noted, parameter);
+        for phi in Parameters::of(&phi).invalid_quantiles() {
+            let span = parameter.unparenthesized().span;
+            self.annotations.add(Annotation::InvalidQuantile(phi), span);
+        }
         let vector = self.vector(&aggregate.expr, frame).await?;
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         Ok(Vector {
@@ -141,7 +137,17 @@ impl Planner {
     ) -> Result<Vector, QueryError> {
         let parameters = self.scalar(parameter(aggregate)?, frame).await?;
         let vector = self.vector(&aggregate.expr, frame).await?;
-        let k = kept_counts(&parameters)?;
+        let keeps_any = Parameters::of(&parameters)
+            .keeps_any()
+            .map_err(|error| QueryError::execution(error.to_string()))?;
+        let k = if keeps_any {
+            parameters
+                .iter()
+                .map(|&parameter| kept_count(parameter))
+                .collect()
+        } else {
+            vec![0]
+        };
         let groups = vector
             .table
             .group(&aggregate.grouping.labels, aggregate.grouping.without);
@@ -155,17 +161,15 @@ impl Planner {
         let parameter = parameter(aggregate)?;
         let ratios = self.scalar(parameter, frame).await?;
         let vector = self.vector(&aggregate.expr, frame).await?;
-        if ratios.iter().any(|ratio| ratio.is_nan()) {
+        let all = Parameters::of(&ratios);
+        if all.has_nan() {
             return Err(QueryError::execution("Ratio value is NaN"));
         }
-        let largest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let smallest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        for (ratio, capped) in [(largest, 1.0), (smallest, -1.0)] {
-            if (ratio > 1.0 && capped > 0.0) || (ratio < -1.0 && capped < 0.0) {
-                self.annotations.add(
-                    Annotation::InvalidRatio { ratio, capped },
-                    parameter.unparenthesized().span,
-                );
+        let span = parameter.unparenthesized().span;
+        for (ratio, capped) in [(all.greatest(), 1.0), (all.least(), -1.0)] {
+            if ratio / capped > 1.0 {
+                self.annotations
+                    .add(Annotation::InvalidRatio { ratio, capped }, span);
             }
         }
         let mapping = Mapping::Sample {
@@ -292,18 +296,6 @@ impl Grouped {
             marked: self.marked,
         }
     }
-}
-
-/// The k of each step, or of all. All parameters below 1 keep nothing, whatever else is wrong with them.
-fn kept_counts(parameters: &[f64]) -> Result<Vec<usize>, QueryError> {
-    let largest = parameters.iter().copied().fold(f64::NAN, f64::max);
-    if largest < 1.0 {
-        return Ok(vec![0]);
-    }
-    let counts = parameters.iter().map(|&parameter| count_parameter(parameter));
-    counts
-        .collect::<Result<_, _>>()
-        .map_err(|error| QueryError::execution(error.to_string()))
 }
 
 fn parameter(aggregate: &Aggregate) -> Result<&Expr, QueryError> {

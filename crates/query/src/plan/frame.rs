@@ -116,9 +116,11 @@ impl Planner {
     }
 }
 
-/// A duration without a value fails the query.
+/// A duration without a value is an error of the text, as in Prometheus, which computes durations before all else.
 pub(crate) fn duration_error(error: promql::DurationError) -> QueryError {
-    QueryError::execution(error.to_string())
+    QueryError::Parse {
+        message: error.to_string(),
+    }
 }
 
 /// True when an expression has the same value at every step, whichever the steps are, and evaluating it once saves work.
@@ -133,9 +135,8 @@ fn is_invariant(expr: &Expr) -> bool {
         ExprKind::Range(MatrixSelector { selector, .. }) => selector.shift.at.is_some(),
         ExprKind::Subquery(Subquery { shift, .. }) => shift.at.is_some(),
         ExprKind::Call(call) => is_call_invariant(call),
-        ExprKind::Aggregate(Aggregate { expr, parameter, .. }) => {
-            is_invariant(expr) && parameter.as_deref().is_none_or(is_invariant)
-        }
+        // The parameter of an aggregation does not count: Prometheus takes that of the first step.
+        ExprKind::Aggregate(Aggregate { expr, .. }) => is_invariant(expr),
         ExprKind::Binary(operation) => is_invariant(&operation.left) && is_invariant(&operation.right),
         ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => is_invariant(inner),
     }
@@ -174,7 +175,13 @@ fn has_selector(expr: &Expr) -> bool {
         ExprKind::Number(_) | ExprKind::String(_) => false,
         ExprKind::Selector(_) | ExprKind::Range(_) | ExprKind::Subquery(_) => true,
         ExprKind::Call(call) => call.arguments.iter().any(has_selector),
-        ExprKind::Aggregate(aggregate) => has_selector(&aggregate.expr),
+        // With a parameter that changes it makes a difference, not only work.
+        ExprKind::Aggregate(Aggregate { expr, parameter, .. }) => {
+            has_selector(expr)
+                || parameter
+                    .as_deref()
+                    .is_some_and(|parameter| !is_invariant(parameter))
+        }
         ExprKind::Binary(operation) => has_selector(&operation.left) || has_selector(&operation.right),
         ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => has_selector(inner),
     }
@@ -210,5 +217,8 @@ mod tests {
         check("max_over_time((x @ 1)[5m:1m])", false);
         check("vector(1)", false);
         check("hour(x @ 1)", true);
+        check("topk(scalar(x), x @ 1)", true);
+        check("quantile(scalar(x), vector(1))", true);
+        check("quantile(0.5, vector(1))", false);
     }
 }

@@ -96,10 +96,12 @@ impl Planner {
             .arguments
             .iter()
             .find_map(|argument| match &argument.unparenthesized().kind {
-                ExprKind::Subquery(subquery) => Some((subquery, argument.unparenthesized().span)),
+                ExprKind::Subquery(subquery) => Some(subquery),
                 _ => None,
             });
-        let Some((subquery, span)) = subquery else {
+        // What there is to say of its samples stands at the beginning of the query, as in Prometheus.
+        let span = Span::default();
+        let Some(subquery) = subquery else {
             return Err(QueryError::internal("a function of a range without one"));
         };
         let kind = self.window_function(call, frame).await?;

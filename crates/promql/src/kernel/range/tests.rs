@@ -123,4 +123,5 @@ fn smoothing_factors_are_checked() {
         error(0.5, 1.5),
         "invalid trend factor. Expected: 0 < tf < 1, got: 1.500000"
     );
+    assert!(error(0.5, f64::INFINITY).ends_with("got: +Inf"));
 }
