@@ -41,6 +41,9 @@ struct Arguments {
     /// Alter one of this many replies; the last line then says how many alterations were noticed.
     #[arg(long)]
     perturb_one_in: Option<u64>,
+    /// Show also the differences that are justified.
+    #[arg(long)]
+    show_justified: bool,
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is for")]
@@ -65,6 +68,7 @@ fn main() -> Result<ExitCode> {
         end_ms,
         n_shrunk: arguments.shrink,
         perturb_one_in: arguments.perturb_one_in,
+        shows_justified: arguments.show_justified,
     };
     let outcome = run(&plan, &mut |line| println!("{line}"))?;
     print_summary(&outcome);

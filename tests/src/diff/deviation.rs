@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::annotation::comparable_annotation;
 use super::case::{Case, Evaluation};
 use super::comparison::{Aspect, Difference};
-use super::noise::is_noise;
-use super::query::Expr;
+use super::noise::{is_noise, origin};
+use super::query::{Expr, Kind};
 use super::reply::Reply;
 use super::servers::Pair;
 
@@ -39,37 +40,20 @@ pub struct Evidence<'a> {
 pub static DEVIATIONS: &[Deviation] = &[
     Deviation {
         name: "words of errors in brackets",
-        reason: "duration expressions are part of the language since 3.14, and errors name what they allow",
+        reason: "duration expressions are part of the language since 3.14, and errors name what they allow; 3.5 also \
+                 writes the number of the token @ into its errors",
         applies: |it| {
-            let has = |error: &str, words: &[&str]| words.iter().any(|word| error.contains(word));
             it.difference.aspect == Aspect::ErrorText
-                && (it.case.text.contains('[') || it.case.text.to_lowercase().contains("offset"))
-                && has(
-                    &it.actual.error,
-                    &[
-                        "number, duration, step(), ",
-                        "unexpected char",
-                        "duration expression",
-                    ],
-                )
+                && in_older_words(&it.actual.error) == it.expected.error.replace(OLDER_AT, "")
         },
     },
     Deviation {
-        name: "Prometheus' own name of @",
-        reason: "3.5 writes the number of the token into the error",
-        applies: |it| {
-            let text = it.expected.error.replace("\"<Item 57400>\" ", "");
-            it.difference.aspect == Aspect::ErrorText && text == it.actual.error
-        },
-    },
-    Deviation {
-        name: "position of an error about an operator",
-        reason: "since 3.7, errors about an operator stand at the operator; before, what stood on its left could pull \
-                 them to itself",
+        name: "position of a label in both clauses",
+        reason: "since 3.7, the error about a label in ON and GROUP stands at the operator; before, what stood on its \
+                 left could pull it to itself",
         applies: |it| {
             it.difference.aspect == Aspect::ErrorText
-                && (it.expected.error.contains("clause at once")
-                    || it.contains(&|part| matches!(part, Expr::Aggregate(_))))
+                && it.expected.error.contains("clause at once")
                 && without_position(&it.expected.error) == without_position(&it.actual.error)
         },
     },
@@ -77,34 +61,50 @@ pub static DEVIATIONS: &[Deviation] = &[
         name: "a string in parentheses",
         reason: "(\"text\") is a string as \"text\" is; 3.5 fails",
         applies: |it| {
-            it.expected
-                .error
-                .starts_with("unexpected result in StepInvariantExpr evaluation")
+            it.actual.error.is_empty()
+                && it
+                    .expected
+                    .error
+                    .starts_with("unexpected result in StepInvariantExpr evaluation")
         },
     },
     Deviation {
-        name: "a parameter that changes over something that does not",
-        reason: "in quantile(scalar(a), b @ 0) the parameter is taken at each step, as without @; Prometheus takes \
-                 that of the first step for all of them",
+        name: "a range in parentheses",
+        reason: "(a[5m] @ 0) is a range as a[5m] @ 0 is; 3.5 fails",
         applies: |it| {
-            it.difference.aspect != Aspect::ErrorText
-                && it.contains(&|part| match part {
-                    Expr::Aggregate(aggregate) => aggregate.parameter.as_ref().is_some_and(|parameter| {
-                        let is_literal =
-                            matches!(parameter.unparenthesized(), Expr::Number(_) | Expr::Text(_));
-                        !is_literal && aggregate.inner.to_string().contains(" @ ")
-                    }),
-                    _ => false,
-                })
+            it.expected.error == "unexpected number of samples"
+                && it.actual.result_type == "matrix"
+                && it.case.text.starts_with('(')
+        },
+    },
+    Deviation {
+        name: "words behind the number in brackets",
+        reason: "3.5 takes the first letter for a colon that is missing: it goes on behind it, now to another error, now \
+                 to an answer",
+        applies: |it| it.case.expr.is_none() && it.actual.error.ends_with(", expected ':'"),
+    },
+    Deviation {
+        name: "operators behind an offset in parentheses",
+        reason: "since 3.14 an offset ends with its parenthesis; 3.5 takes a * b in offset (1m) * b for a duration",
+        applies: |it| {
+            let text = &it.case.text;
+            it.expected
+                .error
+                .ends_with(" in offset, expected number or duration")
+                && ["offset (", "offset -(", "offset-("]
+                    .iter()
+                    .any(|start| text.contains(start))
         },
     },
     Deviation {
         name: "start() and end() as functions",
         reason: "since 3.12, they are functions; before, they stood behind @ only",
         applies: |it| {
-            let text = &it.case.text;
-            let n_calls = text.matches("start()").count() + text.matches("end()").count();
-            n_calls > text.matches("@ start()").count() + text.matches("@ end()").count()
+            let error = &it.expected.error;
+            it.case.expr.is_none()
+                && (error.contains("parse error: unexpected \"(\"")
+                    || error.contains("parse error: unexpected <op:"))
+                && (it.case.text.contains("start(") || it.case.text.contains("end("))
         },
     },
     Deviation {
@@ -115,21 +115,15 @@ pub static DEVIATIONS: &[Deviation] = &[
             let Evaluation::Raw { fields, .. } = &it.case.evaluation else {
                 return false;
             };
-            let is_odd = |value: &str| {
-                let number = value.parse::<f64>().unwrap_or(1.0).abs();
-                !(1e-3..1e15).contains(&number)
+            let is_odd = |(name, value): &(String, String)| {
+                let number = value.parse::<f64>().unwrap_or(1.0);
+                match name.as_str() {
+                    "time" | "start" | "end" => !number.is_finite() || number.abs() >= 1e15,
+                    "step" => number.is_nan() || (number > 0.0 && number < 1e-3),
+                    _ => number.is_nan(),
+                }
             };
-            fields.iter().any(|(_, value)| is_odd(value))
-        },
-    },
-    Deviation {
-        name: "smoothing factors of windows without samples",
-        reason: "a factor that is none is an error as soon as two samples are smoothed; Prometheus reports it where a \
-                 window has one, also in parts of a query that cannot matter",
-        applies: |it| {
-            (it.expected.error.starts_with("invalid smoothing factor")
-                || it.expected.error.starts_with("invalid trend factor"))
-                && it.actual.error.is_empty()
+            fields.iter().any(is_odd)
         },
     },
     Deviation {
@@ -147,17 +141,7 @@ pub static DEVIATIONS: &[Deviation] = &[
         name: "place of a repeated annotation",
         reason: "the same warning about several parts of a query is shown once, at the last one in the text; Prometheus \
                  shows it at the one it evaluated last",
-        applies: |it| {
-            it.difference.aspect == Aspect::Annotations && {
-                let texts = |list: &[String]| -> BTreeSet<String> {
-                    list.iter()
-                        .filter_map(|text| Some(text.rsplit_once(" (")?.0.to_owned()))
-                        .collect()
-                };
-                texts(&it.expected.warnings) == texts(&it.actual.warnings)
-                    && texts(&it.expected.infos) == texts(&it.actual.infos)
-            }
-        },
+        applies: |it| it.difference.aspect == Aspect::Annotations && it.parts_show_all_places(),
     },
     Deviation {
         name: "a parser that gives up",
@@ -185,20 +169,60 @@ pub static DEVIATIONS: &[Deviation] = &[
         name: "matches counted before they are filtered",
         reason: "since 3.9, a comparison that filters reports many-to-one matches also where it drops them",
         applies: |it| {
-            it.expected.error.is_empty() && it.actual.error.starts_with("multiple matches for labels: ")
+            it.expected.error.is_empty()
+                && it.actual.error.starts_with("multiple matches for labels: ")
+                && it
+                    .unfiltered_error()
+                    .is_some_and(|error| error == it.actual.error)
+        },
+    },
+    Deviation {
+        name: "a parameter that is NaN at some step",
+        reason: "topk and the like refuse NaN also at steps at which there is nothing to choose from, as later versions \
+                 do",
+        applies: |it| {
+            it.expected.error.is_empty()
+                && it.actual.error == "Parameter value is NaN"
+                && ["topk", "bottomk", "limitk"]
+                    .iter()
+                    .any(|op| it.case.text.to_lowercase().contains(op))
         },
     },
     Deviation {
         name: "histogram_fraction from within the first bucket",
         reason: "since 3.8, a lower bound inside the first bucket is interpolated",
-        applies: |it| it.difference.aspect == Aspect::Value && it.calls("histogram_fraction"),
+        applies: |it| it.arises_in("histogram_fraction"),
     },
     Deviation {
         name: "mad_over_time of NaN",
         reason: "since 3.14, mad_over_time is NaN when a sample of the window is",
-        applies: |it| it.difference.aspect == Aspect::Value && it.calls("mad_over_time"),
+        applies: |it| it.arises_in("mad_over_time"),
     },
 ];
+
+/// How 3.5 names the token `@`.
+const OLDER_AT: &str = "\"<Item 57400>\" ";
+
+/// An error about durations as 3.5 would put it.
+fn in_older_words(error: &str) -> String {
+    let words = [
+        (
+            ", expected number, duration, step(), range(), or \"]\"",
+            ", expected number or duration or \"]\"",
+        ),
+        (
+            ", expected number, duration, step(), or range()",
+            ", expected number or duration",
+        ),
+        (
+            " in subquery or range selector, expected number or",
+            " in subquery selector, expected number or",
+        ),
+    ];
+    words.iter().fold(error.to_owned(), |text, (newer, older)| {
+        text.replace(newer, older)
+    })
+}
 
 const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
 
@@ -206,6 +230,15 @@ const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset"
 #[must_use]
 pub fn justified(evidence: &Evidence<'_>) -> Option<&'static Deviation> {
     DEVIATIONS.iter().find(|deviation| (deviation.applies)(evidence))
+}
+
+/// The annotations of a reply, each with its place in the query, of which `query` is the part that begins at `start`.
+fn annotation_places(query: &str, start: usize, reply: &Reply) -> BTreeSet<(String, usize)> {
+    let texts = reply.warnings.iter().chain(&reply.infos);
+    texts
+        .filter_map(|text| comparable_annotation(query, text))
+        .map(|(text, place)| (text, start + place))
+        .collect()
 }
 
 /// An error without the place at which it stands.
@@ -221,8 +254,69 @@ impl Evidence<'_> {
             .is_some_and(|expr| expr.any(&mut |part| test(part)))
     }
 
-    fn calls(&self, name: &str) -> bool {
-        self.case.text.contains(&format!("{name}("))
+    /// True for values that differ because those of a call of this function do.
+    fn arises_in(&self, function: &str) -> bool {
+        let is_call = |part: &Expr| matches!(part, Expr::Call(name, _) if name == function);
+        matches!(
+            self.difference.aspect,
+            Aspect::Value | Aspect::SeriesSet | Aspect::Times
+        ) && self.contains(&is_call)
+            && origin(self.case, self.pair).is_some_and(|origin| is_call(origin.part))
+    }
+
+    /// What Prometheus says when comparisons filter nothing: `bool` makes it look at every match.
+    fn unfiltered_error(&self) -> Option<String> {
+        fn unfilter(expr: &mut Expr) {
+            if let Expr::Binary(binary) = expr {
+                let is_comparison = matches!(binary.op.as_str(), "==" | "!=" | ">" | "<" | ">=" | "<=");
+                binary.return_bool |= is_comparison;
+            }
+            expr.children_mut().into_iter().for_each(unfilter);
+        }
+        let case = match self.case.expr.clone() {
+            Some(mut expr) => {
+                unfilter(&mut expr);
+                self.case.with_expr(expr)
+            }
+            // A text without a tree is one operation.
+            None => {
+                let mut case = self.case.clone();
+                case.text = case
+                    .text
+                    .replace(" == ", " == bool ")
+                    .replace(" >= ", " >= bool ");
+                case
+            }
+        };
+        self.pair.expect(&case).ok().map(|reply| reply.error)
+    }
+
+    /// True if both sides show the same annotations, each of them at a place where Prometheus shows it when asked for
+    /// a part of the query alone.
+    fn parts_show_all_places(&self) -> bool {
+        let Some(expr) = &self.case.expr else {
+            return false;
+        };
+        let places = |reply: &Reply| annotation_places(&self.case.text, 0, reply);
+        let (expected, actual) = (places(self.expected), places(self.actual));
+        let texts = |places: &BTreeSet<(String, usize)>| -> BTreeSet<String> {
+            places.iter().map(|(text, _)| text.clone()).collect()
+        };
+        if texts(&expected) != texts(&actual) || self.case.text != expr.to_string() {
+            return false;
+        }
+        let mut shown = expected;
+        expr.any(&mut |part| {
+            let is_asked = matches!(part.kind(), Kind::Scalar | Kind::Vector);
+            let case = self.case.with_expr(part.clone());
+            if let (true, Ok(reply)) = (is_asked, self.pair.expect(&case)) {
+                for (start, _) in self.case.text.match_indices(&case.text) {
+                    shown.extend(annotation_places(&case.text, start, &reply));
+                }
+            }
+            false
+        });
+        actual.is_subset(&shown)
     }
 
     /// True for a range query whose steps, each asked alone, do not fail in Prometheus.

@@ -44,8 +44,12 @@ pub enum Values {
     MessyCounter,
     /// Wanders by up to this many eighths a sample.
     Walk(i64),
-    /// Anything: NaN, ±Inf, −0, very small, very large.
+    /// Anything: NaN of any bits, ±Inf, −0, very small, very large.
     Messy,
+    /// Numbers near the ends of what 64 bits can say.
+    Extreme,
+    /// Fractions that no sum adds without rounding.
+    Fraction,
     /// 0 or 1.
     Switch,
     /// Always the same, another number per series.
@@ -98,6 +102,13 @@ pub static METRICS: &[Metric] = &[
         values: Values::BrokenHistogram(&["-1", "0", "0.1", "1e-1", "1", "1.0", "2.5", "Inf", "abc", ""]),
     },
     Metric {
+        name: "spelt_seconds",
+        labels: &[("job", JOBS)],
+        present_percent: 100,
+        rhythm: Rhythm::Scraped,
+        values: Values::Histogram(&["-Inf", ".5", "5.", "1E1", "0x1p4", "1e400", " 1", "infinity"]),
+    },
+    Metric {
         name: "endless_seconds",
         labels: &[("job", JOBS), ("instance", &["a:1", "b:1"])],
         present_percent: 80,
@@ -131,6 +142,71 @@ pub static METRICS: &[Metric] = &[
         present_percent: 100,
         rhythm: Rhythm::Irregular,
         values: Values::MessyCounter,
+    },
+    Metric {
+        name: "extreme",
+        labels: &[("job", JOBS)],
+        present_percent: 100,
+        rhythm: Rhythm::Aligned,
+        values: Values::Extreme,
+    },
+    Metric {
+        name: "load_ratio",
+        labels: &[("job", JOBS), ("instance", &["a:1", "c:2"])],
+        present_percent: 90,
+        rhythm: Rhythm::Scraped,
+        values: Values::Fraction,
+    },
+    // One name, other labels in every job.
+    Metric {
+        name: "shared_total",
+        labels: &[("job", &["api"]), ("instance", INSTANCES)],
+        present_percent: 90,
+        rhythm: Rhythm::Scraped,
+        values: Values::Counter(200),
+    },
+    Metric {
+        name: "shared_total",
+        labels: &[("job", &["web", "db"]), ("pod", &["p-1", "p-2"]), ("zone", NAMES)],
+        present_percent: 60,
+        rhythm: Rhythm::Irregular,
+        values: Values::Walk(40),
+    },
+    // A summary, and names that look like parts of a histogram.
+    Metric {
+        name: "call_seconds",
+        labels: &[("job", JOBS), ("quantile", &["0.5", "0.99", "1"])],
+        present_percent: 90,
+        rhythm: Rhythm::Scraped,
+        values: Values::Walk(30),
+    },
+    Metric {
+        name: "call_seconds_sum",
+        labels: &[("job", JOBS)],
+        present_percent: 90,
+        rhythm: Rhythm::Scraped,
+        values: Values::Counter(100),
+    },
+    Metric {
+        name: "call_seconds_count",
+        labels: &[("job", JOBS)],
+        present_percent: 90,
+        rhythm: Rhythm::Irregular,
+        values: Values::Counter(30),
+    },
+    Metric {
+        name: "rain_bucket",
+        labels: &[("job", JOBS)],
+        present_percent: 90,
+        rhythm: Rhythm::Aligned,
+        values: Values::Walk(30),
+    },
+    Metric {
+        name: "alone",
+        labels: &[],
+        present_percent: 100,
+        rhythm: Rhythm::Aligned,
+        values: Values::Walk(9),
     },
     Metric {
         name: "up",
@@ -201,6 +277,13 @@ pub static METRICS: &[Metric] = &[
         present_percent: 80,
         rhythm: Rhythm::Aligned,
         values: Values::Counter(100),
+    },
+    Metric {
+        name: "größe ☃",
+        labels: &[("länge", &["kurz", "größer"]), ("job", JOBS)],
+        present_percent: 80,
+        rhythm: Rhythm::Irregular,
+        values: Values::Walk(12),
     },
     Metric {
         name: "sum",

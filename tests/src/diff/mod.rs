@@ -3,12 +3,13 @@
 //! - Data: [`metric`] says what there is, [`population`] draws it from a seed, [`dataset`] sends and prints it.
 //! - Queries: [`query`] is their tree, `spelling` the forms of their words, [`generator`] draws them, [`case`] adds
 //!   the time, [`stability`] says what of their answers Prometheus lays down.
-//! - Answers: [`reply`] reads, [`comparison`] compares, [`deviation`] lists what may differ and why,
+//! - Answers: [`reply`] reads, [`comparison`] and [`annotation`] compare, [`deviation`] lists what may differ and why,
 //!   [`noise`] tells last bits from errors.
 //! - [`servers`] starts the two, [`run`] asks them, [`shrink`] makes a difference small enough to read.
 //!
 //! Everything follows from a seed and the time at which the data ends: the same two give the same queries.
 
+pub mod annotation;
 pub mod case;
 pub mod comparison;
 pub mod dataset;

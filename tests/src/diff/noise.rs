@@ -7,7 +7,7 @@
 
 use super::case::{Case, Evaluation};
 use super::comparison::{Aspect, difference, difference_within};
-use super::query::{Aggregate, Expr, Subquery};
+use super::query::{Expr, Subquery};
 use super::reply::Reply;
 use super::servers::Pair;
 
@@ -19,9 +19,22 @@ const SUBQUERY_RANGE: &str = "1h";
 /// True if the replies to this query differ in last bits only, or in what was made of them.
 #[must_use]
 pub fn is_noise(case: &Case, pair: &Pair) -> bool {
-    let Some(expr) = &case.expr else {
-        return false;
-    };
+    origin(case, pair).is_some_and(|origin| origin.is_noise)
+}
+
+/// Where in a query a difference arises.
+#[derive(Debug)]
+pub struct Origin<'a> {
+    /// The smallest part that differs though all its operands agree.
+    pub part: &'a Expr,
+    /// Nothing but last bits: of the operands, or of the operation itself.
+    pub is_noise: bool,
+}
+
+/// Where in this query, whose replies differ, the difference arises; `None` for a text without a tree.
+#[must_use]
+pub fn origin<'a>(case: &'a Case, pair: &Pair) -> Option<Origin<'a>> {
+    let expr = case.expr.as_ref()?;
     let mut asked = Asked {
         pair,
         case: case.clone(),
@@ -36,12 +49,16 @@ pub fn is_noise(case: &Case, pair: &Pair) -> bool {
         let operands = part.children();
         let agreements = operands.iter().map(|operand| asked.agreement(operand, 0.0));
         let agreements: Vec<Agreement> = agreements.collect();
-        match agreements
+        let differing = agreements
             .iter()
-            .position(|agreement| *agreement == Agreement::None)
-        {
+            .position(|agreement| *agreement == Agreement::None);
+        match differing {
             Some(position) => part = operands[position],
-            None => return is_own || agreements.contains(&Agreement::Nearly),
+            None => {
+                let overflows = || adds(part) && operands.iter().any(|operand| asked.is_large(operand));
+                let is_noise = is_own || agreements.contains(&Agreement::Nearly) || overflows();
+                return Some(Origin { part, is_noise });
+            }
         }
     }
 }
@@ -100,6 +117,21 @@ impl Asked<'_> {
         agreement_of(&case, tolerance, &expected, &actual)
     }
 
+    /// True if values are so large that sums or squares of them may pass the largest number, now before, now after
+    /// others have cancelled them out.
+    fn is_large(&self, part: &Expr) -> bool {
+        const LARGE: f64 = 1e150;
+        let Ok(reply) = self.pair.expect(&self.case.with_expr(part.clone())) else {
+            return false;
+        };
+        let mut samples = reply.series.iter().flat_map(|series| &series.samples);
+        samples.any(|(_, value)| {
+            value
+                .parse::<f64>()
+                .is_ok_and(|value| value.is_finite() && value.abs() > LARGE)
+        })
+    }
+
     fn of_subquery(&self, part: &Expr) -> Agreement {
         let mut case = self.case.with_expr(part.clone());
         if let Evaluation::Range { end_ms, lookback, .. } = &self.case.evaluation {
@@ -139,6 +171,12 @@ fn sorted(reply: &Reply) -> Vec<String> {
     texts
 }
 
+/// Aggregations that add.
+fn adds(expr: &Expr) -> bool {
+    matches!(expr, Expr::Aggregate(aggregate)
+        if matches!(aggregate.op.to_ascii_lowercase().as_str(), "sum" | "avg" | "stddev" | "stdvar"))
+}
+
 /// Operations whose result depends on the order of series or on the library in its last bits.
 fn makes_noise(expr: &Expr) -> bool {
     const FUNCTIONS: &[&str] = &[
@@ -148,10 +186,6 @@ fn makes_noise(expr: &Expr) -> bool {
     match expr {
         Expr::Call(function, _) => FUNCTIONS.contains(&function.as_str()),
         Expr::Binary(binary) => is_op(&binary.op, &["^", "atan2"]),
-        Expr::Aggregate(aggregate) => {
-            let Aggregate { op, .. } = &**aggregate;
-            is_op(op, &["sum", "avg", "stddev", "stdvar"])
-        }
-        _ => false,
+        _ => adds(expr),
     }
 }

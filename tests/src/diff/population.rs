@@ -118,7 +118,7 @@ impl Timeline {
 
     /// Nothing for some minutes, often announced by a staleness marker.
     fn pause(&mut self, chance: &mut Chance, sample_ms: i64) {
-        let stale_ms = sample_ms + 18_000;
+        let stale_ms = sample_ms + chance.pick(&[18_000, 15_000, 1]);
         if chance.percent(60) && self.sampled_ms.last().is_none_or(|last| *last < stale_ms) {
             self.stale_ms.push(stale_ms);
         }
@@ -200,6 +200,8 @@ impl Process {
                 self.eighths as f64 / 8.0
             }
             Values::Messy => messy(chance),
+            Values::Extreme => extreme(chance),
+            Values::Fraction => chance.between(1, 1 << 40) as f64 / 1e12,
             Values::Switch => f64::from(chance.percent(80)),
             Values::Constant => (self.eighths % 16) as f64 / 8.0,
             Values::Distinct => {
@@ -224,6 +226,10 @@ impl Process {
 fn messy(chance: &mut Chance) -> f64 {
     let odd = [
         f64::NAN,
+        // A NaN of another kind, one that signals, and a neighbour of the staleness marker.
+        f64::from_bits(0xfff8_0000_0000_0000),
+        f64::from_bits(0x7ff0_0000_0000_0abc),
+        f64::from_bits(0x7ff0_0000_0000_0001),
         f64::INFINITY,
         f64::NEG_INFINITY,
         -0.0,
@@ -240,6 +246,23 @@ fn messy(chance: &mut Chance) -> f64 {
         chance.pick(&odd)
     } else {
         chance.between(-400, 400) as f64 / 8.0
+    }
+}
+
+fn extreme(chance: &mut Chance) -> f64 {
+    let ends = [
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        5e-324,
+        -5e-324,
+        9.9e307,
+        9_007_199_254_740_993.0,
+    ];
+    if chance.percent(20) {
+        chance.pick(&ends)
+    } else {
+        chance.between(-100, 100) as f64 * 1e300
     }
 }
 

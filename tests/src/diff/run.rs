@@ -39,6 +39,8 @@ pub struct Plan {
     pub n_shrunk: usize,
     /// Alter one of this many actual replies, to see that it is noticed.
     pub perturb_one_in: Option<u64>,
+    /// Report justified differences too.
+    pub shows_justified: bool,
 }
 
 /// What came out.
@@ -133,6 +135,10 @@ impl Session<'_> {
             pair: &self.pair,
         };
         if let Some(deviation) = justified(&evidence) {
+            if self.plan.shows_justified {
+                let text = describe(number, &case, &difference, &expected, &actual);
+                report(&format!("justified, {}: {text}", deviation.name));
+            }
             *self.outcome.justified.entry(deviation.name).or_default() += 1;
             return Ok(());
         }
@@ -170,7 +176,7 @@ impl Session<'_> {
                     difference: &found,
                     pair,
                 };
-                found.aspect == first.aspect && justified(&evidence).is_none()
+                found.is_like(first) && justified(&evidence).is_none()
             })
         };
         let original = case.clone();

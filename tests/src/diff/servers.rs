@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::case::Case;
+use super::case::{Case, Method};
 use super::dataset::Dataset;
 use super::reply::Reply;
 use crate::http::Client;
@@ -98,9 +98,37 @@ impl Running {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let answer = self.client.post_form(path, &fields)?;
+        let answer = match case.wording.method {
+            Method::Post => self.client.post_form(path, &fields)?,
+            Method::Get => self.client.get(&with_fields(path, &fields))?,
+            Method::Both => {
+                let (query, rest): (Vec<_>, Vec<_>) =
+                    fields.into_iter().partition(|(name, _)| *name == "query");
+                self.client.post_form(&with_fields(path, &rest), &query)?
+            }
+        };
         Reply::read(&answer).with_context(|| case.to_string())
     }
+}
+
+/// The path with the fields behind a question mark.
+fn with_fields(path: &str, fields: &[(&str, &str)]) -> String {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", percent_encoded(value)));
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            b' ' => "+".to_owned(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 fn start_prometheus(program: &Path, folder: &Path) -> Result<Server> {
@@ -124,6 +152,8 @@ fn start_meshtide(program: &Path, folder: &Path) -> Result<Server> {
         format!("--config={}", config.display()),
         format!("--data-dir={}", folder.join("data").display()),
         "--http-listen=127.0.0.1:{port}".to_owned(),
+        // The data may end at any time, long ago for one.
+        "--retention=36500d".to_owned(),
     ];
     Server::start(program, &arguments, &folder.join("log"))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::case::{Case, Evaluation};
+use super::case::{Case, Evaluation, Wording};
 use super::dataset::Dataset;
 use super::generator::words;
 use super::query::{Aggregate, Binary, Expr, Grouping, Kind, Matching, Selector, Shift};
@@ -111,6 +111,13 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
         .map(|expr| case.with_expr(expr))
         .filter(|plain| plain.text != case.text)
     {
+        smaller.insert(0, plain);
+    }
+    if case.wording != Wording::default() {
+        let plain = Case {
+            wording: Wording::default(),
+            ..case.clone()
+        };
         smaller.insert(0, plain);
     }
     smaller.extend(
@@ -386,7 +393,7 @@ mod tests {
             let has_rate = |case: &Case| case.expr.is_some() && case.text.contains("irate(");
             if has_rate(&case) {
                 let small = shrink_case(case, has_rate);
-                assert!(small.text.len() < 50, "{small}");
+                assert!(small.text.len() < 80, "{small}");
                 assert!(
                     matches!(small.evaluation, Evaluation::Instant { lookback: None, .. }),
                     "{small}"

@@ -17,6 +17,23 @@ pub(crate) fn duration(chance: &mut Chance, ms: i64) -> String {
     format!("{sign}{text}")
 }
 
+/// About that many milliseconds, sometimes as an expression.
+pub(crate) fn length(chance: &mut Chance, ms: i64) -> String {
+    let part = |chance: &mut Chance, divisor: i64| duration(chance, (ms / divisor).max(1));
+    match chance.below(30) {
+        0 => format!("{} * 2", part(chance, 2)),
+        1 => format!("({} + 30s)", part(chance, 1)),
+        2 => format!("2 ^ 3 * {}", part(chance, 8)),
+        3 => format!("{} - -({})", part(chance, 2), part(chance, 2)),
+        4 => format!("({}) / 2 + {} % 7m", part(chance, 1), part(chance, 2)),
+        5 => format!("-1m + {} + 1m", part(chance, 1)),
+        6 => format!("+{}", part(chance, 1)),
+        7 => format!("(({}))", part(chance, 1)),
+        8 => format!("{} / 1.5 * 0x3 ^ .5", part(chance, 1)),
+        _ => part(chance, 1),
+    }
+}
+
 /// `1h5m30s`.
 fn composed(ms: i64) -> String {
     let mut rest = ms;

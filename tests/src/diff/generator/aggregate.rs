@@ -82,7 +82,13 @@ impl Generator<'_> {
         let whole = self.chance.pick(&["0", "1", "-1", "1.5", "-3"]);
         let vector = self.vector(depth - 1);
         if self.chance.percent(40) {
-            return self.aggregate_of("limit_ratio", None, Some(Expr::Number(whole.to_owned())), vector);
+            let grouping = self.maybe_grouping();
+            return self.aggregate_of(
+                "limit_ratio",
+                grouping,
+                Some(Expr::Number(whole.to_owned())),
+                vector,
+            );
         }
         let grouping = Some(self.grouping(false));
         let inner = self.sum(grouping, vector);
@@ -113,7 +119,11 @@ impl Generator<'_> {
         let op = self
             .chance
             .pick(&["topk", "bottomk", "topk", "bottomk", "limitk"]);
-        let parameter = Expr::Number(spelling::count(self.chance));
+        let parameter = if self.chance.one_in(10) {
+            self.scalar(1)
+        } else {
+            Expr::Number(spelling::count(self.chance))
+        };
         let grouping = self.maybe_grouping();
         if op != "limitk" && self.chance.percent(50) {
             let mut selector = self.selector();

@@ -1,7 +1,7 @@
 //! Binary operations and how vectors match.
 
 use super::{Family, Generator};
-use crate::diff::query::{Aggregate, Binary, Expr, Grouping, Matching, Selector};
+use crate::diff::query::{Aggregate, Binary, Expr, Grouping, Matching, Selector, Shift};
 use crate::diff::spelling;
 
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
@@ -165,6 +165,12 @@ impl Generator<'_> {
         left: Expr,
         right: Expr,
     ) -> Expr {
+        // Prometheus 3.5 takes what follows such an offset for a part of it.
+        let left = if ends_in_offset_expression(&left) {
+            Expr::Paren(Box::new(left))
+        } else {
+            left
+        };
         Expr::Binary(Box::new(Binary {
             op: spelling::keyword(self.chance, op),
             return_bool,
@@ -172,5 +178,20 @@ impl Generator<'_> {
             left,
             right,
         }))
+    }
+}
+
+/// True for `a offset (1m + 1m)` and what ends with it.
+fn ends_in_offset_expression(expr: &Expr) -> bool {
+    let of_shift = |shift: &Shift| {
+        let is_last = shift.at.is_none() || shift.at_first;
+        is_last && shift.offset.as_ref().is_some_and(|offset| offset.contains('('))
+    };
+    match expr {
+        Expr::Selector(selector) | Expr::Range(selector, _) => of_shift(&selector.shift),
+        Expr::Subquery(subquery) => of_shift(&subquery.shift),
+        Expr::Sign(_, inner) => ends_in_offset_expression(inner),
+        Expr::Binary(binary) => ends_in_offset_expression(&binary.right),
+        _ => false,
     }
 }

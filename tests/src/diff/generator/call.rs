@@ -89,13 +89,22 @@ impl Generator<'_> {
             }
             1 => {
                 let matrix = self.matrix(depth);
-                let ahead = self.number();
+                let ahead = if self.chance.one_in(4) {
+                    self.scalar(1)
+                } else {
+                    self.number()
+                };
                 call("predict_linear", vec![matrix, ahead])
             }
             2 => {
-                let factors = ["0.1", "0.5", "0.9", "0.3", "1", "0"];
                 let matrix = self.matrix(depth);
-                let mut factor = || Expr::Number(self.chance.pick(&factors).to_owned());
+                let mut factor = || {
+                    if self.chance.one_in(20) {
+                        return self.scalar(1);
+                    }
+                    let factors = ["0.1", "0.5", "0.9", "0.3", "1", "0", "0.01"];
+                    Expr::Number(self.chance.pick(&factors).to_owned())
+                };
                 call("double_exponential_smoothing", vec![matrix, factor(), factor()])
             }
             3 if self.chance.percent(50) => {
@@ -140,15 +149,44 @@ impl Generator<'_> {
                         .pick(&["hour", "minute", "month", "year", "day_of_week", "days_in_month"]);
                 call(function, Vec::new())
             }
-            3 => {
+            3 if self.chance.percent(50) => {
                 let scalar = self.scalar(depth - 1);
                 call("vector", vec![scalar])
             }
+            3 => self.date_of_number(),
             _ => {
                 let function = self.chance.pick(INSTANT_FUNCTIONS);
                 call(function, vec![self.vector(depth - 1)])
             }
         }
+    }
+
+    /// Dates far away, before 1970, and none at all.
+    fn date_of_number(&mut self) -> Expr {
+        let functions = [
+            "hour",
+            "minute",
+            "month",
+            "year",
+            "day_of_week",
+            "day_of_month",
+            "day_of_year",
+            "days_in_month",
+        ];
+        let seconds = self.chance.pick(&[
+            "-1",
+            "-0.5",
+            "951782400",
+            "1709164799.9",
+            "-62135596801",
+            "253402300800",
+            "1e10",
+            "4102444800",
+            "-86400",
+            "68169600",
+        ]);
+        let vector = Expr::Call("vector".to_owned(), vec![Expr::Number(seconds.to_owned())]);
+        Expr::Call(self.chance.pick(&functions).to_owned(), vec![vector])
     }
 
     pub(super) fn label_call(&mut self, depth: u32) -> Expr {
@@ -169,9 +207,9 @@ impl Generator<'_> {
     }
 
     fn label_replace(&mut self, vector: Expr) -> Expr {
-        let target = self
-            .chance
-            .pick(&["new", "new", "job", "source", "__name__", "net.peer", "missing"]);
+        let target = self.chance.pick(&[
+            "new", "new", "job", "source", "__name__", "net.peer", "missing", "länge", "le",
+        ]);
         let source = self.chance.pick(self.label_names());
         let pattern = self.chance.pick(&[
             "(.*)",
@@ -184,6 +222,16 @@ impl Generator<'_> {
             ".*",
             "([a-z]+).*",
             "nothing",
+            "(?i)(A|F)(.*)",
+            "(a)|(.)(.*)",
+            "(.*?)([[:alpha:]]+)",
+            "(?P<first>\\pL+)(?P<first_>\\W.*)?",
+            "(?:(x)|.)*",
+            "(?U)(.+)(.*)",
+            "\\Qa:1\\E|(\\w+)",
+            "(?s)(.)",
+            "((((.))))(.*)",
+            "\\x61(.*)|([^a].*)",
         ]);
         let replacement = self.chance.pick(&[
             "$1",
@@ -197,6 +245,15 @@ impl Generator<'_> {
             "$3",
             "$1x",
             "\u{2603}$0",
+            "$10-${1}0",
+            "${1",
+            "$",
+            "${}",
+            "$-1",
+            "$1$2$1",
+            "\\1",
+            "${ first}",
+            "$first_",
         ]);
         let texts = [target, replacement, source, pattern].map(|text| self.text(text));
         Expr::Call(
@@ -275,7 +332,7 @@ mod tests {
     use crate::diff::case::Window;
     use crate::diff::generator;
 
-    /// What Prometheus 3.5 lacks, and `info`, which needs a metric of its own.
+    /// What Prometheus 3.5 lacks, and `info`, much of which was mended after it.
     const LEFT_OUT: &[&str] = &[
         "end",
         "first_over_time",

@@ -4,8 +4,9 @@
 use testkit::Chance;
 
 use super::Family;
+use super::wrong::TEXTS;
 use super::{Generator, evaluation, stable_expr};
-use crate::diff::case::{Case, Evaluation, Window};
+use crate::diff::case::{Case, Evaluation, Window, Wording};
 use crate::diff::query::Expr;
 use crate::diff::spelling;
 use crate::diff::stability::ranks;
@@ -23,35 +24,31 @@ pub(super) fn case(chance: &mut Chance, window: Window) -> Case {
             if chance.one_in(6) {
                 evaluation = range(window);
             }
-            Case {
-                text: expr.to_string(),
-                expr: None,
-                evaluation,
-            }
+            spoilt(expr.to_string(), evaluation)
         }
         3..6 => {
             let expr = plain_expr(chance, window);
-            Case {
-                text: spoilt_words(chance, &expr.to_string()),
-                expr: None,
-                evaluation: instant(chance),
-            }
+            spoilt(spoilt_words(chance, &expr.to_string()), instant(chance))
         }
-        6 | 7 => Case {
-            text: spoilt_labels(chance),
-            expr: None,
-            evaluation: if chance.percent(50) {
+        6 | 7 => {
+            let evaluation = if chance.percent(50) {
                 instant(chance)
             } else {
                 range(window)
-            },
-        },
-        8 => Case {
-            text: chance.pick(SYNTAX).to_owned(),
-            expr: None,
-            evaluation: instant(chance),
-        },
+            };
+            spoilt(spoilt_labels(chance), evaluation)
+        }
+        8 => spoilt(chance.pick(TEXTS).to_owned(), instant(chance)),
         _ => bad_parameters(chance, window),
+    }
+}
+
+fn spoilt(text: String, evaluation: Evaluation) -> Case {
+    Case {
+        text,
+        expr: None,
+        evaluation,
+        wording: Wording::default(),
     }
 }
 
@@ -145,6 +142,23 @@ fn spoilt_words(chance: &mut Chance, text: &str) -> String {
                     "nan",
                     "foo(",
                     "ſ",
+                    "☃",
+                    "\n",
+                    "# \n",
+                    "==",
+                    "^",
+                    "start()",
+                    "unless",
+                    "quantile",
+                    "NaN",
+                    "1h",
+                    "0x",
+                    "#",
+                    "`",
+                    "\\",
+                    "rate",
+                    "atan2",
+                    "without",
                 ];
                 words.insert(position, chance.pick(&foreign).to_owned());
             }
@@ -218,131 +232,6 @@ fn spoilt_labels(chance: &mut Chance) -> String {
     }
 }
 
-/// Texts that are wrong in a way of their own.
-const SYNTAX: &[&str] = &[
-    "",
-    "   ",
-    "# nothing",
-    "(",
-    "up{",
-    "up{job",
-    "up{job=",
-    "up{job=}",
-    "up{job=\"api\"",
-    "up{job=\"api\" instance=\"a\"}",
-    "up{job=~\"(\"}",
-    "up{job=~\"*\"}",
-    "up{}[5m",
-    "up[5m][5m]",
-    "up[5]m",
-    "up[0]",
-    "up[-5m]",
-    "up[5x]",
-    "up[5m5h]",
-    "up[1.5m]",
-    "up offset",
-    "up offset 5m offset 5m",
-    "up @ 1 @ 2",
-    "up @ \"x\"",
-    "up @ Inf",
-    "up @ NaN",
-    "up @ end",
-    "1 offset 5m",
-    "sum(up) offset 5m",
-    "sum(up)[5m]",
-    "up[5m:1m:1m]",
-    "up[5m:0]",
-    "rate(up[5m:])[5m]",
-    "rate(sum(up))",
-    "rate(up[5m], 1)",
-    "rate()",
-    "nosuch(up)",
-    "Rate(up[5m])",
-    "sum by job (up)",
-    "sum by (job (up)",
-    "sum by (1) (up)",
-    "sum(up, up)",
-    "sum()",
-    "topk(up)",
-    "topk(\"1\", up)",
-    "count_values(1, up)",
-    "quantile(up, up)",
-    "1 == 1",
-    "1 and 1",
-    "up and 1",
-    "up == bool on 1",
-    "up + bool up",
-    "up and bool up",
-    "up + on (a) 1",
-    "up + on (a) group_left (a) up",
-    "up or on (a) group_left up",
-    "up + group_left up",
-    "up + ignoring (a",
-    "{}",
-    "{job=\"\"}",
-    "{job=~\".*\"}",
-    "{job!=\"api\"}",
-    "up{__name__=\"up\"}",
-    "up{\"up\"}",
-    "{\"up\", \"down\"}",
-    "{\"up\"=\"x\"}",
-    "\"text",
-    "'text\"",
-    "\"\\q\"",
-    "\"\\xff\"",
-    "`a\\`",
-    "1 +",
-    "+",
-    "--1",
-    "!up",
-    "up ! up",
-    "up = up",
-    "1.2.3",
-    "1e",
-    "0x",
-    "0xg",
-    "08",
-    "1_",
-    "1__0",
-    "1m1m",
-    "5m30",
-    "99999999999y",
-    "up[99999999999y]",
-    "up offset 99999999999y",
-    "up;",
-    "up \u{a0} up",
-    "☃",
-    "label_replace(up, \"a\", \"b\")",
-    "label_join(up)",
-    "vector(up)",
-    "scalar(1)",
-    "time(1)",
-    "round(up, 1, 2)",
-    "day_of_month(1)",
-    "absent(1)",
-    "clamp(up, 1)",
-    "histogram_quantile(up, 0.5)",
-    "quantile_over_time(up[5m], 0.5)",
-    "sort_by_label(up, 1)",
-    "bool",
-    "on",
-    "up{on=\"x\"}",
-    "sum by (bool) (up)",
-    "offset 5m",
-    "up[5m] + 1",
-    "up[5m] and up",
-    "-up[5m]",
-    "-\"a\"",
-    "\"a\" == \"a\"",
-    "(up[5m])",
-    "sum(up[5m])",
-    "up[5m] offset -1h @ 0",
-    "up{job=\"api\",,}",
-    "up{,}",
-    "sum by (,) (up)",
-    "sum by (job,,) (up)",
-];
-
 fn bad_parameters(chance: &mut Chance, window: Window) -> Case {
     let seconds = |ms: i64| (ms / 1_000).to_string();
     let (start, end) = (seconds(window.start_ms), seconds(window.end_ms));
@@ -405,9 +294,5 @@ fn bad_parameters(chance: &mut Chance, window: Window) -> Case {
             fields[1].1 = end;
         }
     }
-    Case {
-        text: "up".to_owned(),
-        expr: None,
-        evaluation: Evaluation::Raw { path, fields },
-    }
+    spoilt("up".to_owned(), Evaluation::Raw { path, fields })
 }

@@ -5,25 +5,26 @@
 //!
 //! Not generated, because Prometheus 3.5 lacks it: `fill`, `smoothed`, `anchored`, `</`, `>/`, `first_over_time`,
 //! `ts_of_first_over_time`, `histogram_quantiles`, `max_of`, `min_of`, `range()`, `step()`, `start()` and `end()`
-//! as functions. Not generated, because it needs native histograms or target metadata: `info`.
+//! as functions. Not generated, because too much of it was mended after 3.5: `info`, which Prometheus' scripts cover.
 
 mod aggregate;
 mod binary;
 mod call;
 mod mistake;
 mod selector;
+mod wrong;
 
 pub(super) use mistake::words;
 
 use testkit::Chance;
 
-use super::case::{Case, Evaluation, Window};
+use super::case::{Case, Evaluation, Method, StepForm, TimeForm, Window, Wording};
 use super::query::Expr;
 use super::spelling;
 use super::stability::{Stability, stability};
 
 /// Of a hundred queries, how many are spoilt.
-const MISTAKES_PERCENT: u64 = 8;
+const MISTAKES_PERCENT: u64 = 12;
 
 /// Label sets that belong together: most of a query is drawn from one, so that its parts match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,33 @@ pub fn case(seed: u64, number: u64, window: Window) -> Case {
         text,
         expr: Some(expr),
         evaluation,
+        wording: wording(&mut chance),
+    }
+}
+
+/// Mostly the plain one.
+fn wording(chance: &mut Chance) -> Wording {
+    let plain = (Method::Post, TimeForm::Seconds, StepForm::Seconds);
+    let mut form = || chance.one_in(8);
+    let (other_method, other_time, other_step) = (form(), form(), form());
+    let times = [
+        TimeForm::Exponent,
+        TimeForm::Finer,
+        TimeForm::Date,
+        TimeForm::ZonedDate,
+    ];
+    Wording {
+        method: if other_method {
+            chance.pick(&[Method::Get, Method::Both])
+        } else {
+            plain.0
+        },
+        time: if other_time { chance.pick(&times) } else { plain.1 },
+        step: if other_step {
+            chance.pick(&[StepForm::Duration, StepForm::Exponent])
+        } else {
+            plain.2
+        },
     }
 }
 

@@ -33,10 +33,12 @@ impl Generator<'_> {
                 "missing",
             ],
             Family::Jobs => &[
-                "job", "instance", "job", "instance", "version", "le", "__name__", "net.peer",
+                "job", "instance", "job", "instance", "version", "le", "__name__", "net.peer", "pod",
+                "quantile",
             ],
             Family::Any => &[
-                "job", "instance", "source", "path", "n", "by", "on", "le", "__name__", "net.peer",
+                "job", "instance", "source", "path", "n", "by", "on", "le", "__name__", "net.peer", "länge",
+                "zone",
             ],
         }
     }
@@ -148,7 +150,13 @@ impl Generator<'_> {
     }
 
     fn matcher(&mut self, metric: &Metric) -> String {
-        let (name, values) = self.chance.pick(metric.labels);
+        const ANY: &[(&str, &[&str])] = &[("job", &["api", "web"]), ("missing", &["x"])];
+        let labels = if metric.labels.is_empty() {
+            ANY
+        } else {
+            metric.labels
+        };
+        let (name, values) = self.chance.pick(labels);
         let value = self.chance.pick(values);
         let (op, value) = match self.chance.below(12) {
             0..4 => ("=", value.to_owned()),
@@ -202,7 +210,7 @@ impl Generator<'_> {
             let ms = self.chance.pick(&[
                 60_000, 300_000, -60_000, 15_000, -15_000, 1_000, 500, 420_000, -300_000, 0,
             ]);
-            spelling::duration(self.chance, ms)
+            self.offset(ms)
         });
         let at = self.chance.one_in(12).then(|| {
             let ms = self
@@ -224,15 +232,18 @@ impl Generator<'_> {
         }
     }
 
+    /// What stands after `offset`; arithmetic needs parentheses since 3.14.
+    fn offset(&mut self, ms: i64) -> String {
+        match self.chance.below(8) {
+            0 => format!("({})", spelling::length(self.chance, ms.abs().max(1))),
+            1 => format!("-({})", spelling::length(self.chance, ms.abs().max(1))),
+            _ => spelling::duration(self.chance, ms),
+        }
+    }
+
     fn range_length(&mut self) -> (String, i64) {
         let ms = self.chance.pick(RANGES_MS);
-        let text = match self.chance.below(20) {
-            0 => format!("{} * 2", spelling::duration(self.chance, (ms / 2).max(1))),
-            1 => format!("({} + 30s)", spelling::duration(self.chance, ms)),
-            2 => format!("2 ^ 3 * {}", spelling::duration(self.chance, (ms / 8).max(1))),
-            _ => spelling::duration(self.chance, ms),
-        };
-        (text, ms)
+        (spelling::length(self.chance, ms), ms)
     }
 
     pub(super) fn matrix(&mut self, depth: u32) -> Expr {
@@ -255,7 +266,7 @@ impl Generator<'_> {
         let step = if self.chance.percent(30) {
             String::new()
         } else {
-            spelling::duration(self.chance, step_ms)
+            spelling::length(self.chance, step_ms)
         };
         let inner = if self.chance.one_in(15) {
             self.scalar(depth - 1)
