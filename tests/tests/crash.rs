@@ -31,6 +31,7 @@ fn acknowledged_samples_survive_kill_9_while_blocks_are_made_and_merged() -> Res
     survive(RESTLESS)
 }
 
+#[expect(clippy::print_stdout, reason = "a test says what it did")]
 fn survive(config: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("config.yaml"), config)?;
