@@ -9,6 +9,7 @@ use std::sync::Arc;
 use model::{FloatHistogram, LabelColumn, Matcher, TimeRange, TimestampMs, is_stale_nan};
 
 use crate::Error;
+use crate::block::DecodedPages;
 use crate::head::ReadScratch;
 
 /// Something that can be queried: the head, later the head and its blocks.
@@ -107,6 +108,8 @@ pub struct StreamBuffer {
     pub(crate) scratch: ReadScratch,
     /// For the parts of what is read from several places.
     pub(crate) spare: Vec<StreamBuffer>,
+    /// Of blocks, from one read to the next.
+    pub(crate) decoded: DecodedPages,
 }
 
 /// Samples of one lane, by row of its stream.

@@ -39,5 +39,6 @@ pub mod writer;
 pub use manifest::{FileSummary, Manifest};
 pub use order::StreamKey;
 pub use range_read::{MemoryFile, RangeRead};
+pub(crate) use reader::DecodedPages;
 pub use reader::{Block, BlockCatalog, BlockFiles, BlockSource, BlockStream, PageCache, PageCacheStats};
 pub use writer::{BlockSinks, BlockWriter};

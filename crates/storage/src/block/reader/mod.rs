@@ -6,6 +6,7 @@
 
 mod cache;
 mod catalog;
+mod decoded;
 mod dictionary;
 mod footer;
 mod load;
@@ -22,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use cache::{PageCache, PageCacheStats};
 pub use catalog::{BlockCatalog, BlockStream};
+pub(crate) use decoded::DecodedPages;
 pub use source::BlockSource;
 
 use super::manifest::{FileSummary, Manifest};

@@ -5,6 +5,7 @@ use model::TimeRange;
 use super::super::page::PageError;
 use super::super::schema::SampleColumn;
 use super::catalog::{SeriesEntry, StreamEntry};
+use super::decoded::DecodedPages;
 use super::pages::PageSource;
 use super::read::{Times, ValueDecoder, times_owner};
 use super::select::LaneSet;
@@ -24,11 +25,12 @@ impl PageSource<'_> {
         buffer.samples.clear();
         buffer.histograms.clear();
         let mut last: Option<(usize, Times)> = None;
+        let mut decoded = DecodedPages::default();
         for lane in lanes.iter(series.len()) {
             let owner = times_owner(series, lane);
             let times = match last.take() {
                 Some((known, times)) if known == owner => times,
-                _ => self.times(series.get(owner), range)?,
+                _ => self.times(series.get(owner), range, &mut decoded)?,
             };
             let newest = match (times.timestamps_ms.last(), series.get(lane)) {
                 (Some(timestamp_ms), Some(series)) => {

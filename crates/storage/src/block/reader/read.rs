@@ -5,12 +5,14 @@
 //! they are read one by one and spread over the union.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::{TimeRange, TimestampMs};
 
 use super::super::page::{DeltaReader, Page, PageError};
 use super::super::schema::SampleColumn;
 use super::catalog::{BlockCatalog, SeriesEntry, StreamEntry};
+use super::decoded::{self, DecodedPage, DecodedPages};
 use super::pages::PageSource;
 use super::select::LaneSet;
 use super::{Block, PageCache};
@@ -65,6 +67,9 @@ impl Block {
     }
 }
 
+/// A page of a block, for whoever decodes pages as a whole.
+type PageName = (u64, usize);
+
 impl PageSource<'_> {
     /// Reads some lanes of a stream.
     pub(super) fn read(
@@ -74,6 +79,20 @@ impl PageSource<'_> {
         range: TimeRange,
         buffer: &mut StreamBuffer,
     ) -> Result<(), Error> {
+        let mut decoded = std::mem::take(&mut buffer.decoded);
+        let result = self.read_with(stream, lanes, range, buffer, &mut decoded);
+        buffer.decoded = decoded;
+        result
+    }
+
+    fn read_with(
+        &self,
+        stream: StreamEntry,
+        lanes: LaneSet<'_>,
+        range: TimeRange,
+        buffer: &mut StreamBuffer,
+        decoded: &mut DecodedPages,
+    ) -> Result<(), Error> {
         let series = self.catalog.series_entries(stream);
         let n_lanes = lanes.len(series.len());
         buffer.reset(n_lanes);
@@ -82,9 +101,9 @@ impl PageSource<'_> {
             return Ok(());
         };
         if !owners.all(|owner| owner == first_owner) {
-            return self.read_uneven(series, lanes, range, buffer);
+            return self.read_uneven(series, lanes, range, buffer, decoded);
         }
-        let times = self.times(series.get(first_owner), range)?;
+        let times = self.times(series.get(first_owner), range, decoded)?;
         let (timestamps_ms, lane_buffers) = buffer.parts_mut();
         *timestamps_ms = times.timestamps_ms;
         let n_rows = timestamps_ms.len() as u64;
@@ -96,7 +115,7 @@ impl PageSource<'_> {
                 let rows = start..start + n_rows;
                 Some(WantedRows { rows, lane })
             });
-        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers)
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, decoded)
     }
 
     /// Reads lanes that do not share their timestamps.
@@ -106,13 +125,14 @@ impl PageSource<'_> {
         lanes: LaneSet<'_>,
         range: TimeRange,
         buffer: &mut StreamBuffer,
+        decoded: &mut DecodedPages,
     ) -> Result<(), Error> {
         let mut times: Vec<(usize, Times)> = Vec::new();
         let mut of_lane = Vec::new();
         for lane in lanes.iter(series.len()) {
             let owner = times_owner(series, lane);
             if times.last().is_none_or(|(last, _)| *last != owner) {
-                times.push((owner, self.times(series.get(owner), range)?));
+                times.push((owner, self.times(series.get(owner), range, decoded)?));
             }
             of_lane.push(times.len() - 1);
         }
@@ -129,7 +149,7 @@ impl PageSource<'_> {
             let rows = start..start + times.timestamps_ms.len() as u64;
             Some(WantedRows { rows, lane })
         });
-        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers)?;
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, decoded)?;
         for (times_idx, lane_buffer) in of_lane.iter().zip(lane_buffers) {
             if let Some((_, times)) = times.get(*times_idx) {
                 spread(lane_buffer, &times.timestamps_ms, timestamps_ms);
@@ -139,12 +159,17 @@ impl PageSource<'_> {
     }
 
     /// The timestamps of a series in a range.
-    pub(super) fn times(&self, series: Option<&SeriesEntry>, range: TimeRange) -> Result<Times, Error> {
+    pub(super) fn times(
+        &self,
+        series: Option<&SeriesEntry>,
+        range: TimeRange,
+        decoded: &mut DecodedPages,
+    ) -> Result<Times, Error> {
         let mut timestamps_ms = Vec::new();
         if let Some(series) = series {
             timestamps_ms.resize(series.n_rows as usize, 0);
-            let end = series.first_row + u64::from(series.n_rows);
-            self.read_integers(SampleColumn::Timestamp, series.first_row..end, &mut timestamps_ms)?;
+            let rows = series.first_row..series.first_row + u64::from(series.n_rows);
+            self.read_timestamps(rows, &mut timestamps_ms, &mut decoded.timestamps_ms)?;
         }
         let n_older = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.start_ms);
         let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.end_ms);
@@ -156,26 +181,29 @@ impl PageSource<'_> {
         })
     }
 
-    /// The integers of some rows of a column where every row has one.
-    pub(super) fn read_integers(
+    fn read_timestamps(
         &self,
-        column: SampleColumn,
         rows: Range<u64>,
-        values: &mut [i64],
+        timestamps_ms: &mut [i64],
+        decoded: &mut DecodedPage<i64>,
     ) -> Result<(), Error> {
         let pages = &self.catalog.pages;
-        let (mut row, mut rest) = (rows.start, values);
+        let (mut row, mut rest) = (rows.start, timestamps_ms);
         let mut page_idx = pages.page_of(row);
         while row < rows.end && !rest.is_empty() {
             let page_rows = pages.rows(page_idx);
-            let page = self.page(column, page_idx)?;
-            let n_rows = length(&(row..rows.end.min(page_rows.end)));
-            let (now, later) = rest.split_at_mut(n_rows.min(rest.len()));
-            let read = page.integers().and_then(|mut integers| {
-                integers.skip(length(&(page_rows.start..row)))?;
-                integers.read(now)
-            });
-            read.map_err(|error| self.damaged(column, page_idx, error))?;
+            let in_page =
+                length(&(page_rows.start..row))..length(&(page_rows.start..rows.end.min(page_rows.end)));
+            let (now, later) = rest.split_at_mut(in_page.len().min(rest.len()));
+            let (key, n_rows) = (self.page_name(page_idx), length(&page_rows));
+            if decoded.is_worth_it(key, n_rows, in_page.len()) {
+                let all = decoded.get(key, n_rows, |all| {
+                    self.read_integers(SampleColumn::Timestamp, page_idx, 0..n_rows, all)
+                });
+                decoded::copy(all?, in_page, now);
+            } else {
+                self.read_integers(SampleColumn::Timestamp, page_idx, in_page, now)?;
+            }
             rest = later;
             row = page_rows.end;
             page_idx += 1;
@@ -183,8 +211,33 @@ impl PageSource<'_> {
         Ok(())
     }
 
+    /// The integers of some rows of a page of a column where every row has one.
+    pub(super) fn read_integers(
+        &self,
+        column: SampleColumn,
+        page_idx: usize,
+        rows: Range<usize>,
+        values: &mut [i64],
+    ) -> Result<(), Error> {
+        let page = self.page(column, page_idx)?;
+        let read = page.integers().and_then(|mut integers| {
+            integers.skip(rows.start)?;
+            integers.read(values)
+        });
+        read.map_err(|error| self.damaged(column, page_idx, error))
+    }
+
+    fn page_name(&self, page_idx: usize) -> PageName {
+        (self.block.cache_key, page_idx)
+    }
+
     /// The values of some rows of lanes, which come in the order of their rows, into the buffers of those lanes.
-    fn read_values(&self, wanted: &[WantedRows], lane_buffers: &mut [LaneBuffer]) -> Result<(), Error> {
+    fn read_values(
+        &self,
+        wanted: &[WantedRows],
+        lane_buffers: &mut [LaneBuffer],
+        decoded: &mut DecodedPages,
+    ) -> Result<(), Error> {
         for lane in wanted {
             if let Some(buffer) = lane_buffers.get_mut(lane.lane) {
                 buffer.values.resize(length(&lane.rows), 0.0);
@@ -202,7 +255,7 @@ impl PageSource<'_> {
             }
             let in_page = wanted.partition_point(|lane| lane.rows.start < page_rows.end);
             let (in_page, _) = wanted.split_at(in_page);
-            self.read_page_values(page_idx, in_page, lane_buffers)?;
+            self.read_page_values(page_idx, in_page, lane_buffers, &mut decoded.values)?;
             next_page = page_idx + 1;
             // The last one may go on in the next page.
             let n_done = in_page
@@ -220,31 +273,56 @@ impl PageSource<'_> {
         page_idx: usize,
         wanted: &[WantedRows],
         lane_buffers: &mut [LaneBuffer],
+        decoded: &mut DecodedPage<f64>,
     ) -> Result<(), Error> {
         let page_rows = self.catalog.pages.rows(page_idx);
-        let integers = self.page(SampleColumn::ValueInt, page_idx)?;
-        let floats = if (integers.n_values() as u64) < page_rows.end - page_rows.start {
-            Some(self.page(SampleColumn::ValueFloat, page_idx)?)
-        } else {
-            None
+        let within = |lane: &WantedRows| {
+            let (start, end) = (
+                lane.rows.start.max(page_rows.start),
+                lane.rows.end.min(page_rows.end),
+            );
+            length(&(page_rows.start..start))..length(&(page_rows.start..end))
         };
-        let damaged = |error| self.damaged(SampleColumn::ValueInt, page_idx, error);
-        let mut decoder = ValueDecoder::new(&integers, floats.as_deref()).map_err(damaged)?;
+        let (key, n_rows) = (self.page_name(page_idx), length(&page_rows));
+        let n_wanted = wanted.iter().map(|lane| within(lane).len()).sum();
+        let values = if decoded.is_worth_it(key, n_rows, n_wanted) {
+            let all = decoded.get(key, n_rows, |all| {
+                let pages = self.value_pages(page_idx)?;
+                let mut decoder = self.value_decoder(page_idx, &pages)?;
+                let read = decoder.read(0..n_rows, all).map(|_| ());
+                read.map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))
+            });
+            PageValues::Decoded(all?)
+        } else {
+            PageValues::Encoded(self.value_pages(page_idx)?)
+        };
+        let mut decoder = match &values {
+            PageValues::Decoded(_) => None,
+            PageValues::Encoded(pages) => Some(self.value_decoder(page_idx, pages)?),
+        };
         let has_starts = self
             .catalog
             .pages
             .place(SampleColumn::StartTimestamp, page_idx)
             .has_values;
         for lane in wanted {
-            let rows = lane.rows.start.max(page_rows.start)..lane.rows.end.min(page_rows.end);
             let Some(buffer) = lane_buffers.get_mut(lane.lane) else {
                 continue;
             };
-            let first = length(&(lane.rows.start..rows.start));
-            let in_page = length(&(page_rows.start..rows.start))..length(&(page_rows.start..rows.end));
+            let in_page = within(lane);
+            let first = length(&(lane.rows.start..page_rows.start));
             let places = first..first + in_page.len();
-            let values = buffer.values.get_mut(places.clone()).unwrap_or(&mut []);
-            buffer.may_be_nan |= decoder.read(in_page.clone(), values).map_err(damaged)?;
+            let slots = buffer.values.get_mut(places.clone()).unwrap_or(&mut []);
+            buffer.may_be_nan |= match (&values, &mut decoder) {
+                (PageValues::Encoded(_), Some(decoder)) => decoder
+                    .read(in_page.clone(), slots)
+                    .map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))?,
+                (PageValues::Decoded(all), _) => {
+                    decoded::copy(all, in_page.clone(), slots);
+                    slots.iter().any(|value| value.is_nan())
+                }
+                (PageValues::Encoded(_), None) => false,
+            };
             if has_starts {
                 buffer.starts_ms.resize(buffer.values.len(), 0);
                 let starts_ms = buffer.starts_ms.get_mut(places).unwrap_or(&mut []);
@@ -252,6 +330,22 @@ impl PageSource<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The pages of integers and floats that hold the values of one page of rows.
+    fn value_pages(&self, page_idx: usize) -> Result<ValuePages, Error> {
+        let integers = self.page(SampleColumn::ValueInt, page_idx)?;
+        let floats = if integers.n_values() < length(&self.catalog.pages.rows(page_idx)) {
+            Some(self.page(SampleColumn::ValueFloat, page_idx)?)
+        } else {
+            None
+        };
+        Ok(ValuePages { integers, floats })
+    }
+
+    fn value_decoder<'a>(&self, page_idx: usize, pages: &'a ValuePages) -> Result<ValueDecoder<'a>, Error> {
+        ValueDecoder::new(&pages.integers, pages.floats.as_deref())
+            .map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))
     }
 
     fn read_starts(&self, page_idx: usize, rows: Range<usize>, starts_ms: &mut [i64]) -> Result<(), Error> {
@@ -272,6 +366,19 @@ impl PageSource<'_> {
         });
         read.map_err(|error| self.damaged(column, page_idx, error))
     }
+}
+
+/// The values of one page, as they are at hand.
+enum PageValues<'a> {
+    Decoded(&'a [f64]),
+    Encoded(ValuePages),
+}
+
+/// The pages of one page of rows that hold values.
+struct ValuePages {
+    integers: Arc<Page>,
+    /// Read only if a row has no integer.
+    floats: Option<Arc<Page>>,
 }
 
 /// The values of one page, decoded from front to back.

@@ -213,6 +213,45 @@ fn long_series_span_pages() {
 }
 
 #[test]
+fn a_few_wide_integers_survive() {
+    for n_samples in 1..40 {
+        let wide = |t: i64| {
+            if t % 2 == 0 {
+                9_007_199_254_740_992.0_f64
+            } else {
+                -9_007_199_254_740_992.0
+            }
+        };
+        let samples: LaneSamples = (0..n_samples).map(|t| (t, (wide(t).to_bits(), 0))).collect();
+        let content = Content::from([(
+            ("a".to_owned(), labels(&[])),
+            [(("", String::new()), samples)].into(),
+        )]);
+        let found = all_of(&source(&write(&content).unwrap()), &[], TimeRange::ALL);
+        assert!(found == expected(&content, &[], TimeRange::ALL), "{n_samples}");
+    }
+}
+
+#[test]
+fn many_short_streams_share_a_page() {
+    let samples = |n: i64| -> LaneSamples {
+        (0..5)
+            .map(|t| (t * 1_000 + n % 3, ((n as f64 / 4.0).to_bits(), n % 2)))
+            .collect()
+    };
+    let stream = |n: i64| {
+        (
+            ("a".to_owned(), labels(&[("n", &n.to_string())])),
+            [(("", String::new()), samples(n))].into(),
+        )
+    };
+    let content: Content = (0..2_000).map(stream).collect();
+    let block = write(&content).unwrap();
+    assert!(all_of(&source(&block), &[], TimeRange::ALL) == expected(&content, &[], TimeRange::ALL));
+    block.open().verify().unwrap();
+}
+
+#[test]
 fn a_block_without_a_sample_is_none() {
     assert!(write(&Content::new()).is_none());
     let empty = BTreeMap::from([(("", String::new()), LaneSamples::new())]);

@@ -7,6 +7,7 @@ use super::super::order::{StreamKey, compare_lanes};
 use super::super::range_read::RangeRead;
 use super::super::schema::SampleColumn;
 use super::catalog::BlockCatalog;
+use super::decoded::DecodedPages;
 use super::pages::PageSource;
 use super::select::LaneSet;
 use super::{Block, damaged, read_error};
@@ -64,27 +65,26 @@ impl Block {
             cache: None,
         };
         let mut buffer = StreamBuffer::default();
+        let mut decoded = DecodedPages::default();
         let mut times: Option<(i64, i64)> = None;
-        for (stream_idx, stream) in catalog.streams.iter().enumerate() {
-            let series = catalog.series_entries(*stream);
-            for lane in 0..series.len() {
-                let lane_times = pages.times(series.get(lane), TimeRange::ALL)?.timestamps_ms;
-                if lane_times.is_empty() || !lane_times.is_sorted_by(|a, b| a < b) {
-                    let what = format!("the timestamps of a series of stream {stream_idx} are not sorted");
+        for stream in &catalog.streams {
+            let mut before_ms = Vec::new();
+            for series in catalog.series_entries(*stream) {
+                let lane_ms = pages
+                    .times(Some(series), TimeRange::ALL, &mut decoded)?
+                    .timestamps_ms;
+                if lane_ms.is_empty() || !lane_ms.is_sorted_by(|a, b| a < b) {
+                    return Err(self.samples_damaged(0, "the timestamps of a series are not sorted"));
+                }
+                if series.same_timestamps && before_ms != lane_ms {
+                    let what = "a series has not the timestamps that it is said to share";
                     return Err(self.samples_damaged(0, what));
                 }
-                let is_shared = series.get(lane).is_some_and(|series| series.same_timestamps);
-                if is_shared {
-                    let before = pages.times(series.get(lane.wrapping_sub(1)), TimeRange::ALL)?;
-                    if before.timestamps_ms != lane_times {
-                        let what = "a series has not the timestamps that it is said to share";
-                        return Err(self.samples_damaged(0, what));
-                    }
-                }
-                for timestamp_ms in lane_times.first().into_iter().chain(lane_times.last()) {
+                for timestamp_ms in lane_ms.first().into_iter().chain(lane_ms.last()) {
                     let (first, last) = times.unwrap_or((*timestamp_ms, *timestamp_ms));
                     times = Some((first.min(*timestamp_ms), last.max(*timestamp_ms)));
                 }
+                before_ms = lane_ms;
             }
             pages.read(*stream, LaneSet::All, TimeRange::ALL, &mut buffer)?;
         }
@@ -101,13 +101,21 @@ impl Block {
             catalog,
             cache: None,
         };
-        for (series_id, series) in (0_i64..).zip(&catalog.series) {
-            let mut ids = vec![0; series.n_rows as usize];
-            let rows = series.first_row..series.first_row + u64::from(series.n_rows);
-            pages.read_integers(SampleColumn::SeriesId, rows, &mut ids)?;
-            if ids.iter().any(|id| *id != series_id) {
-                let what = format!("rows of series {series_id} have another series id");
-                return Err(self.samples_damaged(0, what));
+        let counts = catalog.series.iter().map(|series| series.n_rows as usize);
+        let mut expected = (0_i64..)
+            .zip(counts)
+            .flat_map(|(series_id, n_rows)| std::iter::repeat_n(series_id, n_rows));
+        let mut ids = Vec::new();
+        for page_idx in 0..catalog.pages.n_pages() {
+            let rows = catalog.pages.rows(page_idx);
+            let n_rows = usize::try_from(rows.end - rows.start).unwrap_or(0);
+            ids.resize(n_rows, 0);
+            pages.read_integers(SampleColumn::SeriesId, page_idx, 0..n_rows, &mut ids)?;
+            if !ids.iter().copied().eq(expected.by_ref().take(n_rows)) {
+                let offset = catalog.pages.place(SampleColumn::SeriesId, page_idx).offset;
+                return Err(
+                    self.samples_damaged(offset, "rows have other series ids than series.parquet says")
+                );
             }
         }
         Ok(())

@@ -20,7 +20,7 @@ use super::sink::CheckedSink;
 
 /// Rows from which on a page ends with the stream: a stream of one series is often this long at most, and is read
 /// with its neighbours.
-const STREAM_PAGE_ROWS: usize = 8_192;
+const STREAM_PAGE_ROWS: usize = 4_096;
 
 /// Rows from which on a page ends with the lane.
 const LANE_PAGE_ROWS: usize = 16_384;
