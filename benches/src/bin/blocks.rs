@@ -1,6 +1,7 @@
 //! `cargo run --release -p meshtide-benches --bin blocks`: how large a block is, how fast it is written and read.
 //!
-//! The samples are those of `meshtide simulate`. Speeds are of one thread.
+//! The samples are those of `meshtide simulate`. Times are those of the processor, for one
+//! thread: whoever else uses the machine does not matter.
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +10,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -35,7 +35,7 @@ struct Arguments {
     /// Services of a mesh with everything a real one has, instead of steady HTTP traffic.
     #[arg(long)]
     services: Option<usize>,
-    /// A folder to leave the block in.
+    /// A folder to leave the block in, with `expected.csv` for `tests/parquet/check.py`.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -90,6 +90,25 @@ impl Recorder {
             stream.push((split.lane, *lane));
         }
         streams
+    }
+
+    /// By metric name the number of samples, of NaNs, and the sum of the others, as CSV.
+    fn totals(&self) -> String {
+        let mut totals: BTreeMap<&str, (usize, usize, f64)> = BTreeMap::new();
+        let mut lanes: Vec<_> = self.lanes.iter().collect();
+        lanes.sort_unstable();
+        for ((_, name, _), lane) in lanes {
+            let (n_samples, n_nan, sum) = totals.entry(name).or_default();
+            for value in &self.samples[*lane].1 {
+                *n_samples += 1;
+                *n_nan += usize::from(value.is_nan());
+                *sum += if value.is_nan() { 0.0 } else { *value };
+            }
+        }
+        let line = |(name, (n_samples, n_nan, sum)): (&&str, &(usize, usize, f64))| {
+            format!("{name},{n_samples},{n_nan},{sum}\n")
+        };
+        totals.iter().map(line).collect()
     }
 
     /// Puts a stream into a buffer, as the head would.
@@ -154,8 +173,19 @@ fn main() -> Result<()> {
     let folder = arguments.out.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder)?;
     let manifest = write(&recorder, folder)?;
+    std::fs::write(folder.join("expected.csv"), recorder.totals())?;
     sizes(&manifest);
     read(manifest, folder)
+}
+
+/// Time that this thread has had of a processor.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse::<f64>().ok());
+    nanoseconds.unwrap_or(0.0) / 1e9
 }
 
 /// Two o'clock, or any even hour.
@@ -175,13 +205,13 @@ fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
     for ((base, entity), lanes) in &streams {
         recorder.fill(lanes, &mut buffer);
         let kinds: Vec<LaneKind<'_>> = lanes.iter().map(|(kind, _)| *kind).collect();
-        let begin = Instant::now();
+        let begin = cpu_seconds();
         writer.write_stream(StreamKey { base, entity }, &kinds, &buffer)?;
-        seconds += begin.elapsed().as_secs_f64();
+        seconds += cpu_seconds() - begin;
     }
-    let begin = Instant::now();
+    let begin = cpu_seconds();
     let (_, manifest) = writer.finish()?;
-    seconds += begin.elapsed().as_secs_f64();
+    seconds += cpu_seconds() - begin;
     let manifest = manifest.context("there is no sample")?;
     std::fs::write(folder.join("manifest.json"), manifest.to_json())?;
     println!(
@@ -235,9 +265,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
     };
     let n_samples = manifest.n_samples as f64;
     let block = Arc::new(Block::open(manifest, files)?);
-    let begin = Instant::now();
+    let begin = cpu_seconds();
     let catalog = Arc::new(block.load_catalog()?);
-    let ms = begin.elapsed().as_secs_f64() * 1e3;
+    let ms = (cpu_seconds() - begin) * 1e3;
     println!(
         "catalog: {ms:.1} ms, {} bytes read, {} in memory",
         n_read.swap(0, Ordering::Relaxed),
@@ -248,9 +278,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
         let source = BlockSource::new(Arc::clone(&block), Arc::clone(&catalog), cache);
         let _ = read_all(&source, &[])?;
         n_read.store(0, Ordering::Relaxed);
-        let begin = Instant::now();
+        let begin = cpu_seconds();
         let checksum = read_all(&source, &[])?;
-        let seconds = begin.elapsed().as_secs_f64();
+        let seconds = cpu_seconds() - begin;
         println!(
             "{name}: {:.1} M samples/s, {} bytes read, checksum {checksum:x}",
             n_samples / seconds / 1e6,
@@ -258,9 +288,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
         );
     }
     one_service(&block, &catalog, &n_read)?;
-    let begin = Instant::now();
+    let begin = cpu_seconds();
     block.verify()?;
-    println!("verified in {:.2} s", begin.elapsed().as_secs_f64());
+    println!("verified in {:.2} s", cpu_seconds() - begin);
     Ok(())
 }
 
@@ -287,12 +317,12 @@ fn one_service(
         let selection = source.select(&matchers, TimeRange::ALL)?;
         let (mut buffer, mut n_samples) = (StreamBuffer::default(), 0);
         n_read.store(0, Ordering::Relaxed);
-        let begin = Instant::now();
+        let begin = cpu_seconds();
         for stream_idx in 0..selection.streams().len() {
             selection.read(stream_idx, TimeRange::ALL, &mut buffer)?;
             n_samples += buffer.timestamps_ms.len() * buffer.lanes().len();
         }
-        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        let ms = (cpu_seconds() - begin) * 1e3;
         let manifest = block.manifest();
         let own = manifest.samples.n_bytes as f64 * n_samples as f64 / manifest.n_samples as f64;
         let n_bytes = n_read.load(Ordering::Relaxed) as f64;
