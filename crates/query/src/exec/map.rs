@@ -23,6 +23,8 @@ use crate::rows::{ABSENT, Rows, RowsBuilder, is_absent};
 pub(crate) enum Mapping {
     /// A function of one value.
     Function(Vec<InstantFunction>),
+    /// Floats as they are, without histograms.
+    Floats,
     /// `-v`.
     Negate,
     /// The number of the step's time instead of the value: `timestamp()`.
@@ -74,6 +76,7 @@ impl Operator for Map {
         match &*self.mapping {
             Mapping::Scalar { op, .. } => write!(f, "{op} scalar"),
             Mapping::Negate => f.write_str("negate"),
+            Mapping::Floats => f.write_str("floats"),
             Mapping::Function(functions) => write!(f, "{:?}", functions.first()),
             Mapping::Replace(_) => f.write_str("replace"),
             Mapping::Sample { .. } => f.write_str("sample"),
@@ -118,6 +121,7 @@ impl Mapping {
                 of_step(functions, step).evaluate(value).unwrap_or(ABSENT)
             }),
             Self::Negate => each(row, mapped, |_, value| -value),
+            Self::Floats => mapped.copy_from_slice(row),
             Self::Replace(values) => each(row, mapped, |step, _| of_step(values, step)),
             Self::Sample { offsets, ratios } => each(row, mapped, |step, value| {
                 if is_sampled(offsets[series_idx as usize], of_step(ratios, step)) {
@@ -167,7 +171,7 @@ impl Mapping {
     ) -> Option<FloatOrHistogram> {
         match self {
             // These know floats alone.
-            Self::Function(_) => None,
+            Self::Function(_) | Self::Floats => None,
             Self::Negate => {
                 let mut negated = FloatHistogram::clone(histogram);
                 negate(&mut negated);

@@ -12,6 +12,7 @@ use super::call::argument;
 use super::labels::text;
 use super::{Frame, Planner, Vector};
 use crate::QueryError;
+use crate::exec::map::{Map, Mapping};
 use crate::exec::sort::{Sort, SortKey};
 use crate::labels::{LabelSets, SeriesTable};
 
@@ -20,7 +21,12 @@ impl Planner {
         let vector = self.vector(argument(call, 0)?, frame).await?;
         if frame.steps.n_steps > 1 {
             self.annotations.add(Annotation::SortInRangeQuery, span);
-            return Ok(vector);
+            let is_by_value = matches!(call.function.id, FunctionId::Sort | FunctionId::SortDesc);
+            return Ok(vector.map_plan(|plan| match is_by_value {
+                // Histograms have no place in that order.
+                true => Map::plan(plan, Mapping::Floats, &frame.schema),
+                false => plan,
+            }));
         }
         let key = match call.function.id {
             FunctionId::Sort => SortKey::Value(Extreme::Smallest),

@@ -159,7 +159,7 @@ async fn histograms_stand_in_answers_as_prometheus_writes_them() {
         .write(V1, v1_with_fields(&[(4, &first), (4, &second)]))
         .await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
-    let seconds = NOW_MS / 1000;
+    let seconds = time_ms / 1000;
     let histogram = r#"{"count":"3","sum":"4.5","buckets":[[0,"0.5","1","1"],[0,"1","2","2"]]}"#;
     let metric = r#"{"__name__":"x"}"#;
     let check = async |path: String, result_type: &str, series: String| {

@@ -184,8 +184,10 @@ pub(super) fn instant(
                 rise
             }))
         }
-        (ElementValue::Histogram(before, _), ElementValue::Histogram(now, row)) => {
-            let is_reset = last.is_start_reset_after(&previous) || window.is_value_reset(row);
+        (ElementValue::Histogram(before, _), ElementValue::Histogram(now, _)) => {
+            // The rows of the two are those of a shorter window.
+            let is_value_reset = window.is_value_reset(window.histograms.len() - 1);
+            let is_reset = last.is_start_reset_after(&previous) || is_value_reset;
             let mut rise = instant_difference(is_rate, is_rate && is_reset, [before, now], notes)?;
             if is_rate {
                 divide(&mut rise, seconds);
