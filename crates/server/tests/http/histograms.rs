@@ -151,9 +151,11 @@ async fn start_timestamps_of_2_0_are_kept() {
 async fn histograms_stand_in_answers_as_prometheus_writes_them() {
     let world = World::closed(Config::default());
     world.open(StoreConfig::default());
+    // The series has a float at the time itself.
+    let time_ms = NOW_MS + 120_000;
     let (first, second) = (
-        histogram_message(NOW_MS - 60_000, 3),
-        histogram_message(NOW_MS, 3),
+        histogram_message(time_ms - 60_000, 3),
+        histogram_message(time_ms, 3),
     );
     let answer = world
         .write(V1, v1_with_fields(&[(4, &first), (4, &second)]))
