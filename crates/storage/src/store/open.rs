@@ -264,7 +264,7 @@ impl Log<'_> {
         let (report, end) = recover(self.files, self.dir, target, self.clock)?;
         report.log();
         // Definitions whose samples are all in blocks.
-        let catalog = catalog.retained(|stream| !head.is_vacant(stream));
+        let catalog = catalog.retained(|stream| !head.is_vacant(stream), |_| false);
         let (entities, streams) = catalog.vacant_ids();
         Ok(Recovered {
             registry: Arc::new(Registry::new(catalog, metadata)),

@@ -83,7 +83,7 @@ impl Registry {
     /// The log must begin a segment before it takes anything more, and nothing may be registered meanwhile.
     pub(crate) fn retain(&self, keep: impl Fn(StreamId) -> bool) -> (Vec<u32>, Vec<u32>) {
         let mut current = self.catalog.write();
-        let kept = current.read().retained(keep);
+        let kept = current.read().retained(keep, |_| false);
         let vacant = kept.vacant_ids();
         *current = Arc::new(RwLock::new(kept));
         self.pending.lock().clear();

@@ -109,6 +109,17 @@ fn append(store: &Store, samples: &[(SeriesRef, i64, f64)]) -> Result<AppendOutc
 }
 
 /// Appends again and again until the store has got over its errors.
+/// As [`register`], as soon as the log can be written.
+fn register_when_healed(store: &Store, pairs: &[(&str, &str)]) -> SeriesRef {
+    for _ in 0..500 {
+        if let Ok(series) = try_register(store, &labels(pairs)) {
+            return series;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the store does not get over its errors");
+}
+
 fn append_when_healed(store: &Store, samples: &[(SeriesRef, i64, f64)]) -> AppendOutcome {
     for _ in 0..500 {
         if let Ok(outcome) = append(store, samples) {

@@ -33,6 +33,8 @@ pub(crate) struct Replay<'a> {
     n_lanes: Vec<u16>,
     /// By stream: the segment that last defined it.
     defined_in: Vec<u64>,
+    /// By entity: the same.
+    entity_defined_in: Vec<u64>,
     /// The segment being read.
     segment: u64,
     /// Placeholders.
@@ -72,6 +74,7 @@ impl<'a> Replay<'a> {
             head,
             n_lanes: Vec::new(),
             defined_in: Vec::new(),
+            entity_defined_in: Vec::new(),
             segment: 0,
             lost: BTreeSet::new(),
             gathered: None,
@@ -172,6 +175,13 @@ impl<'a> Replay<'a> {
             applied = self.catalog.apply(definition);
         }
         applied?;
+        if let Definition::Entity { id, .. } = definition {
+            let n_ids = self.entity_defined_in.len().max(id.0 as usize + 1);
+            self.entity_defined_in.resize(n_ids, 0);
+            if let Some(defined_in) = self.entity_defined_in.get_mut(id.0 as usize) {
+                *defined_in = self.segment;
+            }
+        }
         let (Definition::Stream { id: stream, .. } | Definition::Lane { stream, .. }) = definition else {
             return Ok(());
         };
@@ -193,7 +203,10 @@ impl<'a> Replay<'a> {
             self.defined_in.get(stream.0 as usize) == Some(&self.segment)
                 || self.head.may_have_samples(stream, TimeRange::ALL)
         };
-        *self.catalog = self.catalog.retained(is_kept);
+        // Their streams may come after them.
+        let is_entity_kept =
+            |entity: EntityId| self.entity_defined_in.get(entity.0 as usize) == Some(&self.segment);
+        *self.catalog = self.catalog.retained(is_kept, is_entity_kept);
         for (id, n_lanes) in (0..).map(StreamId).zip(&mut self.n_lanes) {
             *n_lanes = u16::try_from(self.catalog.n_lanes(id)).unwrap_or(u16::MAX);
         }
@@ -230,9 +243,12 @@ impl<'a> Replay<'a> {
         self.gathered = Some(gathered);
     }
 
+    /// What was gathered from older segments may contradict newer ones: a series that was let go comes back under
+    /// another id.
     fn apply_unless_gap(&mut self, definition: &Definition) {
         if let Err(error) = self.apply(definition)
             && !is_gap(&error)
+            && !matches!(error, CatalogError::Contradiction { .. })
         {
             self.complaints.push(error.to_string());
         }

@@ -323,7 +323,10 @@ fn an_error_at_any_operation_is_told_and_got_over() {
         let mut life = Life::default();
         let lived = life.live(&store, &world);
         let place = format!("operation {operation} of {n_operations}, {lived:?}");
-        append_when_healed(&store, &[(register(&store, UP), NOW_MS + 160_000, 1.0)]);
+        append_when_healed(
+            &store,
+            &[(register_when_healed(&store, UP), NOW_MS + 160_000, 1.0)],
+        );
         flush(&store).unwrap();
         let mut found = content(&store);
         found.remove(&labels(UP).to_string());
