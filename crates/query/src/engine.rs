@@ -22,6 +22,7 @@ use crate::metadata;
 use crate::options::{EngineOptions, QueryRequest};
 use crate::result::{NewestSamples, QueryResult};
 use crate::run;
+use crate::sql::{Sql, SqlRequest, SqlResult};
 use crate::{LabelSets, QueryError};
 
 /// Stack of a thread. Only what is touched is ever taken.
@@ -31,6 +32,7 @@ const STACK_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
+    sql: Arc<Sql>,
     slots: Arc<Semaphore>,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
@@ -63,8 +65,15 @@ impl Engine {
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
             .build_arc()?;
+        let sql = Sql::new(
+            options.sql.clone(),
+            Arc::clone(&source),
+            Arc::clone(&environment.memory_pool),
+            options.threads,
+        )?;
         Ok(Self {
             slots: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
+            sql: Arc::new(sql),
             shared: Arc::new(Shared {
                 source,
                 options,
@@ -128,6 +137,17 @@ impl Engine {
             run::parse(&text, &shared.options).map(|expr| work(&expr, &text))
         })
         .await
+    }
+
+    /// Answers a statement of SQL, batch by batch. Waits until the columns of the answer are known; the rows are
+    /// computed while they are taken. Dropping the future or the result stops the statement.
+    ///
+    /// # Errors
+    /// All variants of [`QueryError`].
+    pub async fn sql(&self, request: SqlRequest) -> Result<SqlResult, QueryError> {
+        let limit = self.shared.options.timeout;
+        let timeout = request.timeout.map_or(limit, |own| own.min(limit));
+        self.sql.start(request, timeout, &self.handle()).await
     }
 
     /// The label sets of all series that one of the selectors picks and that may have samples in `range`, without

@@ -38,6 +38,14 @@ pub enum QueryError {
         /// The limit.
         limit: u64,
     },
+    /// A limit: the result is too large (`execution`).
+    #[error("the result has more than {limit} {what}; ask for less, or add LIMIT")]
+    ResultTooLarge {
+        /// Of what: "rows".
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
     /// A limit: not enough memory is left for queries (`execution`).
     #[error("the query needs more memory than is left for queries: {message}")]
     Memory {

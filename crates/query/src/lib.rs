@@ -1,10 +1,11 @@
-//! PromQL over a [`storage::Source`]: plans, operators, limits.
+//! PromQL and SQL over a [`storage::Source`]: plans, operators, limits.
 //!
 //! A query is parsed, planned against the series it selects, and run as DataFusion
 //! [`ExecutionPlan`](datafusion_physical_plan::ExecutionPlan)s that are built by hand. Only this crate knows
 //! DataFusion. Read in this order: [`options`] and [`result`] are the outside; `labels` and `rows` the two shapes of
 //! data inside (labels as code columns while planning, numbers as batches while running); `plan` turns the tree into
-//! operators; `exec` holds the operators, one per file; [`engine`] runs them.
+//! operators; `exec` holds the operators, one per file; [`engine`] runs them; [`sql`] is the second language, which
+//! DataFusion plans itself.
 #![forbid(unsafe_code)]
 
 mod annotations;
@@ -24,6 +25,7 @@ mod points;
 pub mod result;
 mod rows;
 mod run;
+pub mod sql;
 
 pub use engine::Engine;
 pub use error::QueryError;

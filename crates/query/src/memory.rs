@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion_common::Result as DataFusionResult;
+use datafusion_common::{DataFusionError, Result as DataFusionResult};
 use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
@@ -16,15 +16,22 @@ pub(crate) struct QueryPool {
     shared: Arc<dyn MemoryPool>,
     held: AtomicUsize,
     peak: AtomicUsize,
+    limit: usize,
 }
 
 impl QueryPool {
     /// Nothing held yet.
     pub(crate) fn new(shared: Arc<dyn MemoryPool>) -> Arc<Self> {
+        Self::limited(shared, usize::MAX)
+    }
+
+    /// Nothing held yet, and never more than `limit` bytes.
+    pub(crate) fn limited(shared: Arc<dyn MemoryPool>, limit: usize) -> Arc<Self> {
         Arc::new(Self {
             shared,
             held: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            limit,
         })
     }
 
@@ -78,6 +85,14 @@ impl MemoryPool for QueryPool {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
+        // Tasks of one query may pass this at the same time and be a little beyond it together.
+        if self.reserved().saturating_add(additional) > self.limit {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{additional} bytes for {:?} are beyond the {} that one query may have",
+                reservation.consumer().name(),
+                self.limit
+            )));
+        }
         self.shared.try_grow(reservation, additional)?;
         self.note(additional);
         Ok(())
@@ -102,6 +117,16 @@ impl fmt::Display for QueryPool {
 mod tests {
     use super::*;
     use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryConsumer};
+
+    #[test]
+    fn one_query_does_not_get_beyond_its_own_limit() {
+        let shared: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100));
+        let pool = QueryPool::limited(Arc::clone(&shared), 50) as Arc<dyn MemoryPool>;
+        let reservation = MemoryConsumer::new("test").register(&pool);
+        reservation.try_grow(40).unwrap();
+        assert!(reservation.try_grow(20).is_err());
+        assert_eq!((shared.reserved(), pool.reserved()), (40, 40));
+    }
 
     #[test]
     fn what_one_query_holds_is_missing_for_all() {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use model::TimestampMs;
 
+use crate::sql::SqlOptions;
+
 /// Settings of an [`Engine`](crate::Engine). The defaults are those of Prometheus, as far as it has them.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -30,6 +32,8 @@ pub struct EngineOptions {
     pub use_start_timestamps: bool,
     /// Threads that evaluate queries.
     pub threads: usize,
+    /// Further limits of SQL.
+    pub sql: SqlOptions,
 }
 
 impl Default for EngineOptions {
@@ -45,6 +49,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             use_start_timestamps: false,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            sql: SqlOptions::default(),
         }
     }
 }

@@ -3,127 +3,21 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use model::{Matcher, TimeRange};
-use parking_lot::{Condvar, Mutex};
 use query::{Engine, EngineOptions, QueryError, QueryRequest, Value};
-use storage::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
+use support::gate::{Gate, Gated, until};
 use support::mesh::{N_SCRAPES, SCRAPE_MS, small_mesh};
 
 const END_MS: i64 = (N_SCRAPES - 1) * SCRAPE_MS;
 
-/// A source whose reads wait until they are let through.
-#[derive(Debug)]
-struct Gated {
-    inner: Arc<dyn Source>,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    is_open: Mutex<bool>,
-    opened: Condvar,
-    n_reads: AtomicUsize,
-}
-
-#[derive(Debug)]
-struct GatedSelection {
-    inner: Arc<dyn Selection>,
-    gate: Arc<Gate>,
-}
-
-impl Gate {
-    fn pass(&self) {
-        self.n_reads.fetch_add(1, Ordering::SeqCst);
-        let mut is_open = self.is_open.lock();
-        while !*is_open {
-            self.opened.wait(&mut is_open);
-        }
-    }
-
-    fn open(&self) {
-        *self.is_open.lock() = true;
-        self.opened.notify_all();
-    }
-
-    fn n_reads(&self) -> usize {
-        self.n_reads.load(Ordering::SeqCst)
-    }
-}
-
-impl Source for Gated {
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
-        Ok(Arc::new(GatedSelection {
-            inner: self.inner.select(matchers, range)?,
-            gate: Arc::clone(&self.gate),
-        }))
-    }
-
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_names()
-    }
-
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_values(name)
-    }
-}
-
-impl Selection for GatedSelection {
-    fn streams(&self) -> &[SelectedStream] {
-        self.inner.streams()
-    }
-
-    fn n_series(&self) -> usize {
-        self.inner.n_series()
-    }
-
-    fn label_names(&self) -> Vec<Arc<str>> {
-        self.inner.label_names()
-    }
-
-    fn label_column(&self, name: &str) -> model::LabelColumn {
-        self.inner.label_column(name)
-    }
-
-    fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
-        self.gate.pass();
-        self.inner.read(stream_idx, range, buffer)
-    }
-
-    fn read_newest(
-        &self,
-        stream_idx: usize,
-        range: TimeRange,
-        buffer: &mut NewestBuffer,
-    ) -> Result<(), Error> {
-        self.gate.pass();
-        self.inner.read_newest(stream_idx, range, buffer)
-    }
-}
-
 fn gated(options: EngineOptions) -> (Engine, Arc<Gate>) {
-    let gate = Arc::new(Gate::default());
-    let source = Gated {
-        inner: Arc::new(small_mesh("bookinfo")),
-        gate: Arc::clone(&gate),
-    };
+    let (source, gate) = Gated::new(Arc::new(small_mesh("bookinfo")));
     (Engine::new(Arc::new(source), options).unwrap(), gate)
 }
 
 fn open(options: EngineOptions) -> Engine {
     Engine::new(Arc::new(small_mesh("bookinfo")), options).unwrap()
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    tokio::time::timeout(Duration::from_secs(20), async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await
-    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use catalog::CatalogLimits;
 use model::Labels;
 use query::EngineOptions;
+use query::sql::SqlOptions;
 use server::listener;
 use storage::{BlockCacheConfig, BlockConfig, StoreConfig, WalSync as StoreSync};
 
@@ -105,6 +106,13 @@ impl Settings {
             delayed_name_removal: self.query.delayed_name_removal,
             use_start_timestamps: self.query.start_timestamps,
             threads: threads(self.query.threads),
+            sql: SqlOptions {
+                max_concurrent: self.sql.concurrent_max,
+                memory_bytes: self.sql.memory_max.as_usize(),
+                result_rows_max: self.sql.rows_max,
+                result_bytes_max: self.sql.result_max.as_usize(),
+                ..SqlOptions::default()
+            },
         }
     }
 

@@ -29,6 +29,8 @@ section! {
         ingest: Ingest = Ingest::default(),
         /// Answering queries.
         query: Query = Query::default(),
+        /// Answering SQL. Its time, memory and threads are out of those of queries.
+        sql: Sql = Sql::default(),
         /// Labels that /federate adds to series that lack them, such as the name of the cluster:
         ///   external_labels: {cluster: "east"}
         external_labels: BTreeMap<String, String> = BTreeMap::new(),
@@ -135,6 +137,20 @@ section! {
         start_timestamps: bool = false,
         /// Threads that compute; 0 is one per processor.
         threads: usize = 0,
+    }
+}
+
+section! {
+    /// Answering SQL.
+    Sql {
+        /// Statements that run at once; more have to wait.
+        concurrent_max: usize = 4,
+        /// Memory of one statement.
+        memory_max: Bytes = Bytes(256 << 20),
+        /// Rows of one result; a larger one is an error.
+        rows_max: usize = 1_000_000,
+        /// Size of one result as it is sent; a larger one is an error.
+        result_max: Bytes = Bytes(256 << 20),
     }
 }
 

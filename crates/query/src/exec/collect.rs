@@ -166,6 +166,7 @@ impl<T> InOrder<T> {
 }
 
 /// A task that stops, at its next await, when this is dropped.
+#[derive(Debug)]
 pub(crate) struct StopOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for StopOnDrop<T> {
