@@ -87,6 +87,14 @@ impl ApiError {
         Self::bad_data(format!("invalid parameter \"{name}\": {reason}"))
     }
 
+    /// Appends what an answer says of it, without the braces.
+    pub(crate) fn push_members(&self, json: &mut String) {
+        json.push_str(r#""status":"error","errorType":"#);
+        json::push_string(json, self.kind.row().0);
+        json.push_str(r#","error":"#);
+        json::push_string(json, &self.message);
+    }
+
     /// Its status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -98,9 +106,10 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let kind = match &error {
             QueryError::Parse { message } => return Self::parameter("query", message),
-            QueryError::Execution { .. } | QueryError::TooManySamples { .. } | QueryError::Memory { .. } => {
-                ErrorKind::Execution
-            }
+            QueryError::Execution { .. }
+            | QueryError::TooManySamples { .. }
+            | QueryError::ResultTooLarge { .. }
+            | QueryError::Memory { .. } => ErrorKind::Execution,
             QueryError::Timeout { .. } => ErrorKind::Timeout,
             QueryError::Canceled => ErrorKind::Canceled,
             _ => ErrorKind::Internal,
@@ -123,11 +132,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (word, status) = self.kind.row();
-        let mut body = String::from(r#"{"status":"error","errorType":"#);
-        json::push_string(&mut body, word);
-        body.push_str(r#","error":"#);
-        json::push_string(&mut body, &self.message);
+        let status = self.status();
+        let mut body = String::from("{");
+        self.push_members(&mut body);
         body.push('}');
         (status, [(header::CONTENT_TYPE, json::CONTENT_TYPE)], body).into_response()
     }
@@ -171,6 +178,14 @@ mod tests {
             QueryError::TooManySamples { limit: 1 },
             ErrorKind::Execution,
             "query processing would load too many samples into memory in query execution",
+        );
+        check(
+            QueryError::ResultTooLarge {
+                what: "rows",
+                limit: 5,
+            },
+            ErrorKind::Execution,
+            "the result has more than 5 rows; ask for less, or add LIMIT",
         );
         check(
             QueryError::Memory { message: message() },

@@ -2,8 +2,8 @@
 //!
 //! Only this crate knows status codes and the shape of answers. Read in this order: [`front`] makes request lines
 //! fit for hyper and [`listener`] takes connections; [`app`] is what handlers share and `router` which path leads
-//! to which; [`ingest`] with `write_api` takes samples in; `query_api`, `series_api`, `status_api`, `admin_api` and
-//! `federate` answer; `params`, `json`, `reply` and [`error`] are what they are made of.
+//! to which; [`ingest`] with `write_api` takes samples in; `query_api`, `series_api`, `sql_api`, `status_api`,
+//! `admin_api` and `federate` answer; `params`, `json`, `reply` and [`error`] are what they are made of.
 //!
 //! Invariants: handlers only wait and write small answers, everything that computes runs on the threads of
 //! ingest or of the query engine, so that probes are answered under any load. Every queue has a bound and an
@@ -30,6 +30,7 @@ mod query_api;
 mod reply;
 mod router;
 mod series_api;
+mod sql_api;
 mod status_api;
 mod tree_api;
 mod write_api;
@@ -37,3 +38,4 @@ mod write_api;
 pub use app::{BuildInfo, Config, Opened, ProcessInfo, Server};
 pub use error::{ApiError, ErrorKind};
 pub use listener::Listener;
+pub use sql_api::{SqlFormat, SqlWriter};

@@ -72,9 +72,31 @@ fn push_pairs(pairs: &mut Vec<(String, String)>, encoded: &[u8]) {
 impl Params {
     #[cfg(test)]
     pub(crate) fn of(query: &str) -> Self {
-        let mut pairs = Vec::new();
-        push_pairs(&mut pairs, query.as_bytes());
-        Self(pairs)
+        let mut params = Self::default();
+        params.push_encoded(query.as_bytes());
+        params
+    }
+
+    /// Adds what a URL or a form says.
+    pub(crate) fn push_encoded(&mut self, encoded: &[u8]) {
+        push_pairs(&mut self.0, encoded);
+    }
+
+    /// Adds the members of a JSON object. Numbers are taken as they are written.
+    pub(crate) fn push_json(&mut self, text: &str) -> Result<(), ApiError> {
+        let object: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| ApiError::bad_data(format!("the body is no JSON: {error}")))?;
+        let serde_json::Value::Object(members) = object else {
+            return Err(ApiError::bad_data("the body has to be a JSON object"));
+        };
+        for (name, value) in members {
+            match value {
+                serde_json::Value::String(text) => self.0.push((name, text)),
+                serde_json::Value::Null => {}
+                other => self.0.push((name, other.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// The first value of `name`; empty when there is none.

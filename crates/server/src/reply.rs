@@ -23,10 +23,10 @@ use crate::app::App;
 use crate::error::ApiError;
 
 /// A piece is handed on when it has grown to this.
-const PIECE_BYTES: usize = 64 << 10;
+pub(crate) const PIECE_BYTES: usize = 64 << 10;
 
 /// Pieces that wait for the reader.
-const PIECES_AHEAD: usize = 2;
+pub(crate) const PIECES_AHEAD: usize = 2;
 
 /// Shorter answers are not worth compressing.
 const GZIP_BYTES_MIN: usize = 1024;
@@ -63,12 +63,17 @@ impl Reply {
         }
     }
 
+    /// True when the answer should be compressed.
+    pub(crate) fn gzip(&self) -> bool {
+        self.gzip
+    }
+
     /// An answer that is there already.
     pub(crate) fn text(&self, content_type: &'static str, text: String) -> Response {
         let gzip = self.gzip && text.len() >= GZIP_BYTES_MIN;
         let body = if gzip {
             let mut encoder = encoder();
-            encoder.push(&text);
+            encoder.push(text.as_bytes());
             encoder.finish()
         } else {
             Bytes::from(text)
@@ -95,7 +100,7 @@ impl Reply {
     }
 }
 
-fn response(content_type: &'static str, gzip: bool, body: Body) -> Response {
+pub(crate) fn response(content_type: &'static str, gzip: bool, body: Body) -> Response {
     let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
     if gzip {
         let headers = response.headers_mut();
@@ -116,7 +121,7 @@ async fn send_all(mut pieces: impl Pieces, gzip: bool, sender: mpsc::Sender<Byte
         let ready = match encoder.as_mut() {
             None => Bytes::from(std::mem::take(&mut text)),
             Some(encoder) => {
-                encoder.push(&text);
+                encoder.push(text.as_bytes());
                 text.clear();
                 encoder.take()
             }
@@ -132,25 +137,25 @@ async fn send_all(mut pieces: impl Pieces, gzip: bool, sender: mpsc::Sender<Byte
 }
 
 /// gzip into memory, which cannot fail.
-struct Encoder(GzEncoder<Vec<u8>>);
+pub(crate) struct Encoder(GzEncoder<Vec<u8>>);
 
-fn encoder() -> Encoder {
+pub(crate) fn encoder() -> Encoder {
     Encoder(GzEncoder::new(Vec::new(), Compression::fast()))
 }
 
 const NEVER_FAILS: &str = "writing to memory cannot fail";
 
 impl Encoder {
-    fn push(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).expect(NEVER_FAILS);
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect(NEVER_FAILS);
     }
 
     /// What is compressed so far.
-    fn take(&mut self) -> Bytes {
+    pub(crate) fn take(&mut self) -> Bytes {
         Bytes::from(std::mem::take(self.0.get_mut()))
     }
 
-    fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         Bytes::from(self.0.finish().expect(NEVER_FAILS))
     }
 }

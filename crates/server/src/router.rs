@@ -12,7 +12,7 @@ use axum::routing::{any, get, post};
 use crate::app::App;
 use crate::metrics::{Handler, metrics_page};
 use crate::{
-    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, status_api, tree_api,
+    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, sql_api, status_api, tree_api,
     write_api,
 };
 
@@ -49,6 +49,7 @@ fn api() -> Router<App> {
             "/api/v1/query_range",
             get(query_api::range).post(query_api::range),
         )
+        .route("/api/v1/sql", post(sql_api::sql))
         .route(
             "/api/v1/query_exemplars",
             get(series_api::exemplars).post(series_api::exemplars),
@@ -91,7 +92,8 @@ async fn welcome() -> &'static str {
      Kiali       external_services.prometheus.url\n\
      Prometheus  remote_write: [{url: <this>/api/v1/write}]\n\
      Collectors  GET /federate?match[]={__name__=~\"istio_.*\"}\n\
-     By hand     /api/v1/query?query=up   /api/v1/label/__name__/values   /metrics   /-/ready\n"
+     By hand     /api/v1/query?query=up   /api/v1/label/__name__/values   /metrics   /-/ready\n\
+     SQL         curl <this>/api/v1/sql -d 'SHOW TABLES'\n"
 }
 
 async fn not_found() -> Response {

@@ -15,6 +15,7 @@ pub(crate) enum Handler {
     Write,
     Query,
     QueryRange,
+    Sql,
     Series,
     Labels,
     LabelValues,
@@ -25,10 +26,11 @@ pub(crate) enum Handler {
     Other,
 }
 
-const HANDLERS: [(Handler, &str); 11] = [
+const HANDLERS: [(Handler, &str); 12] = [
     (Handler::Write, "write"),
     (Handler::Query, "query"),
     (Handler::QueryRange, "query_range"),
+    (Handler::Sql, "sql"),
     (Handler::Series, "series"),
     (Handler::Labels, "labels"),
     (Handler::LabelValues, "label_values"),
@@ -71,6 +73,7 @@ impl Handler {
             "write" | "otlp/v1/metrics" => Self::Write,
             "query" => Self::Query,
             "query_range" => Self::QueryRange,
+            "sql" => Self::Sql,
             "series" => Self::Series,
             "labels" => Self::Labels,
             _ if api.starts_with("label/") => Self::LabelValues,

@@ -7,4 +7,5 @@ mod connections;
 mod federate;
 mod histograms;
 mod otlp;
+mod sql;
 mod write;
