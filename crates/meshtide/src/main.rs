@@ -14,6 +14,7 @@ mod serve;
 mod service;
 mod signals;
 mod simulate;
+mod sql;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ struct Arguments {
 const EXAMPLES: &str = "\
 First steps:
   meshtide demo                             a simulated mesh in a fresh server, with queries to try
+  meshtide sql 'SHOW TABLES' --url http://127.0.0.1:9090
+                                            the same data in SQL; `meshtide sql --help` has more
   meshtide serve --data-dir ./data          a server; then, in prometheus.yml:
 
       remote_write:
@@ -59,15 +62,17 @@ enum Command {
     Simulate(simulate::Plan),
     /// Tell what a data directory holds, and whether it is sound
     Inspect(inspect::InspectArguments),
+    /// Ask a server or a data directory in SQL
+    Sql(sql::Arguments),
     /// Run Prometheus' test scripts against this store and engine
     Promqltest(promqltest::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // The stores that scripts run on have nothing to tell that somebody wants to read.
+    // The stores that scripts and statements run on have nothing to tell that somebody wants to read.
     let level = match &arguments.command {
-        Command::Promqltest(_) => "warn",
+        Command::Promqltest(_) | Command::Sql(_) => "warn",
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
@@ -94,6 +99,7 @@ fn run(command: Command) -> Result<bool> {
             simulate::run(&plan, &SystemClock, stop, || {}).await.map(drop)
         })?,
         Command::Inspect(arguments) => return inspect::run(&arguments),
+        Command::Sql(arguments) => serve::runtime()?.block_on(sql::run(&arguments))?,
         Command::Promqltest(arguments) => {
             return serve::runtime()?.block_on(promqltest::run(&arguments));
         }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use catalog::{HASH_SECRET_BYTES, HashSecret};
-use model::Clock;
+use model::{Clock, Files};
 use query::Engine;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use server::{Listener, Opened, ProcessInfo, Server};
-use storage::{LocalFiles, RecoveryProgress, RecoveryReport, Store, Surroundings};
+use storage::{LocalFiles, RecoveryProgress, RecoveryReport, Store, StoreConfig, Surroundings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -43,7 +43,7 @@ impl Service {
         let server = Server::new(settings.server(data_dir, process_info())?, Arc::new(SystemClock));
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(listener.serve(server.router(), stopped));
-        let (store, report) = open_store(settings, data_dir).await?;
+        let (store, report) = open_store(settings.store(), data_dir, Arc::new(LocalFiles)).await?;
         let source = Arc::clone(&store);
         server.open(Opened {
             engine: Engine::new(source, settings.engine())?,
@@ -94,17 +94,24 @@ fn process_info() -> ProcessInfo {
     }
 }
 
-async fn open_store(settings: &Settings, data_dir: &Path) -> Result<(Arc<Store>, RecoveryReport)> {
+/// Opens the store of a data directory, on threads that may wait.
+///
+/// # Errors
+/// The data directory cannot be opened.
+pub(crate) async fn open_store(
+    config: StoreConfig,
+    data_dir: &Path,
+    files: Arc<dyn Files>,
+) -> Result<(Arc<Store>, RecoveryReport)> {
     let mut secret = [0; HASH_SECRET_BYTES];
     SysRng
         .try_fill_bytes(&mut secret)
         .context("the system gives no random bytes")?;
     let surroundings = Surroundings {
         clock: Arc::new(SystemClock),
-        files: Arc::new(LocalFiles),
+        files,
         secret: HashSecret::new(secret),
     };
-    let config = settings.store();
     let data_dir = data_dir.to_owned();
     let opening = tokio::task::spawn_blocking(move || {
         let mut progress = ProgressLog::default();
