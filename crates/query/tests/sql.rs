@@ -85,7 +85,10 @@ async fn one(engine: &Engine, text: &str) -> String {
     rows[0][0].clone()
 }
 
-fn source(series: &[(&[(&str, &str)], &[(i64, f64)])]) -> MemorySource {
+/// Labels and samples of one series.
+type Given<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
+fn source(series: &[Given<'_>]) -> MemorySource {
     let mut source = MemorySource::default();
     for (labels, samples) in series {
         let labels = Labels::from_pairs(labels.iter().copied()).unwrap();
@@ -634,4 +637,17 @@ async fn statements_beyond_the_slots_wait_and_those_nobody_waits_for_stop() {
     second.timeout = None;
     assert!(engine.sql(second).await.is_ok());
     assert!(gate.n_reads() <= 2, "{} streams were read", gate.n_reads());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_has_to_say_arrives_once() {
+    let (source, gate) = Gated::new(Arc::new(small_mesh("bookinfo")));
+    gate.open();
+    let engine = Engine::new(Arc::new(source), EngineOptions::default()).unwrap();
+    let text = "SELECT max(a.value) FROM istio_requests_total a JOIN samples b USING (series_id)";
+    let mut result = engine.sql(request(text)).await.unwrap();
+    while let Some(batch) = result.next().await {
+        batch.unwrap();
+    }
+    assert_eq!(result.warnings(), ["a gate was passed"]);
 }

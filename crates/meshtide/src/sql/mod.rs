@@ -119,7 +119,7 @@ async fn ask_server(url: &str, statement: &str, format: Format) -> Result<()> {
     while let Some(batch) = rows.next().await? {
         output.push(&batch)?;
     }
-    output.finish(SqlStats::default())
+    output.finish(SqlStats::default(), &[])
 }
 
 async fn ask_directory(dir: &Path, statement: &str, format: Format) -> Result<()> {
@@ -154,7 +154,11 @@ async fn write_out(rows: &mut SqlResult, format: Format) -> Result<()> {
     while let Some(batch) = rows.next().await {
         output.push(&batch?)?;
     }
-    output.finish(rows.stats())
+    let warnings = rows.warnings();
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    output.finish(rows.stats(), &warnings)
 }
 
 /// Says what to do when a server holds the directory.
@@ -215,11 +219,11 @@ impl Output {
         }
     }
 
-    fn finish(mut self, stats: SqlStats) -> Result<()> {
+    fn finish(mut self, stats: SqlStats, warnings: &[String]) -> Result<()> {
         match &mut self.writer {
             Writer::Table(table) => table.finish(&mut self.out)?,
             Writer::Other(writer) => {
-                writer.finish(stats)?;
+                writer.finish(stats, warnings)?;
                 self.out.write_all(&writer.take())?;
             }
         }

@@ -65,6 +65,12 @@ impl SqlResult {
         next
     }
 
+    /// What the store says of what was read: that samples may be missing. Complete after the last row.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.usage.warnings()
+    }
+
     /// What has been read so far.
     #[must_use]
     pub fn stats(&self) -> SqlStats {

@@ -172,7 +172,7 @@ impl TableProvider for Table {
         let matchers = [self.matchers.clone(), matchers].concat();
         self.usage.check()?;
         let selection = self.source.select(&matchers, range).map_err(QueryError::from)?;
-        self.usage.add_selected(&*selection);
+        self.usage.add_selected(&selection);
         let table_schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let conditions: DataFusionResult<Vec<_>> = of_series
             .into_iter()

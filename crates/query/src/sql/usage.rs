@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use storage::Selection;
 
 use crate::QueryError;
@@ -13,6 +14,8 @@ use crate::context::Limits;
 pub(crate) struct Usage {
     limits: Limits,
     counters: Arc<Counters>,
+    /// Of all scans, for what they have to say in the end.
+    selections: Arc<Mutex<Vec<Arc<dyn Selection>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +44,7 @@ impl Usage {
         Self {
             limits,
             counters: Arc::default(),
+            selections: Arc::default(),
         }
     }
 
@@ -50,7 +54,7 @@ impl Usage {
     }
 
     /// A scan will look at these series.
-    pub(crate) fn add_selected(&self, selection: &dyn Selection) {
+    pub(crate) fn add_selected(&self, selection: &Arc<dyn Selection>) {
         let Counters {
             series_selected,
             streams_selected,
@@ -58,6 +62,7 @@ impl Usage {
         } = &*self.counters;
         series_selected.fetch_add(selection.n_series() as u64, Ordering::Relaxed);
         streams_selected.fetch_add(selection.streams().len() as u64, Ordering::Relaxed);
+        self.selections.lock().push(Arc::clone(selection));
     }
 
     /// One stream was read.
@@ -65,6 +70,18 @@ impl Usage {
         self.counters.streams_read.fetch_add(1, Ordering::Relaxed);
         // Rows pass through; what stays of them is counted as memory.
         self.limits.add_samples(n_samples, n_samples, 0)
+    }
+
+    /// What the store says of what was read: that samples may be missing. Complete after the last row.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let selections = self.selections.lock();
+        let mut warnings: Vec<String> = selections
+            .iter()
+            .flat_map(|selection| selection.warnings())
+            .collect();
+        warnings.sort_unstable();
+        warnings.dedup();
+        warnings
     }
 
     /// So far.

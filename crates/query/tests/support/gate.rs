@@ -101,6 +101,10 @@ impl Selection for GatedSelection {
         self.inner.read(stream_idx, range, buffer)
     }
 
+    fn warnings(&self) -> Vec<String> {
+        vec!["a gate was passed".to_owned()]
+    }
+
     fn read_newest(
         &self,
         stream_idx: usize,

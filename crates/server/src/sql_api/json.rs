@@ -18,8 +18,9 @@ use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
+use query::sql::SqlStats;
 
-use crate::json::push_string;
+use crate::json::{push_string, push_strings};
 
 /// Appends everything up to the first row.
 pub(super) fn push_head(json: &mut String, schema: &SchemaRef) {
@@ -64,6 +65,20 @@ pub(super) fn push_rows(
         json.push(']');
     }
     Ok(())
+}
+
+/// Appends everything after the last row.
+pub(super) fn push_tail(json: &mut String, stats: SqlStats, warnings: &[String]) {
+    json.push_str(&format!(
+        "]}},\"stats\":{{\"seriesSelected\":{},\"streamsSelected\":{},\"streamsRead\":{},\"samplesRead\":{}}},",
+        stats.series_selected, stats.streams_selected, stats.streams_read, stats.samples_read
+    ));
+    if !warnings.is_empty() {
+        json.push_str("\"warnings\":");
+        push_strings(json, warnings);
+        json.push(',');
+    }
+    json.push_str("\"status\":\"success\"}\n");
 }
 
 /// What a type is called for people.
@@ -219,4 +234,20 @@ fn map(array: &dyn Array, row: usize) -> Result<String, ArrowError> {
     }
     json.push('}');
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_stand_before_the_status() {
+        let mut json = String::from(r#"{"data":{"rows":["#);
+        push_tail(&mut json, SqlStats::default(), &["a \"b\"".to_owned()]);
+        let end = r#","warnings":["a \"b\""],"status":"success"}"#;
+        assert!(json.trim_end().ends_with(end), "{json}");
+        let mut json = String::new();
+        push_tail(&mut json, SqlStats::default(), &[]);
+        assert!(!json.contains("warnings"), "{json}");
+    }
 }

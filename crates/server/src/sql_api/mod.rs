@@ -98,8 +98,10 @@ impl Answer {
                 Some(batch) => self.writer.push(&batch?).map_err(|error| unwritable(&error))?,
                 None => {
                     self.is_over = true;
-                    let stats = self.result.stats();
-                    self.writer.finish(stats).map_err(|error| unwritable(&error))?;
+                    let (stats, warnings) = (self.result.stats(), self.result.warnings());
+                    self.writer
+                        .finish(stats, &warnings)
+                        .map_err(|error| unwritable(&error))?;
                 }
             }
             piece.append(&mut self.writer.take());

@@ -106,18 +106,15 @@ impl SqlWriter {
         Ok(())
     }
 
-    /// Ends a result that is whole.
+    /// Ends a result that is whole. Only JSON has a place for statistics and warnings.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn finish(&mut self, stats: SqlStats) -> Result<(), ArrowError> {
+    pub fn finish(&mut self, stats: SqlStats, warnings: &[String]) -> Result<(), ArrowError> {
         match &mut self.kind {
             Kind::Json { .. } => {
-                let tail = format!(
-                    "]}},\"stats\":{{\"seriesSelected\":{},\"streamsSelected\":{},\"streamsRead\":{},\
-                     \"samplesRead\":{}}},\"status\":\"success\"}}\n",
-                    stats.series_selected, stats.streams_selected, stats.streams_read, stats.samples_read
-                );
+                let mut tail = String::new();
+                json::push_tail(&mut tail, stats, warnings);
                 self.bytes.extend_from_slice(tail.as_bytes());
             }
             Kind::Csv => {}
