@@ -79,6 +79,29 @@ fn memory_stays_steady_under_bad_requests() -> Result<()> {
 }
 
 #[test]
+fn a_refused_body_is_read_so_that_its_answer_and_the_connection_survive() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port()))?;
+    // More than the buffers of a socket take: the server must read for this to get through.
+    let body = vec![b'x'; 24 << 20];
+    for (path, content_type) in [
+        ("/api/v1/write", "text/plain"),
+        ("/api/v1/otlp/v1/metrics", "text/plain"),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&body)?;
+        let reply = read_reply(&mut stream)?;
+        ensure!(reply.starts_with("HTTP/1.1 415"), "{path}: {reply}");
+    }
+    Ok(())
+}
+
+#[test]
 fn federate_takes_the_url_of_go_clients_with_raw_quotes_and_braces() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let server = start(folder.path())?;

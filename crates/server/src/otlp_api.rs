@@ -21,7 +21,7 @@ use crate::app::{App, IfReady};
 use crate::ingest::{Compression, Encoding, Failure, Message, OtlpBody, Taken};
 use crate::listener::Peer;
 use crate::metrics::WriteOutcome;
-use crate::write_api::{RETRY_AFTER_SECONDS, note_refusals, take};
+use crate::write_api::{RETRY_AFTER_SECONDS, discard, note_refusals, take};
 
 /// gRPC's codes, which a status carries over HTTP too.
 mod code {
@@ -38,13 +38,16 @@ pub(crate) async fn metrics(
     ready: IfReady,
     request: Request,
 ) -> Response {
-    let encoding = match encoding(request.headers()) {
-        Ok(encoding) => encoding,
-        Err(message) => return unsupported(&app, Encoding::Protobuf, &message),
-    };
-    let compression = match compression(request.headers()) {
-        Ok(compression) => compression,
-        Err(message) => return unsupported(&app, encoding, &message),
+    let encoding = encoding(request.headers());
+    let compression = compression(request.headers());
+    let (encoding, compression) = match (encoding, compression) {
+        (Ok(encoding), Ok(compression)) => (encoding, compression),
+        (encoding, compression) => {
+            discard(request.into_body()).await;
+            let answer_in = encoding.as_ref().map_or(Encoding::Protobuf, |&encoding| encoding);
+            let message = encoding.err().or(compression.err()).unwrap_or_default();
+            return unsupported(&app, answer_in, &message);
+        }
     };
     let message = Message::Otlp(OtlpBody {
         encoding,

@@ -29,6 +29,12 @@ use crate::metrics::WriteOutcome;
 /// A body that takes longer than this to arrive holds its room for nothing.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Of a body that is not wanted, so much is read all the same.
+const DISCARD_BYTES: usize = 64 << 20;
+
+/// So long may that take.
+const DISCARD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Seconds after which a sender that was turned away may come again.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -39,6 +45,7 @@ pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Reque
         Err(unsupported) => {
             app.metrics.write.count(WriteOutcome::Unsupported);
             let text = format!("{unsupported}\n");
+            discard(request.into_body()).await;
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response();
         }
     };
@@ -62,12 +69,15 @@ pub(crate) async fn take(
     ready: &IfReady,
     limit: usize,
     message: Message,
-    body: HttpBody,
+    mut body: HttpBody,
 ) -> Result<Taken, Failure> {
-    let mut slot = app.admission.enter()?;
-    let body = match tokio::time::timeout(BODY_TIMEOUT, read(app, &mut slot, limit, body)).await {
-        Ok(body) => body?,
-        Err(_) => return Err(Failure::Unavailable("the body took too long to arrive".into())),
+    // The room is held until the request is answered.
+    let (_slot, body) = match admit(app, limit, &mut body).await {
+        Ok(admitted) => admitted,
+        Err(failure) => {
+            discard(body).await;
+            return Err(failure);
+        }
     };
     app.metrics.write.body_bytes.add(body.len());
     let (reply, answer) = oneshot::channel();
@@ -81,7 +91,33 @@ pub(crate) async fn take(
     Ok(taken)
 }
 
-async fn read(app: &App, slot: &mut Slot, limit: usize, mut body: HttpBody) -> Result<Body, Failure> {
+/// Reads the rest of a body that was answered without it, so that its sender gets to read the answer and the
+/// connection stays of use: one that is closed while a client still sends is an error to it, not an answer. What is
+/// still to come after [`DISCARD_BYTES`] or [`DISCARD_TIMEOUT`] closes the connection all the same.
+pub(crate) async fn discard(mut body: HttpBody) {
+    let mut n_left = DISCARD_BYTES;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let n_bytes = frame.data_ref().map_or(0, bytes::Bytes::len);
+            match n_left.checked_sub(n_bytes) {
+                Some(left) => n_left = left,
+                None => break,
+            }
+        }
+    };
+    // Out of time is as good as done: the answer goes out now.
+    tokio::time::timeout(DISCARD_TIMEOUT, rest).await.ok();
+}
+
+async fn admit(app: &App, limit: usize, body: &mut HttpBody) -> Result<(Slot, Body), Failure> {
+    let mut slot = app.admission.enter()?;
+    match tokio::time::timeout(BODY_TIMEOUT, read(app, &mut slot, limit, body)).await {
+        Ok(read) => Ok((slot, read?)),
+        Err(_) => Err(Failure::Unavailable("the body took too long to arrive".into())),
+    }
+}
+
+async fn read(app: &App, slot: &mut Slot, limit: usize, body: &mut HttpBody) -> Result<Body, Failure> {
     let too_large = Failure::TooLarge { limit };
     let announced = body.size_hint().lower();
     let Ok(announced) = usize::try_from(announced).map(|bytes| bytes.min(limit + 1)) else {
