@@ -1,4 +1,4 @@
-//! `cargo run --release -p meshtide-benches`: the figures of `docs/performance.md`.
+//! `cargo run --release --bin meshtide-benches`: the figures of `docs/performance.md`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

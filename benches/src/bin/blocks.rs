@@ -1,4 +1,4 @@
-//! `cargo run --release -p meshtide-benches --bin blocks`: how large a block is, how fast it is written and read.
+//! `cargo run --release --bin blocks`: how large a block is, how fast it is written and read.
 //!
 //! The samples are those of `meshtide simulate`. Times are those of the processor, for one
 //! thread: whoever else uses the machine does not matter.

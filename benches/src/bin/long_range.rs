@@ -1,7 +1,7 @@
 //! Queries over the real store, in one process: long ranges, and an instant over a million series.
 //!
 //! ```text
-//! cargo run --release -p meshtide-benches --bin long-range
+//! cargo run --release --bin long-range
 //! ```
 //!
 //! *Long range*: `MESHTIDE_BENCH_STREAMS` (5,000) entities, each a counter and a histogram of 20 buckets, sum and

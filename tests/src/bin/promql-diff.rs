@@ -1,4 +1,4 @@
-//! `cargo run --release -p meshtide-tests --bin promql-diff`: random data and random queries, the same to Meshtide
+//! `cargo run --release --bin promql-diff`: random data and random queries, the same to Meshtide
 //! and to a real Prometheus 3.5.3; every difference is shown, made as small as can be.
 
 use std::path::PathBuf;
