@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use clap::Parser;
 use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
+use meshtide_benches::natives::Latencies;
 use model::{Labels, LaneKind, Matcher, SeriesName, TimeRange};
 use storage::block::{
     Block, BlockFiles, BlockSinks, BlockSource, BlockWriter, Manifest, PageCache, RangeRead, StreamKey,
 };
-use storage::{NewestBuffer, Source, StreamBuffer};
+use storage::{NewestBuffer, Source, StoredHistogram, StreamBuffer};
 
 /// Measures the size of a block of simulated samples, and the speed of writing and reading it.
 #[derive(Debug, Parser)]
@@ -35,7 +36,10 @@ struct Arguments {
     /// Services of a mesh with everything a real one has, instead of steady HTTP traffic.
     #[arg(long)]
     services: Option<usize>,
-    /// A folder to leave the block in, with `expected.csv` for `tests/parquet/check.py`.
+    /// Series of native histograms besides.
+    #[arg(long, default_value_t = 0)]
+    natives: u64,
+    /// A folder to leave the block in, with `expected.csv` and `expected_histograms.csv` for `tests/parquet/check.py`.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -158,7 +162,7 @@ impl RangeRead for CountedFile {
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
     if arguments.tiny {
-        (arguments.combinations, arguments.scrapes) = (4, 40);
+        (arguments.combinations, arguments.scrapes, arguments.natives) = (4, 40, 12);
     }
     let config = match arguments.services {
         Some(n_services) => MeshConfig::services(n_services, 7),
@@ -172,8 +176,10 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = arguments.out.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder)?;
-    let manifest = write(&recorder, folder)?;
+    let natives = Natives::record(arguments.natives, arguments.scrapes, mesh.scrape_interval_ms());
+    let manifest = write(&recorder, &natives, folder)?;
     std::fs::write(folder.join("expected.csv"), recorder.totals())?;
+    std::fs::write(folder.join("expected_histograms.csv"), natives.totals())?;
     sizes(&manifest);
     read(manifest, folder)
 }
@@ -191,7 +197,66 @@ fn cpu_seconds() -> f64 {
 /// Two o'clock, or any even hour.
 const START_MS: i64 = 1_700_006_400_000;
 
-fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
+/// Series of native histograms: of each service its times, sums and histograms.
+struct Natives(Vec<Vec<(i64, f64, StoredHistogram)>>);
+
+impl Natives {
+    fn record(n_series: u64, n_scrapes: i64, interval_ms: i64) -> Self {
+        let series = (0..n_series).map(|number| {
+            let mut service = Latencies::new(number);
+            let scrapes = (0..n_scrapes).map(|scrape| {
+                // A scraper is late by a few milliseconds.
+                let jitter_ms = (number.cast_signed() * 7 + scrape * 13) % 3;
+                let (histogram, sum) = service.scrape();
+                (START_MS + scrape * interval_ms + jitter_ms, sum, histogram)
+            });
+            scrapes.collect()
+        });
+        Self(series.collect())
+    }
+
+    /// By service the number of histograms, and the observations and the sum of the last one, as CSV.
+    fn totals(&self) -> String {
+        let line = |(number, series): (usize, &Vec<(i64, f64, StoredHistogram)>)| {
+            let (_, sum, histogram) = series.last()?;
+            let (n_histograms, count) = (series.len(), histogram.counts()[0]);
+            Some(format!("{},{n_histograms},{count},{sum}\n", service(number)))
+        };
+        self.0.iter().enumerate().filter_map(line).collect()
+    }
+
+    fn write<W: std::io::Write + Send>(&self, writer: &mut BlockWriter<W>) -> Result<f64> {
+        let mut buffer = StreamBuffer::stored();
+        let mut seconds = 0.0;
+        for (number, series) in self.0.iter().enumerate() {
+            buffer.reset(1);
+            let (timestamps_ms, lanes) = buffer.parts_mut();
+            for (row, (timestamp_ms, sum, histogram)) in (0_u32..).zip(series) {
+                timestamps_ms.push(*timestamp_ms);
+                lanes[0].values.push(*sum);
+                lanes[0].stored.push((row, histogram.clone()));
+            }
+            let entity = Labels::from_pairs([("service", service(number))])?;
+            let begin = cpu_seconds();
+            let key = StreamKey {
+                base: LATENCY_NAME,
+                entity: &entity,
+            };
+            writer.write_stream(key, &[LaneKind::Value], &buffer)?;
+            seconds += cpu_seconds() - begin;
+        }
+        Ok(seconds)
+    }
+}
+
+/// Behind all names of the mesh, because streams are written in order.
+const LATENCY_NAME: &str = "workload_latency_seconds";
+
+fn service(number: usize) -> String {
+    format!("service-{number:05}")
+}
+
+fn write(recorder: &Recorder, natives: &Natives, folder: &Path) -> Result<Manifest> {
     let streams = recorder.streams();
     let mut buffer = StreamBuffer::default();
     let sink =
@@ -199,6 +264,7 @@ fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
     let sinks = BlockSinks {
         samples: sink("samples.parquet")?,
         series: sink("series.parquet")?,
+        histograms: sink("histograms.parquet")?,
     };
     let mut writer = BlockWriter::new(sinks)?;
     let mut seconds = 0.0;
@@ -209,6 +275,7 @@ fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
         writer.write_stream(StreamKey { base, entity }, &kinds, &buffer)?;
         seconds += cpu_seconds() - begin;
     }
+    let native_seconds = natives.write(&mut writer)?;
     let begin = cpu_seconds();
     let (_, manifest) = writer.finish()?;
     seconds += cpu_seconds() - begin;
@@ -218,6 +285,12 @@ fn write(recorder: &Recorder, folder: &Path) -> Result<Manifest> {
         "written at {:.1} M samples/s",
         manifest.n_samples as f64 / seconds / 1e6
     );
+    if manifest.histograms.is_some() {
+        println!(
+            "native histograms written at {:.2} M/s",
+            manifest.n_histograms as f64 / native_seconds / 1e6
+        );
+    }
     Ok(manifest)
 }
 
@@ -243,6 +316,14 @@ fn sizes(manifest: &Manifest) {
         "  series.parquet per series: {:.4}",
         manifest.series.n_bytes as f64 / n_series
     );
+    if let Some(histograms) = manifest.histograms {
+        let n_histograms = manifest.n_histograms as f64;
+        println!(
+            "{n_histograms} native histograms, bytes each: {:.3}, of that footer: {:.3}",
+            histograms.n_bytes as f64 / n_histograms,
+            histograms.footer_bytes as f64 / n_histograms
+        );
+    }
 }
 
 fn read(manifest: Manifest, folder: &Path) -> Result<()> {
@@ -262,6 +343,10 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
     let files = BlockFiles {
         samples: open("samples.parquet")?,
         series: open("series.parquet")?,
+        histograms: match manifest.histograms {
+            Some(_) => Some(open("histograms.parquet")?),
+            None => None,
+        },
     };
     let n_samples = manifest.n_samples as f64;
     let block = Arc::new(Block::open(manifest, files)?);
@@ -288,6 +373,7 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
         );
     }
     one_service(&block, &catalog, &n_read)?;
+    read_natives(&block, &catalog)?;
     let begin = cpu_seconds();
     block.verify()?;
     println!("verified in {:.2} s", cpu_seconds() - begin);
@@ -331,6 +417,43 @@ fn one_service(
             selection.streams().len(),
             manifest.n_streams,
             n_bytes / own
+        );
+    }
+    Ok(())
+}
+
+/// Reads all native histograms, as queries see them and as they are stored.
+fn read_natives(block: &Arc<Block>, catalog: &Arc<storage::block::BlockCatalog>) -> Result<()> {
+    let n_histograms = block.manifest().n_histograms;
+    if n_histograms == 0 {
+        return Ok(());
+    }
+    let source = BlockSource::new(
+        Arc::clone(block),
+        Arc::clone(catalog),
+        Arc::new(PageCache::new(1 << 30)),
+    );
+    let matchers = [Matcher::equal("__name__", LATENCY_NAME)];
+    for (name, mut buffer) in [
+        ("as queries see them, cold", StreamBuffer::default()),
+        ("as queries see them, warm", StreamBuffer::default()),
+        ("as they are stored, warm", StreamBuffer::stored()),
+    ] {
+        let begin = cpu_seconds();
+        let selection = source.select(&matchers, TimeRange::ALL)?;
+        let (mut n_read, mut checksum) = (0, 0_u64);
+        for stream_idx in 0..selection.streams().len() {
+            selection.read(stream_idx, TimeRange::ALL, &mut buffer)?;
+            for lane in buffer.lanes() {
+                n_read += lane.histograms.len() + lane.stored.len();
+                let sums = lane.values.iter().map(|sum| sum.to_bits());
+                checksum = sums.fold(checksum, u64::wrapping_add);
+            }
+        }
+        let seconds = cpu_seconds() - begin;
+        println!(
+            "native histograms {name}: {:.2} M/s, checksum {checksum:x}",
+            n_read as f64 / seconds / 1e6
         );
     }
     Ok(())

@@ -86,10 +86,15 @@ impl Inspection {
         ));
         let checked = open_block(objects, entry.id).and_then(|block| {
             block.verify()?;
-            Ok(differences(entry, block.manifest()))
+            let manifest = block.manifest();
+            Ok((differences(entry, manifest), manifest.n_histograms))
         });
         match checked {
-            Ok(differences) => {
+            Ok((differences, n_histograms)) => {
+                if n_histograms > 0 {
+                    let line = format!("{}: {n_histograms} samples are native histograms", path.display());
+                    self.found.push(line);
+                }
                 let told = differences
                     .into_iter()
                     .map(|difference| format!("{}: {difference}", path.display()));

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod merged;
 pub mod source;
 pub mod store;
+mod stored;
 pub mod wal;
 
 pub use blocks::BlockCacheConfig;
@@ -23,4 +24,5 @@ pub use store::{
     AppendOutcome, BlockConfig, BlockStats, Done, FlushOutcome, Session, Store, StoreConfig, StoreStats,
     Surroundings, WalSync,
 };
+pub use stored::StoredHistogram;
 pub use wal::{Damage, LOST_METRIC, RecoveryProgress, RecoveryReport, WalStats};

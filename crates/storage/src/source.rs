@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, LabelColumn, Matcher, TimeRange, TimestampMs, is_stale_nan};
 
-use crate::Error;
 use crate::block::DecodedPages;
 use crate::head::ReadScratch;
+use crate::{Error, StoredHistogram};
 
 /// Something that can be queried: the head, later the head and its blocks.
 pub trait Source: Send + Sync + fmt::Debug {
@@ -104,6 +104,8 @@ pub struct StreamBuffer {
     /// One per selected lane. Only the first `n_lanes` are meaningful: use [`Self::lanes`].
     lanes: Vec<LaneBuffer>,
     n_lanes: usize,
+    /// Native histograms are wanted as they are stored, not as queries see them.
+    pub(crate) wants_stored: bool,
     /// Of the head, while it reads.
     pub(crate) scratch: ReadScratch,
     /// For the parts of what is read from several places.
@@ -124,6 +126,9 @@ pub struct LaneBuffer {
     /// Rows whose sample is a native histogram, ascending; what stands in `values` there is undefined. Empty for nearly
     /// every lane. A staleness marker is a float here, whatever came in.
     pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
+    /// The same as they are stored, in a buffer that asks for that ([`StreamBuffer::stored`]); then `histograms` is
+    /// empty, and their sums stand in `values`.
+    pub stored: Vec<(u32, StoredHistogram)>,
     /// When the counter of each row began, 0 where nobody said so. Empty if nobody did for any row.
     pub starts_ms: Vec<TimestampMs>,
 }
@@ -139,6 +144,8 @@ pub struct NewestBuffer {
     pub(crate) scratch: ReadScratch,
     /// For the parts of what is read from several places.
     pub(crate) spare: Vec<NewestBuffer>,
+    /// Of blocks, from one read to the next.
+    pub(crate) decoded: DecodedPages,
 }
 
 /// Which lanes of one stream are alive.
@@ -176,6 +183,15 @@ impl LiveBuffer {
 }
 
 impl StreamBuffer {
+    /// A buffer that native histograms are read into as they are stored: what blocks are written from.
+    #[must_use]
+    pub fn stored() -> Self {
+        Self {
+            wants_stored: true,
+            ..Self::default()
+        }
+    }
+
     /// Empties the buffer for a stream of `n_lanes`; allocations are kept.
     pub fn reset(&mut self, n_lanes: usize) {
         self.timestamps_ms.clear();
@@ -188,6 +204,7 @@ impl StreamBuffer {
             lane.absent_rows.clear();
             lane.may_be_nan = false;
             lane.histograms.clear();
+            lane.stored.clear();
             lane.starts_ms.clear();
         }
     }

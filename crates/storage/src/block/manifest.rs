@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The version that is written. Older ones stay readable; newer ones are refused.
-pub const BLOCK_VERSION: u16 = 1;
+pub const BLOCK_VERSION: u16 = 2;
 
 /// What a block holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Manifest {
     pub samples: FileSummary,
     /// `series.parquet`.
     pub series: FileSummary,
+    /// `histograms.parquet`, which is there only if there are native histograms. Version 1 had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histograms: Option<FileSummary>,
 }
 
 /// One file of a block.
@@ -121,7 +124,8 @@ impl Manifest {
     /// Bytes of the block's files, this one left out.
     #[must_use]
     pub fn n_bytes(&self) -> u64 {
-        self.samples.n_bytes + self.series.n_bytes
+        let histograms = self.histograms.map_or(0, |histograms| histograms.n_bytes);
+        self.samples.n_bytes + self.series.n_bytes + histograms
     }
 
     #[expect(
@@ -150,20 +154,28 @@ mod tests {
             first_ms: -5,
             last_ms: 7_200_000,
             n_samples: 3,
-            n_histograms: 0,
+            n_histograms: 4,
             n_series: 2,
             n_streams: 1,
             n_entities: 1,
             label_names: vec!["__name__".to_owned(), "jöb \"x\"".to_owned()],
             samples: file,
             series: file,
+            histograms: Some(file),
         }
     }
 
     #[test]
     fn a_manifest_comes_back() {
-        let json = manifest().to_json();
-        assert_eq!(Manifest::parse(Path::new("m"), &json).unwrap(), manifest());
+        let floats = Manifest {
+            n_histograms: 0,
+            histograms: None,
+            ..manifest()
+        };
+        for manifest in [manifest(), floats] {
+            let json = manifest.to_json();
+            assert_eq!(Manifest::parse(Path::new("m"), &json).unwrap(), manifest);
+        }
     }
 
     #[test]
@@ -189,8 +201,8 @@ mod tests {
             matches!(
                 error,
                 Error::UnknownVersion {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),

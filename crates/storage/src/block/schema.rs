@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{Type, TypePtr};
+
+use super::page::{RowKind, Widths};
 
 /// Who wrote the files, as they say themselves.
 pub(super) const CREATED_BY: &str = concat!("meshtide ", env!("CARGO_PKG_VERSION"));
 
-/// Key of the metadata of `samples.parquet` that holds the CRC-32C of every page with its header.
+/// Key of the metadata of `samples.parquet` and `histograms.parquet` that holds the CRC-32C of every page with its
+/// header.
 pub(super) const PAGE_CHECKSUMS: &str = "meshtide.page_crc32c";
 
 /// The columns of `samples.parquet`, in their order.
@@ -41,8 +44,11 @@ impl SampleColumn {
         }
     }
 
-    pub(super) fn is_optional(self) -> bool {
-        !matches!(self, Self::SeriesId | Self::Timestamp)
+    pub(super) fn row_kind(self) -> RowKind {
+        match self {
+            Self::SeriesId | Self::Timestamp => RowKind::Required,
+            Self::ValueInt | Self::ValueFloat | Self::StartTimestamp => RowKind::Optional,
+        }
     }
 
     fn field(self) -> Result<TypePtr, ParquetError> {
@@ -51,13 +57,11 @@ impl SampleColumn {
             Self::ValueFloat => PhysicalType::DOUBLE,
             Self::Timestamp | Self::ValueInt | Self::StartTimestamp => PhysicalType::INT64,
         };
-        let repetition = if self.is_optional() {
-            Repetition::OPTIONAL
-        } else {
-            Repetition::REQUIRED
+        let repetition = match self.row_kind() {
+            RowKind::Optional => Repetition::OPTIONAL,
+            RowKind::Required | RowKind::List => Repetition::REQUIRED,
         };
-        let logical = matches!(self, Self::Timestamp | Self::StartTimestamp)
-            .then(|| LogicalType::timestamp(true, TimeUnit::MILLIS));
+        let logical = matches!(self, Self::Timestamp | Self::StartTimestamp).then(timestamp);
         let field = Type::primitive_type_builder(self.name(), physical)
             .with_repetition(repetition)
             .with_logical_type(logical);
@@ -74,6 +78,160 @@ pub(super) fn samples() -> Result<TypePtr, ParquetError> {
     ))
 }
 
+fn timestamp() -> LogicalType {
+    LogicalType::timestamp(true, TimeUnit::MILLIS)
+}
+
+/// The columns of `histograms.parquet`, in their order: of a row per run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HistogramColumn {
+    SeriesId,
+    Schema,
+    ZeroThreshold,
+    CustomBounds,
+    PositiveOffset,
+    PositiveLength,
+    NegativeOffset,
+    NegativeLength,
+    Timestamps,
+    StartTimestamps,
+    CounterResetHints,
+    Sums,
+    CountsInt,
+    CountsFloat,
+}
+
+/// What stands between two columns of lists that share their rows' lengths: one list of pairs.
+const SPAN_COLUMNS: [(&str, HistogramColumn, HistogramColumn); 2] = [
+    (
+        "positive_spans",
+        HistogramColumn::PositiveOffset,
+        HistogramColumn::PositiveLength,
+    ),
+    (
+        "negative_spans",
+        HistogramColumn::NegativeOffset,
+        HistogramColumn::NegativeLength,
+    ),
+];
+
+impl HistogramColumn {
+    pub(super) const ALL: [Self; 14] = [
+        Self::SeriesId,
+        Self::Schema,
+        Self::ZeroThreshold,
+        Self::CustomBounds,
+        Self::PositiveOffset,
+        Self::PositiveLength,
+        Self::NegativeOffset,
+        Self::NegativeLength,
+        Self::Timestamps,
+        Self::StartTimestamps,
+        Self::CounterResetHints,
+        Self::Sums,
+        Self::CountsInt,
+        Self::CountsFloat,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::SeriesId => "series_id",
+            Self::Schema => "schema",
+            Self::ZeroThreshold => "zero_threshold",
+            Self::CustomBounds => "custom_bounds",
+            Self::PositiveOffset | Self::NegativeOffset => "offset",
+            Self::PositiveLength | Self::NegativeLength => "length",
+            Self::Timestamps => "timestamps",
+            Self::StartTimestamps => "start_timestamps",
+            Self::CounterResetHints => "counter_reset_hints",
+            Self::Sums => "sums",
+            Self::CountsInt => "counts_int",
+            Self::CountsFloat => "counts_float",
+        }
+    }
+
+    pub(super) fn row_kind(self) -> RowKind {
+        match self {
+            Self::SeriesId | Self::Schema | Self::ZeroThreshold => RowKind::Required,
+            _ => RowKind::List,
+        }
+    }
+
+    /// How its integers are packed.
+    pub(super) fn widths(self) -> Widths {
+        if self == Self::CountsInt {
+            Widths::Bytes
+        } else {
+            Widths::Bits
+        }
+    }
+
+    /// True if its order is of use to anybody.
+    pub(super) fn has_limits(self) -> bool {
+        matches!(self, Self::SeriesId | Self::Timestamps)
+    }
+
+    fn leaf(self, name: &str) -> Result<TypePtr, ParquetError> {
+        let physical = match self {
+            Self::SeriesId | Self::Schema | Self::CounterResetHints => PhysicalType::INT32,
+            Self::ZeroThreshold | Self::CustomBounds | Self::Sums | Self::CountsFloat => PhysicalType::DOUBLE,
+            _ => PhysicalType::INT64,
+        };
+        let logical = match self {
+            Self::Timestamps | Self::StartTimestamps => Some(timestamp()),
+            Self::CountsInt => Some(LogicalType::integer(64, false)),
+            _ => None,
+        };
+        let leaf = Type::primitive_type_builder(name, physical)
+            .with_repetition(Repetition::REQUIRED)
+            .with_logical_type(logical);
+        Ok(Arc::new(leaf.build()?))
+    }
+}
+
+/// The schema of `histograms.parquet`.
+pub(super) fn histograms() -> Result<TypePtr, ParquetError> {
+    let mut fields = Vec::new();
+    for column in HistogramColumn::ALL {
+        let first_of_span = SPAN_COLUMNS.iter().find(|(_, offset, _)| *offset == column);
+        let is_second = SPAN_COLUMNS.iter().any(|(.., length)| *length == column);
+        match (first_of_span, column.row_kind()) {
+            (Some((name, offset, length)), _) => {
+                let pair = vec![offset.leaf(offset.name())?, length.leaf(length.name())?];
+                fields.push(list(name, Arc::new(group("element", pair)?))?);
+            }
+            (None, RowKind::List) if !is_second => {
+                fields.push(list(column.name(), column.leaf("element")?)?);
+            }
+            (None, RowKind::List) => {}
+            (None, _) => fields.push(column.leaf(column.name())?),
+        }
+    }
+    let schema = Type::group_type_builder("histograms").with_fields(fields);
+    Ok(Arc::new(schema.build()?))
+}
+
+fn group(name: &str, fields: Vec<TypePtr>) -> Result<Type, ParquetError> {
+    Type::group_type_builder(name)
+        .with_repetition(Repetition::REQUIRED)
+        .with_fields(fields)
+        .build()
+}
+
+/// A list as Parquet wants it: never null, without null elements.
+fn list(name: &str, element: TypePtr) -> Result<TypePtr, ParquetError> {
+    let repeated = Type::group_type_builder("list")
+        .with_repetition(Repetition::REPEATED)
+        .with_fields(vec![element])
+        .build()?;
+    let list = Type::group_type_builder(name)
+        .with_repetition(Repetition::REQUIRED)
+        .with_converted_type(ConvertedType::LIST)
+        .with_logical_type(Some(LogicalType::List))
+        .with_fields(vec![Arc::new(repeated)]);
+    Ok(Arc::new(list.build()?))
+}
+
 /// The columns of `series.parquet` that are no labels, in their order; those of the labels follow, `__name__` first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SeriesColumn {
@@ -82,16 +240,26 @@ pub(super) enum SeriesColumn {
     FirstRow,
     NRows,
     SameTimestamps,
+    FirstRun,
+    NRuns,
 }
 
 impl SeriesColumn {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::SeriesId,
         Self::EntityId,
         Self::FirstRow,
         Self::NRows,
         Self::SameTimestamps,
+        Self::FirstRun,
+        Self::NRuns,
     ];
+
+    /// Those that blocks of a version have.
+    pub(super) fn of_version(version: u16) -> &'static [Self] {
+        let without_runs = Self::ALL.split_at(Self::FirstRun as usize).0;
+        if version < 2 { without_runs } else { &Self::ALL }
+    }
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -100,6 +268,8 @@ impl SeriesColumn {
             Self::FirstRow => "first_row",
             Self::NRows => "n_rows",
             Self::SameTimestamps => "same_timestamps",
+            Self::FirstRun => "first_run",
+            Self::NRuns => "n_runs",
         }
     }
 }
@@ -125,6 +295,29 @@ pub(super) fn label_columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_leaves_of_the_schema_are_the_columns() {
+        let descriptor = parquet::schema::types::SchemaDescriptor::new(histograms().unwrap());
+        let leaves: Vec<String> = descriptor
+            .columns()
+            .iter()
+            .map(|leaf| leaf.path().string())
+            .collect();
+        assert_eq!(leaves.len(), HistogramColumn::ALL.len());
+        for (leaf, column) in leaves.iter().zip(HistogramColumn::ALL) {
+            let is_list = leaf.contains(".list.element");
+            assert_eq!(is_list, column.row_kind() == RowKind::List, "{leaf}");
+            assert!(leaf.contains(column.name()), "{leaf}");
+        }
+        assert_eq!(leaves[5], "positive_spans.list.element.length");
+        let levels = |column: HistogramColumn| {
+            let leaf = descriptor.column(column as usize);
+            (leaf.max_rep_level(), leaf.max_def_level())
+        };
+        assert_eq!(levels(HistogramColumn::PositiveOffset), (1, 1));
+        assert_eq!(levels(HistogramColumn::Schema), (0, 0));
+    }
 
     #[test]
     fn labels_get_columns_of_their_own() {

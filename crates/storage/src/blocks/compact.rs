@@ -68,7 +68,7 @@ impl Merge<'_> {
             inputs.push(input);
         }
         let mut output = NewBlock::begin(self.objects, self.id)?;
-        let mut merged = StreamBuffer::default();
+        let mut merged = StreamBuffer::stored();
         while let Some(least) = least(&mut inputs) {
             if self.stop.load(MemoryOrdering::Relaxed) {
                 return Err(Error::Closed.into());
@@ -90,7 +90,7 @@ impl Merge<'_> {
             stream_idx: 0,
             entity: None,
             deletions: concerned.map(ParsedDeletion::of).collect(),
-            buffer: StreamBuffer::default(),
+            buffer: StreamBuffer::stored(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The files of a block as objects: how they are named, written, opened and removed.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,13 +16,66 @@ pub(crate) const BLOCKS_PREFIX: &str = "blocks/";
 
 const SAMPLES: &str = "samples.parquet";
 const SERIES: &str = "series.parquet";
+const HISTOGRAMS: &str = "histograms.parquet";
 const MANIFEST: &str = "manifest.json";
 
 /// Bytes collected before they are handed to a file.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A file of a block on its way.
-type Sink = BufWriter<Box<dyn ObjectWriter>>;
+/// A file of a block on its way. It comes into being with its first byte.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    objects: Arc<dyn Objects>,
+    name: String,
+    writer: Option<BufWriter<Box<dyn ObjectWriter>>>,
+}
+
+impl Sink {
+    fn new(objects: &Arc<dyn Objects>, id: BlockId, name: &str) -> Self {
+        Self {
+            objects: Arc::clone(objects),
+            name: name_of(id, name),
+            writer: None,
+        }
+    }
+
+    /// Makes it durable, if there is a byte.
+    fn finish(self) -> Result<(), Error> {
+        let Some(writer) = self.writer else {
+            return Ok(());
+        };
+        let path = self.objects.describe(&self.name);
+        let inner = writer
+            .into_inner()
+            .map_err(|error| Error::io("write", &path, error.into_error()))?;
+        inner.finish()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                let object = self.objects.create(&self.name).map_err(into_io)?;
+                none.insert(BufWriter::with_capacity(BUFFER_BYTES, object))
+            }
+        };
+        writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.as_mut().map_or(Ok(()), BufWriter::flush)
+    }
+}
+
+/// What the disk said.
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io { source, .. } => source,
+        error => io::Error::other(error),
+    }
+}
 
 /// A block being written. Dropped before it is finished, nothing is left of it.
 #[derive(Debug)]
@@ -38,15 +91,10 @@ impl NewBlock {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn begin(objects: &Arc<dyn Objects>, id: BlockId) -> Result<Self, Error> {
-        let sink = |name| {
-            Ok::<_, Error>(BufWriter::with_capacity(
-                BUFFER_BYTES,
-                objects.create(&name_of(id, name))?,
-            ))
-        };
         let sinks = BlockSinks {
-            samples: sink(SAMPLES)?,
-            series: sink(SERIES)?,
+            samples: Sink::new(objects, id, SAMPLES),
+            series: Sink::new(objects, id, SERIES),
+            histograms: Sink::new(objects, id, HISTOGRAMS),
         };
         Ok(Self {
             objects: Arc::clone(objects),
@@ -70,12 +118,8 @@ impl NewBlock {
         let Some(manifest) = manifest else {
             return Ok(None);
         };
-        for (sink, name) in [(sinks.samples, SAMPLES), (sinks.series, SERIES)] {
-            let path = objects.describe(&name_of(id, name));
-            let inner = sink
-                .into_inner()
-                .map_err(|error| Error::io("write", &path, error.into_error()))?;
-            inner.finish()?;
+        for sink in [sinks.samples, sinks.series, sinks.histograms] {
+            sink.finish()?;
         }
         let json = manifest.to_json();
         objects.put_new(&name_of(id, MANIFEST), &json)?;
@@ -107,6 +151,7 @@ pub(crate) fn open_block(objects: &dyn Objects, id: BlockId) -> Result<Block, Er
     let files = BlockFiles {
         samples: file(SAMPLES)?,
         series: file(SERIES)?,
+        histograms: manifest.histograms.map(|_| file(HISTOGRAMS)).transpose()?,
     };
     Block::open(manifest, files)
 }
@@ -117,7 +162,10 @@ pub(crate) fn open_block(objects: &dyn Objects, id: BlockId) -> Result<Block, Er
 /// # Errors
 /// [`Error::Io`].
 pub(crate) fn remove_block(objects: &dyn Objects, id: BlockId) -> Result<(), Error> {
-    objects.delete(&format!("{BLOCKS_PREFIX}{}/", id.0), &[SAMPLES, SERIES, MANIFEST])
+    objects.delete(
+        &format!("{BLOCKS_PREFIX}{}/", id.0),
+        &[SAMPLES, SERIES, HISTOGRAMS, MANIFEST],
+    )
 }
 
 /// The blocks that have a folder.

@@ -1,9 +1,10 @@
-//! The samples of one stream out of several blocks.
+//! The samples of one stream out of several blocks, native histograms as they are stored.
 
 use std::borrow::Cow;
 
 use model::{LaneKind, TimestampMs};
 
+use crate::stored::forget_predecessor;
 use crate::{LaneBuffer, StreamBuffer};
 
 /// What one block has of a stream.
@@ -45,22 +46,43 @@ pub(crate) fn merge<'a>(
     let (merged_ms, lane_buffers) = merged.parts_mut();
     let n_rows = timestamps_ms.len();
     *merged_ms = timestamps_ms;
-    let mut is_held = Vec::new();
+    let mut owners = Vec::new();
     for (lane, buffer) in lanes.iter().zip(lane_buffers) {
-        is_held.clear();
-        is_held.resize(n_rows, false);
+        owners.clear();
+        owners.resize(n_rows, NOBODY);
         buffer.values.resize(n_rows, 0.0);
-        for (part, places) in parts.iter().zip(&places) {
+        for ((owner, part), places) in (0_u32..).zip(parts).zip(&places) {
             let position = part.lanes.iter().position(|other| other == lane);
             if let Some(from) = position.and_then(|position| part.samples.lanes().get(position)) {
-                take_lane(from, places, buffer, &mut is_held);
+                take_lane(from, places, buffer, owner, &mut owners);
             }
         }
-        let absent_rows = (0_u32..).zip(&is_held).filter(|(_, is_held)| !**is_held);
+        let absent_rows = (0_u32..).zip(&owners).filter(|(_, owner)| **owner == NOBODY);
         buffer.absent_rows.extend(absent_rows.map(|(row, _)| row));
-        buffer.histograms.sort_unstable_by_key(|(row, _)| *row);
+        buffer.stored.sort_unstable_by_key(|(row, _)| *row);
+        forget_seams(buffer, &owners);
     }
     (Cow::Owned(lanes), merged)
+}
+
+/// No part has a sample at a row.
+const NOBODY: u32 = u32::MAX;
+
+/// What is said of the predecessor of a histogram holds only where that is of the same part.
+fn forget_seams(lane: &mut LaneBuffer, owners: &[u32]) {
+    let mut held = owners.iter().enumerate().filter(|(_, owner)| **owner != NOBODY);
+    let mut before = None;
+    for (row, histogram) in &mut lane.stored {
+        for (held_row, owner) in held.by_ref() {
+            let last = before.replace(owner);
+            if held_row >= *row as usize {
+                if last.is_some_and(|last| last != owner) {
+                    histogram.forget_predecessor();
+                }
+                break;
+            }
+        }
+    }
 }
 
 /// The positions in `all` of timestamps that are all there.
@@ -77,26 +99,25 @@ fn places_of(timestamps_ms: &[TimestampMs], all: &[TimestampMs]) -> Vec<usize> {
 }
 
 /// Takes the samples of a lane for rows that are not held yet.
-fn take_lane(from: &LaneBuffer, places: &[usize], into: &mut LaneBuffer, is_held: &mut [bool]) {
+fn take_lane(from: &LaneBuffer, places: &[usize], into: &mut LaneBuffer, owner: u32, owners: &mut [u32]) {
     let mut absent = from.absent_rows.iter().peekable();
-    let mut histograms = from.histograms.iter().peekable();
+    let mut histograms = from.stored.iter().peekable();
     for (row, (place, value)) in (0_u32..).zip(places.iter().zip(&from.values)) {
         let is_absent = absent.next_if_eq(&&row).is_some();
         let histogram = histograms.next_if(|(at, _)| *at == row);
-        let Some(held) = is_held.get_mut(*place).filter(|held| !**held) else {
+        let Some(held_by) = owners.get_mut(*place).filter(|held_by| **held_by == NOBODY) else {
             continue;
         };
         if is_absent {
             continue;
         }
-        *held = true;
+        *held_by = owner;
         if let Some(slot) = into.values.get_mut(*place) {
             *slot = *value;
         }
         into.may_be_nan |= value.is_nan();
         if let Some((_, histogram)) = histogram {
-            into.histograms
-                .push((*place as u32, std::sync::Arc::clone(histogram)));
+            into.stored.push((*place as u32, histogram.clone()));
         }
         let start_ms = from.starts_ms.get(row as usize).copied().unwrap_or(0);
         if start_ms != 0 && into.starts_ms.is_empty() {
@@ -123,8 +144,18 @@ pub(crate) fn blank(
     lane.absent_rows.extend((first..end).map(|row| row as u32));
     lane.absent_rows.sort_unstable();
     lane.absent_rows.dedup();
-    lane.histograms
-        .retain(|(row, _)| !(first..end).contains(&(*row as usize)));
+    let is_blank = |row: u32| (first..end).contains(&(row as usize));
+    lane.histograms.retain(|(row, _)| !is_blank(*row));
+    lane.stored.retain(|(row, _)| !is_blank(*row));
+    // Whatever the next one continued is gone.
+    let next = lane.histograms.partition_point(|(row, _)| (*row as usize) < end);
+    if let Some((_, histogram)) = lane.histograms.get_mut(next) {
+        forget_predecessor(histogram);
+    }
+    let next = lane.stored.partition_point(|(row, _)| (*row as usize) < end);
+    if let Some((_, histogram)) = lane.stored.get_mut(next) {
+        histogram.forget_predecessor();
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,8 @@ pub struct Watermark {
     pub segments_below: u64,
     /// The first time that may have more.
     pub before_ms: TimestampMs,
-    /// Streams of which this is not said, ascending: what they hold no block can hold.
+    /// Streams of which this is not said, ascending. Only programs whose blocks could not hold native histograms wrote
+    /// any.
     #[serde(default)]
     pub except: Vec<u32>,
 }
@@ -152,11 +153,17 @@ impl CatalogState {
             // The newest number must stay: segments are never numbered below it again.
             let is_needed = mark.segments_below > oldest_segment || Some(mark.segments_below) == newest;
             let is_covered = |other: &Watermark| {
-                other.segments_below >= mark.segments_below && other.before_ms >= mark.before_ms
+                let says_as_much = other.except.is_empty() || other.except == mark.except;
+                says_as_much
+                    && other.segments_below >= mark.segments_below
+                    && other.before_ms >= mark.before_ms
             };
             if is_needed && !kept.iter().any(is_covered) {
                 kept.retain(|other| {
-                    other.segments_below > mark.segments_below || other.before_ms > mark.before_ms
+                    let says_more = !mark.except.is_empty() && other.except != mark.except;
+                    says_more
+                        || other.segments_below > mark.segments_below
+                        || other.before_ms > mark.before_ms
                 });
                 kept.push(mark);
             }
@@ -274,6 +281,20 @@ mod tests {
             [mark(10, i64::MAX)],
             "even when there is no segment"
         );
+    }
+
+    #[test]
+    fn a_watermark_that_leaves_streams_out_goes_with_the_next_that_does_not() {
+        let partial = Watermark {
+            except: vec![3],
+            ..mark(5, 200)
+        };
+        let mut state = CatalogState::default();
+        state.note_flushed(partial.clone(), 1);
+        state.note_flushed(mark(5, 100), 1);
+        assert_eq!(state.flushed, [partial, mark(5, 100)]);
+        state.note_flushed(mark(5, 200), 1);
+        assert_eq!(state.flushed, [mark(5, 200)]);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use model::histogram::NativeHistogram;
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::lanes::LaneChoice;
+use super::late::LateSample;
 use super::layouts::Layouts;
 use super::natives::NativeLane;
-use super::run::{Run, RunReader};
+use super::run::{Entry, Run, RunReader};
 use super::starts::{StartRuns, Starts};
-use crate::LaneBuffer;
+use crate::{LaneBuffer, StoredHistogram};
 
 /// Native histograms and start timestamps of a stream.
 #[derive(Debug, Default)]
@@ -30,9 +31,38 @@ pub(super) struct ExtrasPart {
 }
 
 impl Extras {
-    /// True when there is a native histogram.
-    pub(super) fn has_natives(&self) -> bool {
-        !self.natives.is_empty()
+    /// True when there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.natives.is_empty() && self.starts.is_empty()
+    }
+
+    /// Drops what belongs to samples older than `before_ms`, but for those at the times and lanes of `kept`, which is
+    /// sorted by time.
+    ///
+    /// # Errors
+    /// A run that does not decode.
+    pub(super) fn drop_before(
+        &mut self,
+        before_ms: TimestampMs,
+        kept: &[LateSample],
+    ) -> Result<(), codec::Error> {
+        let mut left = Vec::with_capacity(self.natives.len());
+        for (lane, natives) in self.natives.drain(..) {
+            let is_kept = |timestamp_ms: TimestampMs| {
+                let first = kept.partition_point(|sample| sample.timestamp_ms < timestamp_ms);
+                let same_time = kept[first..]
+                    .iter()
+                    .take_while(|sample| sample.timestamp_ms == timestamp_ms);
+                same_time.into_iter().any(|sample| sample.lane == lane)
+            };
+            if let Some(natives) = natives.retained(before_ms, is_kept)? {
+                left.push((lane, natives));
+            }
+        }
+        self.natives = left;
+        let oldest_kept = kept.first().map_or(before_ms, |sample| sample.timestamp_ms);
+        self.starts.drop_before(before_ms.min(oldest_kept));
+        Ok(())
     }
 
     /// The native histograms of a lane, if it has any.
@@ -133,7 +163,8 @@ impl ExtrasPart {
         self.starts.clear();
     }
 
-    /// Fills histograms and start timestamps of lanes whose values and absent rows are there.
+    /// Fills histograms, as they are stored if that is wanted, and start timestamps of lanes whose values and absent
+    /// rows are there.
     ///
     /// # Errors
     /// A run that does not decode.
@@ -142,9 +173,15 @@ impl ExtrasPart {
         range: TimeRange,
         timestamps_ms: &[TimestampMs],
         lane_buffers: &mut [LaneBuffer],
+        wants_stored: bool,
     ) -> Result<(), codec::Error> {
         for (position, run) in &self.runs {
-            fill_run(run, range, timestamps_ms, &mut lane_buffers[*position])?;
+            let lane_buffer = &mut lane_buffers[*position];
+            if wants_stored {
+                store_run(run, range, timestamps_ms, lane_buffer)?;
+            } else {
+                fill_run(run, range, timestamps_ms, lane_buffer)?;
+            }
         }
         for (position, starts) in &self.starts {
             starts.fill(timestamps_ms, &mut lane_buffers[*position].starts_ms);
@@ -158,6 +195,42 @@ fn fill_run(
     range: TimeRange,
     timestamps_ms: &[TimestampMs],
     lane_buffer: &mut LaneBuffer,
+) -> Result<(), codec::Error> {
+    for_each_row(run, range, timestamps_ms, |row, reader, entry| {
+        let histogram = reader.histogram(entry, lane_buffer.values[row]);
+        lane_buffer
+            .histograms
+            .push((row as u32, Arc::new(histogram.to_float())));
+    })
+}
+
+fn store_run(
+    run: &Run,
+    range: TimeRange,
+    timestamps_ms: &[TimestampMs],
+    lane_buffer: &mut LaneBuffer,
+) -> Result<(), codec::Error> {
+    let mut words = Vec::new();
+    let mut found = Vec::new();
+    for_each_row(run, range, timestamps_ms, |row, reader, entry| {
+        found.push((row as u32, entry.mark.stored(), words.len()));
+        words.extend_from_slice(reader.counts());
+    })?;
+    let words = Arc::new(words);
+    let stored = found.into_iter().map(|(row, hint, first_word)| {
+        let (layout, words) = (Arc::clone(&run.layout), Arc::clone(&words));
+        (row, StoredHistogram::new(layout, hint, words, first_word))
+    });
+    lane_buffer.stored.extend(stored);
+    Ok(())
+}
+
+/// Calls `each` for the histograms of a run in `range`, with their rows.
+fn for_each_row(
+    run: &Run,
+    range: TimeRange,
+    timestamps_ms: &[TimestampMs],
+    mut each: impl FnMut(usize, &RunReader<'_>, Entry),
 ) -> Result<(), codec::Error> {
     let mut row = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms < run.first_ms);
     let mut reader = RunReader::new(run);
@@ -176,10 +249,7 @@ fn fill_run(
         }
         // Every histogram has a value in its row: its sum.
         if timestamps_ms.get(row) == Some(&entry.timestamp_ms) {
-            let histogram = reader.histogram(entry, lane_buffer.values[row]);
-            lane_buffer
-                .histograms
-                .push((row as u32, Arc::new(histogram.to_float())));
+            each(row, &reader, entry);
         }
     }
     Ok(())

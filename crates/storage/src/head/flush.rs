@@ -7,11 +7,9 @@
 //!
 //! Both go from stream to stream and let samples in between; a stream that is done takes them as always.
 
-use hashbrown::HashSet;
 use model::{StreamId, TimestampMs};
 
 use super::Head;
-use super::extras::Extras;
 use super::late::LateSample;
 use super::raw::RawRows;
 use super::refusal::RefusalReason;
@@ -58,12 +56,12 @@ impl Head {
         Some(before_ms)
     }
 
-    /// Ends the cut: what is older goes, but for the streams of `kept`. `n_samples` is how many samples go.
-    pub fn end_cut(&self, n_samples: u64, kept: &HashSet<StreamId>) {
+    /// Ends the cut: what is older goes. `n_samples` is how many samples go.
+    pub fn end_cut(&self, n_samples: u64) {
         self.begin_end(n_samples);
         let mut position = Some(StreamId(0));
         while let Some(first) = position {
-            position = self.end_some(first, kept);
+            position = self.end_some(first);
         }
     }
 
@@ -75,15 +73,9 @@ impl Head {
     }
 
     /// Ends the cut for some streams from `first` on; where to go on, until all are done. Samples may come in between.
-    pub(crate) fn end_some(&self, first: StreamId, kept: &HashSet<StreamId>) -> Option<StreamId> {
+    pub(crate) fn end_some(&self, first: StreamId) -> Option<StreamId> {
         let before_ms = self.workspace.lock().cut.map(|cut| cut.before_ms)?;
-        self.settle(first, |stream| {
-            if kept.contains(&stream) {
-                TimestampMs::MIN
-            } else {
-                before_ms
-            }
-        })
+        self.settle(first, before_ms)
     }
 
     /// Ends the cut with everything in its place.
@@ -91,22 +83,8 @@ impl Head {
         self.begin_end(0);
         let mut position = Some(StreamId(0));
         while let Some(first) = position {
-            position = self.settle(first, |_| TimestampMs::MIN);
+            position = self.settle(first, TimestampMs::MIN);
         }
-    }
-
-    /// The streams that have native histograms.
-    #[must_use]
-    pub fn streams_with_natives(&self) -> HashSet<StreamId> {
-        let mut found = HashSet::new();
-        let mut position = Some(StreamId(0));
-        while let Some((id, slot)) = position.and_then(|position| self.streams.next(position)) {
-            if slot.lock().has_natives() {
-                found.insert(id);
-            }
-            position = id.0.checked_add(1).map(StreamId);
-        }
-        found
     }
 
     /// True when the stream has no sample.
@@ -124,9 +102,9 @@ impl Head {
         (!stream.is_vacant()).then(|| (stream.oldest_ms(), stream.newest_ms))
     }
 
-    /// Takes some streams from `first` on out of the cut and drops what is older than `before_ms` says; where to go
-    /// on, or none when the cut is over.
-    fn settle(&self, first: StreamId, before_ms: impl Fn(StreamId) -> TimestampMs) -> Option<StreamId> {
+    /// Takes some streams from `first` on out of the cut and drops what is older than `before_ms`; where to go on, or
+    /// none when the cut is over.
+    fn settle(&self, first: StreamId, before_ms: TimestampMs) -> Option<StreamId> {
         let mut workspace = self.workspace.lock();
         let mut position = Some(first);
         for _ in 0..STREAMS_AT_ONCE {
@@ -140,7 +118,7 @@ impl Head {
             };
             let mut stream = slot.lock();
             workspace.cut_ms = TimestampMs::MIN;
-            stream.settle(before_ms(id), &mut workspace);
+            stream.settle(before_ms, &mut workspace);
             slot.note_newest_row(&stream);
             drop(stream);
             if let Some(cut) = &mut workspace.cut {
@@ -190,17 +168,13 @@ impl Stream {
         Ok(Stored::New)
     }
 
-    /// True when there is a native histogram among the samples.
-    fn has_natives(&self) -> bool {
-        self.extras().is_some_and(Extras::has_natives)
-    }
-
     /// Drops rows older than `before_ms` and puts what was deferred in its place.
     fn settle(&mut self, before_ms: TimestampMs, work: &mut Workspace) {
         if self.is_vacant() {
             return;
         }
         let deferred = self.measured(work, |stream, work| stream.drop_before(before_ms, work));
+        self.drop_extras_before(before_ms, &deferred, work);
         // Counted when it came, and again when it is put back.
         work.stats.n_samples = work.stats.n_samples.saturating_sub(deferred.len() as u64);
         for sample in deferred {
@@ -225,6 +199,26 @@ impl Stream {
         let oldest_ms = self.oldest_ms();
         let held_ms = work.stats.oldest_ms.unwrap_or(oldest_ms);
         work.stats.oldest_ms = Some(held_ms.min(oldest_ms));
+    }
+
+    /// Drops what is more to samples older than `before_ms` than values, but not to those that were deferred.
+    fn drop_extras_before(&mut self, before_ms: TimestampMs, deferred: &[LateSample], work: &mut Workspace) {
+        let Some(sealed) = self.sealed.as_mut() else {
+            return;
+        };
+        let Some(extras) = &mut sealed.extras else {
+            return;
+        };
+        let n_bytes = extras.heap_bytes();
+        extras.drop_before(before_ms, deferred).expect(OWN_PAGE);
+        let mut n_left = extras.heap_bytes();
+        if extras.is_empty() {
+            sealed.extras = None;
+            self.raw.is_extended = false;
+            n_left = 0;
+        }
+        let bytes = &mut work.stats.bytes.extras;
+        *bytes = *bytes + n_left - n_bytes;
     }
 
     /// Drops rows older than `before_ms`; gives back what was deferred.

@@ -122,6 +122,41 @@ impl NativeLane {
         Ok(())
     }
 
+    /// Those histograms that are not older than `before_ms` or of a time that `is_kept`; none if there is none. Of what
+    /// is left, nothing is said to continue what is gone.
+    ///
+    /// # Errors
+    /// A run that does not decode.
+    pub(super) fn retained(
+        mut self,
+        before_ms: TimestampMs,
+        is_kept: impl Fn(TimestampMs) -> bool,
+    ) -> Result<Option<Self>, codec::Error> {
+        let n_old = self.runs.partition_point(|run| run.first_ms < before_ms);
+        if n_old == 0 {
+            return Ok(Some(self));
+        }
+        let mut loose = Vec::new();
+        for run in &self.runs[..n_old] {
+            loose.extend(take_apart(run)?);
+        }
+        loose.retain(|one| one.timestamp_ms >= before_ms || is_kept(one.timestamp_ms));
+        for one in loose.iter_mut().filter(|one| one.timestamp_ms < before_ms) {
+            one.mark.continues = false;
+        }
+        let has_last = n_old == self.runs.len();
+        let (runs, tail) = put_together(loose);
+        self.runs.splice(..n_old, runs.into_iter().map(Arc::new));
+        self.runs.shrink_to_fit();
+        if has_last {
+            let Some(tail) = tail else { return Ok(None) };
+            self.tail = tail;
+        }
+        self.break_after(before_ms.saturating_sub(1))?;
+        self.run_bytes = self.runs.iter().map(|run| run.heap_bytes()).sum();
+        Ok(Some(self))
+    }
+
     fn insert_late(
         &mut self,
         timestamp_ms: TimestampMs,

@@ -54,6 +54,7 @@ pub(super) fn read(
     range: TimeRange,
     buffer: &mut StreamBuffer,
 ) -> Result<(), codec::Error> {
+    let wants_stored = buffer.wants_stored;
     let (timestamps_ms, lane_buffers, scratch) = buffer.parts_and_scratch_mut();
     scratch.clear();
     let is_extended;
@@ -77,7 +78,9 @@ pub(super) fn read(
         merge_late(&scratch.late, lanes, timestamps_ms, lane_buffers);
     }
     if is_extended {
-        scratch.extras.fill(range, timestamps_ms, lane_buffers)?;
+        scratch
+            .extras
+            .fill(range, timestamps_ms, lane_buffers, wants_stored)?;
         scratch.extras.clear();
     }
     scratch.clear();

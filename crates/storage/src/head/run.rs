@@ -74,6 +74,14 @@ impl Mark {
         }
     }
 
+    /// What is kept of it in a block.
+    pub(super) fn stored(self) -> CounterResetHint {
+        match self.visible() {
+            CounterResetHint::Unknown if self.hint == CounterResetHint::Reset => CounterResetHint::Reset,
+            visible => visible,
+        }
+    }
+
     fn bits(self) -> u8 {
         let hint = (0..).zip(HINTS).find(|(_, hint)| *hint == self.hint);
         let hint = hint.map_or(0, |(number, _)| number);

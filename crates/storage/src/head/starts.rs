@@ -68,6 +68,26 @@ impl Starts {
         }
     }
 
+    /// Forgets what belongs to samples older than `before_ms`, of whole runs.
+    pub(super) fn drop_before(&mut self, before_ms: TimestampMs) {
+        for group in &mut self.groups {
+            let n_old = group.runs.0.partition_point(|run| run.last_ms < before_ms);
+            if n_old > 0 {
+                let runs = Arc::make_mut(&mut group.runs);
+                runs.0.drain(..n_old);
+                runs.0.shrink_to_fit();
+            }
+        }
+        if self.groups.iter().all(|group| group.runs.0.is_empty()) {
+            *self = Self::default();
+        }
+    }
+
+    /// True when no sample has a start timestamp.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The runs of a lane, if it has any.
     pub(super) fn of_lane(&self, lane: u16) -> Option<&Arc<StartRuns>> {
         Some(&self.groups[self.group_idx(lane)?].runs)

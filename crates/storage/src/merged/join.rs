@@ -5,10 +5,14 @@ use std::sync::Arc;
 use model::{FloatHistogram, TimestampMs};
 
 use super::union::NO_LANE;
+use crate::stored::forget_predecessor;
 use crate::{LaneBuffer, StreamBuffer};
 
 /// Adds the rows of a part to those of parts before it, which take precedence. `map` says which lane of `part` each
 /// lane of `buffer` is.
+///
+/// Whether a histogram continues the one before it was decided where it lies. Where the sample before it now is of
+/// another part, nothing is said of that any more; readers then compare the two.
 pub(super) fn add(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32], spare: &mut StreamBuffer) {
     let (Some(first_ms), Some(last_ms)) = (part.timestamps_ms.first(), part.timestamps_ms.last()) else {
         return;
@@ -59,9 +63,15 @@ fn append(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32]) {
             lane.absent_rows
                 .extend(from.absent_rows.iter().map(|row| row + first_row));
             lane.may_be_nan |= from.may_be_nan;
+            let n_histograms = lane.histograms.len();
             let histograms = from.histograms.iter();
             lane.histograms
                 .extend(histograms.map(|(row, histogram)| (row + first_row, Arc::clone(histogram))));
+            if n_before > 0
+                && let Some((_, histogram)) = lane.histograms.get_mut(n_histograms)
+            {
+                forget_predecessor(histogram);
+            }
             if !from.starts_ms.is_empty() {
                 lane.starts_ms.resize(n_before, 0);
                 lane.starts_ms.extend(&from.starts_ms);
@@ -85,9 +95,17 @@ fn interleave(first: &StreamBuffer, second: &StreamBuffer, map: &[u32], out: &mu
         lane.may_be_nan = first_lane.may_be_nan || second_lane.is_some_and(|second| second.may_be_nan);
         let mut first_rows = LaneCursor::new(&first.timestamps_ms, Some(first_lane));
         let mut second_rows = LaneCursor::new(&second.timestamps_ms, second_lane);
+        let mut was_first = None;
         for (row, timestamp_ms) in (0_u32..).zip(&*timestamps_ms) {
             let (earlier, later) = (first_rows.take(*timestamp_ms), second_rows.take(*timestamp_ms));
-            put(lane, row, earlier.or(later));
+            let is_first = earlier.is_some();
+            let cell = earlier.or(later);
+            if cell.is_some() {
+                let is_seam = was_first.replace(is_first).is_some_and(|was| was != is_first);
+                put(lane, row, cell, is_seam);
+            } else {
+                put(lane, row, None, false);
+            }
         }
     }
 }
@@ -99,8 +117,8 @@ struct Cell<'a> {
     histogram: Option<&'a Arc<FloatHistogram>>,
 }
 
-/// Adds a row to a lane.
-fn put(lane: &mut LaneBuffer, row: u32, cell: Option<Cell<'_>>) {
+/// Adds a row to a lane, which is of another part than the sample before it if it `is_seam`.
+fn put(lane: &mut LaneBuffer, row: u32, cell: Option<Cell<'_>>, is_seam: bool) {
     let Some(cell) = cell else {
         lane.absent_rows.push(row);
         lane.values.push(0.0);
@@ -111,7 +129,11 @@ fn put(lane: &mut LaneBuffer, row: u32, cell: Option<Cell<'_>>) {
     };
     lane.values.push(cell.value);
     if let Some(histogram) = cell.histogram {
-        lane.histograms.push((row, Arc::clone(histogram)));
+        let mut histogram = Arc::clone(histogram);
+        if is_seam {
+            forget_predecessor(&mut histogram);
+        }
+        lane.histograms.push((row, histogram));
     }
     if cell.start_ms != 0 || !lane.starts_ms.is_empty() {
         lane.starts_ms.resize(row as usize, 0);

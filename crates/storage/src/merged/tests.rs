@@ -88,7 +88,7 @@ fn shifted(content: &Content, ms: i64) -> Content {
 
 #[test]
 fn the_order_does_not_depend_on_the_parts() {
-    let sample = LaneSamples::from([(1, (0, 0))]);
+    let sample = LaneSamples::from([(1, (0, 0, 0))]);
     let stream = |base: &str, job: &str, les: &[&str]| {
         let lanes = les
             .iter()
@@ -119,7 +119,7 @@ fn the_order_does_not_depend_on_the_parts() {
 
 #[test]
 fn a_part_with_all_there_is_answers_alone() {
-    let sample = LaneSamples::from([(1, (0, 0))]);
+    let sample = LaneSamples::from([(1, (0, 0, 0))]);
     let content = Content::from([(
         ("up".to_owned(), labels(&[])),
         [(("", String::new()), sample)].into(),

@@ -16,7 +16,6 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use catalog::{Catalog, Definition, LaneName};
-use hashbrown::HashSet;
 use model::{EntityId, Labels, LaneKind, StreamId, TimeRange, TimestampMs};
 
 use super::keeper::Keeper;
@@ -70,18 +69,13 @@ impl Keeper {
             self.trim()?;
             return Ok(FlushOutcome::default());
         };
-        let natives = self.head.streams_with_natives();
         // A thread of its own gives back all the memory that it took when it ends.
         let written = std::thread::scope(|scope| {
-            let writing = scope.spawn(|| self.write_windows(cut_ms, &natives));
+            let writing = scope.spawn(|| self.write_windows(cut_ms));
             writing.join().unwrap_or(Err(Error::Closed))
         });
-        let committed = written.and_then(|written| {
-            Ok((
-                self.commit_flush(&cut, cut_ms, &natives, &written)?,
-                written.n_samples,
-            ))
-        });
+        let committed =
+            written.and_then(|written| Ok((self.commit_flush(&cut, cut_ms, &written)?, written.n_samples)));
         let (outcome, n_samples) = match committed {
             Ok(committed) => committed,
             Err(error) => {
@@ -100,7 +94,7 @@ impl Keeper {
                 return Ok(outcome);
             }
         }
-        self.end_cut(n_samples, natives)?;
+        self.end_cut(n_samples)?;
         self.counters.note_flush(outcome, begin.elapsed());
         tracing::info!(
             blocks = outcome.blocks,
@@ -116,15 +110,14 @@ impl Keeper {
 
     /// Drops what is in blocks, on the thread that put it into the head: an allocator gives memory back best to whom
     /// it came from.
-    fn end_cut(&self, n_samples: u64, natives: HashSet<StreamId>) -> Result<(), Error> {
-        let (head, natives) = (Arc::clone(&self.head), Arc::new(natives));
+    fn end_cut(&self, n_samples: u64) -> Result<(), Error> {
         self.head.begin_end(n_samples);
         let mut position = Some(StreamId(0));
         while let Some(first) = position {
             let (sender, receiver) = mpsc::channel();
-            let (head, natives) = (Arc::clone(&head), Arc::clone(&natives));
+            let head = Arc::clone(&self.head);
             let done = Box::new(move |_| {
-                let position = head.end_some(first, &natives);
+                let position = head.end_some(first);
                 // Whoever asked waits for it, or is gone with the store.
                 let _told = sender.send(position);
             });
@@ -152,9 +145,9 @@ impl Keeper {
     }
 
     /// Writes the blocks of all windows before `cut_ms`.
-    fn write_windows(&self, cut_ms: TimestampMs, natives: &HashSet<StreamId>) -> Result<Written, Error> {
+    fn write_windows(&self, cut_ms: TimestampMs) -> Result<Written, Error> {
         let catalog = self.registry.catalog();
-        let streams = Streams::of(&catalog.read(), |stream| !natives.contains(&stream));
+        let streams = Streams::of(&catalog.read());
         let extents: Vec<Option<(TimestampMs, TimestampMs)>> = streams
             .all
             .iter()
@@ -207,7 +200,7 @@ impl Keeper {
     fn write_window(&self, streams: &Streams, window: TimeRange, written: &mut Written) -> Result<(), Error> {
         let catalog = self.registry.catalog();
         let mut block: Option<NewBlock> = None;
-        let mut buffer = StreamBuffer::default();
+        let mut buffer = StreamBuffer::stored();
         for stream in &streams.all {
             if !self.head.may_have_samples(stream.id, window) {
                 continue;
@@ -247,15 +240,12 @@ impl Keeper {
         &self,
         cut: &CutPoint,
         cut_ms: TimestampMs,
-        natives: &HashSet<StreamId>,
         written: &Written,
     ) -> Result<FlushOutcome, Error> {
-        let mut except: Vec<u32> = natives.iter().map(|stream| stream.0).collect();
-        except.sort_unstable();
         let watermark = Watermark {
             segments_below: cut.segment,
             before_ms: cut_ms,
-            except,
+            except: Vec::new(),
         };
         let ids: Vec<_> = written.blocks.iter().map(|block| block.id).collect();
         let oldest_segment = self.spans.first().unwrap_or(cut.segment);
@@ -340,7 +330,7 @@ struct FlushedStream {
 }
 
 impl Streams {
-    fn of(catalog: &Catalog, wanted: impl Fn(StreamId) -> bool) -> Self {
+    fn of(catalog: &Catalog) -> Self {
         let ids = 0..catalog.n_entity_ids();
         let entities = catalog
             .entity_definitions(ids)
@@ -352,9 +342,7 @@ impl Streams {
         let all = catalog
             .stream_definitions(ids)
             .filter_map(|definition| match definition {
-                Definition::Stream { id, entity, base } if wanted(id) => {
-                    Some(FlushedStream { id, base, entity })
-                }
+                Definition::Stream { id, entity, base } => Some(FlushedStream { id, base, entity }),
                 _ => None,
             });
         let mut streams = Self {

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use catalog::HashSecret;
-use model::histogram::CounterResetHint;
+use model::histogram::{Bounds, CountForm, CounterResetHint, HistogramLayout, NativeHistogram, Span};
 use model::{Files, FloatHistogram, Labels, MetricMetadata, MetricType, SampleBatch, SeriesRef, TimeRange};
 use testkit::{FaultyFiles, MockClock};
 
 use super::{AppendOutcome, Store, StoreConfig, Surroundings, WalSync};
-use crate::{Error, RecoveryReport, Source, StreamBuffer};
+use crate::{Error, LaneBuffer, RecoveryReport, Source, StreamBuffer};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -149,12 +149,12 @@ fn content(store: &Store) -> Content {
             let samples: BTreeMap<i64, u64> = rows
                 .filter(|(row, _)| !lane.absent_rows.contains(&(*row as u32)))
                 .map(|(row, (timestamp_ms, value))| {
-                    let histogram = lane.histograms.iter().find(|(held, _)| *held as usize == row);
-                    let histogram = histogram.map(|(_, histogram)| &**histogram);
+                    let histogram = histogram_at(lane, row);
                     let start_ms = lane.starts_ms.get(row).copied().unwrap_or(0);
                     (*timestamp_ms, fingerprint(*value, histogram, start_ms))
                 })
                 .collect();
+            check_hints(lane);
             if !samples.is_empty() {
                 let known = content.insert(text, samples);
                 assert!(known.is_none(), "a series is listed twice");
@@ -162,6 +162,76 @@ fn content(store: &Store) -> Content {
         }
     }
     content
+}
+
+fn histogram_at(lane: &LaneBuffer, row: usize) -> Option<&FloatHistogram> {
+    let found = lane.histograms.iter().find(|(held, _)| *held as usize == row);
+    found.map(|(_, histogram)| &**histogram)
+}
+
+/// A histogram that is said to continue the sample before it does.
+fn check_hints(lane: &LaneBuffer) {
+    for (row, histogram) in &lane.histograms {
+        let is_present = |row: &u32| lane.absent_rows.binary_search(row).is_err();
+        let Some(before) = (0..*row).rev().find(is_present) else {
+            continue;
+        };
+        if histogram.counter_reset_hint == CounterResetHint::NotReset {
+            let hint = CounterResetHint::as_stored(histogram, histogram_at(lane, before as usize));
+            assert_eq!(hint, CounterResetHint::NotReset, "{histogram:?}");
+        }
+    }
+}
+
+/// Adds a sample, of which a third are histograms and some have a start timestamp, all as its bits say; returns its
+/// fingerprint.
+fn push(batch: &mut SampleBatch, series: SeriesRef, timestamp_ms: i64, value: f64) -> u64 {
+    let bits = value.to_bits();
+    let start_ms = if (bits >> 40).is_multiple_of(5) {
+        NOW_MS - 1
+    } else {
+        0
+    };
+    let small = (bits >> 48) % 7;
+    if !(bits >> 32).is_multiple_of(3) || model::is_stale_nan(value) {
+        batch.push(series, timestamp_ms, value);
+        batch.set_last_start(start_ms);
+        return fingerprint(value, None, start_ms);
+    }
+    let form = if small.is_multiple_of(2) {
+        CountForm::Integer
+    } else {
+        CountForm::Float
+    };
+    let spans = [Span {
+        offset: -2,
+        length: 1 + small as u32 % 3,
+    }];
+    let layout = Arc::new(HistogramLayout::new(form, Bounds::default(), &spans, &[]).unwrap());
+    let counts: Vec<u64> = (0..layout.n_counts() as u64)
+        .map(|position| match form {
+            CountForm::Integer => (bits >> 45) + position,
+            CountForm::Float => (small as f64 / 4.0 + position as f64).to_bits(),
+        })
+        .collect();
+    let histogram = NativeHistogram {
+        layout: &layout,
+        hint: CounterResetHint::Unknown,
+        sum: value,
+        counts: &counts,
+    };
+    batch.push_histogram(series, timestamp_ms, histogram);
+    batch.set_last_start(start_ms);
+    fingerprint(value, Some(&histogram.to_float()), start_ms)
+}
+
+/// What a sample that [`push`] adds looks like when it is read.
+fn print_of(value: f64) -> u64 {
+    let series = SeriesRef {
+        stream: model::StreamId(0),
+        lane: model::LaneIdx(0),
+    };
+    push(&mut SampleBatch::default(), series, 0, value)
 }
 
 /// The bits of a float; of a histogram, and of a sample with a start timestamp, a number made of all there is to it but

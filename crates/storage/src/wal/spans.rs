@@ -33,7 +33,8 @@ impl SegmentSpans {
     /// # Errors
     /// [`Error::Io`]; what was not removed is tried again next time.
     pub(crate) fn trim(&self, files: &dyn Files, dir: &Path, flushed: &[Watermark]) -> Result<usize, Error> {
-        // What no block can hold is only in the log, and nobody knows where: then nothing goes.
+        // What streams left out of a flush have is only in the log, and nobody knows where: then nothing goes. The next
+        // flush that goes as far leaves none out.
         if flushed.iter().any(|mark| !mark.except.is_empty()) {
             return Ok(0);
         }

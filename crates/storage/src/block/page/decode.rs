@@ -3,6 +3,7 @@
 use super::delta::DeltaReader;
 use super::header::{Encoding, PageHeader};
 use super::levels::Runs;
+use super::lists::Lists;
 use super::{PAGE_ROWS_MAX, PageError, floats};
 
 /// A page whose bytes were unpacked, but whose values were not decoded yet.
@@ -11,42 +12,66 @@ pub(in crate::block) struct Page {
     encoding: Encoding,
     n_values: usize,
     runs: Option<Runs>,
+    lists: Option<Lists>,
     values: Vec<u8>,
 }
 
+/// What the rows of a column have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::block) enum RowKind {
+    /// A value each.
+    Required,
+    /// A value or none.
+    Optional,
+    /// A list of values each.
+    List,
+}
+
 impl Page {
-    /// The page that `bytes` are, which is to have `n_rows`; of a column whose rows may lack a value if
-    /// `is_optional`.
-    pub(in crate::block) fn parse(bytes: &[u8], n_rows: usize, is_optional: bool) -> Result<Self, PageError> {
+    /// The page that `bytes` are, which is to have `n_rows`.
+    pub(in crate::block) fn parse(bytes: &[u8], n_rows: usize, kind: RowKind) -> Result<Self, PageError> {
         const WITHIN: PageError = PageError::Truncated("values");
         let (header, rest) = PageHeader::decode(bytes)?;
-        if header.n_rows as usize != n_rows || n_rows > PAGE_ROWS_MAX {
+        let n_entries = header.n_entries as usize;
+        if header.n_rows as usize != n_rows || n_entries > PAGE_ROWS_MAX {
             return Err(PageError::Invalid("number of rows"));
+        }
+        if kind != RowKind::List && (n_entries != n_rows || header.repetition_bytes != 0) {
+            return Err(PageError::Invalid("number of values"));
         }
         if header.stored_bytes as usize != rest.len() {
             return Err(PageError::Invalid("length"));
         }
+        let n_repetition = header.repetition_bytes as usize;
+        let (repetition, rest) = rest.split_at_checked(n_repetition).ok_or(WITHIN)?;
         let (levels, stored) = rest.split_at_checked(header.level_bytes as usize).ok_or(WITHIN)?;
-        let n_values = n_rows - header.n_nulls as usize;
-        let runs = if is_optional {
-            let mut runs = Runs::default();
-            runs.decode(levels, n_rows)?;
-            Some(runs)
-        } else {
-            None
+        let n_values = n_entries - header.n_nulls as usize;
+        let (mut runs, mut lists) = (None, None);
+        let n_expected = match kind {
+            RowKind::Required => n_rows,
+            RowKind::Optional => {
+                let runs = runs.insert(Runs::default());
+                runs.decode(levels, n_rows)?;
+                runs.n_present()
+            }
+            RowKind::List => lists
+                .insert(Lists::decode(repetition, levels, n_entries, n_rows)?)
+                .n_values(),
         };
-        if runs.as_ref().map_or(n_rows, Runs::n_present) != n_values {
+        if n_expected != n_values {
             return Err(PageError::Invalid("number of values"));
         }
         let value_bytes = header
             .uncompressed_bytes
             .checked_sub(header.level_bytes)
+            .and_then(|n_bytes| n_bytes.checked_sub(header.repetition_bytes))
             .ok_or(WITHIN)?;
         let values = unpack(stored, value_bytes as usize, n_values, header.is_compressed)?;
         Ok(Self {
             encoding: header.encoding,
             n_values,
             runs,
+            lists,
             values,
         })
     }
@@ -56,7 +81,12 @@ impl Page {
         self.runs.as_ref()
     }
 
-    /// Number of rows with a value.
+    /// The lists of its rows; `None` if it is no column of lists.
+    pub(in crate::block) fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref()
+    }
+
+    /// Number of values.
     pub(in crate::block) fn n_values(&self) -> usize {
         self.n_values
     }
@@ -80,7 +110,9 @@ impl Page {
 
     /// Bytes it takes in memory.
     pub(in crate::block) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.values.capacity() + self.runs.as_ref().map_or(0, Runs::heap_bytes)
+        let levels = self.runs.as_ref().map_or(0, Runs::heap_bytes);
+        let lists = self.lists.as_ref().map_or(0, Lists::heap_bytes);
+        size_of::<Self>() + self.values.capacity() + levels + lists
     }
 }
 

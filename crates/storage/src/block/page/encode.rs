@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io;
 
+use super::delta::Widths;
 use super::header::{Encoding, PageHeader};
 use super::levels::Runs;
+use super::lists::Lists;
 use super::{delta, floats};
 
 /// zstd's level: the higher ones take several times as long for two percent (`docs/format/block.md`).
@@ -20,6 +22,17 @@ pub(in crate::block) struct PageEncoder {
     levels: Vec<u8>,
 }
 
+/// Which rows of a page have which values.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::block) enum Levels<'a> {
+    /// Each row has one.
+    All,
+    /// Some rows have one.
+    Some(&'a Runs),
+    /// Each row has a list.
+    Lists(&'a Lists),
+}
+
 /// What a page became.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::block) struct EncodedPage {
@@ -27,6 +40,10 @@ pub(in crate::block) struct EncodedPage {
     pub(in crate::block) n_bytes: usize,
     /// With its header, before compression.
     pub(in crate::block) uncompressed_bytes: usize,
+    pub(in crate::block) n_rows: usize,
+    /// Values, and what is missing of them.
+    pub(in crate::block) n_entries: usize,
+    pub(in crate::block) n_nulls: usize,
     pub(in crate::block) encoding: Encoding,
 }
 
@@ -42,11 +59,12 @@ impl PageEncoder {
         })
     }
 
-    /// Appends a page of integers to `bytes`: `runs` says which rows have one, all if it is `None`.
+    /// Appends a page of integers to `bytes`.
     pub(in crate::block) fn push_integers(
         &mut self,
         values: &[i64],
-        runs: Option<&Runs>,
+        levels: Levels<'_>,
+        widths: Widths,
         bytes: &mut Vec<u8>,
     ) -> io::Result<EncodedPage> {
         self.values.clear();
@@ -54,18 +72,18 @@ impl PageEncoder {
             // Other readers take no header of integers for nothing at all.
             Encoding::Plain
         } else {
-            delta::encode(values, &mut self.values);
+            delta::encode(values, widths, &mut self.values);
             Encoding::Delta
         };
         compress(&mut self.compressor, &self.values, &mut self.stored)?;
-        self.finish(values.len(), runs, encoding, bytes)
+        self.finish(values.len(), levels, encoding, bytes)
     }
 
     /// Appends a page of floats to `bytes`, in the encoding that makes it smaller.
     pub(in crate::block) fn push_floats(
         &mut self,
         values: &[f64],
-        runs: Option<&Runs>,
+        levels: Levels<'_>,
         bytes: &mut Vec<u8>,
     ) -> io::Result<EncodedPage> {
         self.values.clear();
@@ -82,22 +100,31 @@ impl PageEncoder {
                 encoding = Encoding::Split;
             }
         }
-        self.finish(values.len(), runs, encoding, bytes)
+        self.finish(values.len(), levels, encoding, bytes)
     }
 
     fn finish(
         &mut self,
         n_values: usize,
-        runs: Option<&Runs>,
+        levels: Levels<'_>,
         encoding: Encoding,
         bytes: &mut Vec<u8>,
     ) -> io::Result<EncodedPage> {
         let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         self.levels.clear();
-        let n_rows = runs.map_or(n_values, Runs::n_rows);
-        if let Some(runs) = runs {
-            assert_eq!(runs.n_present(), n_values, "each present row has a value");
-            runs.encode(&mut self.levels);
+        let (mut n_rows, mut n_entries, mut n_repetition) = (n_values, n_values, 0);
+        match levels {
+            Levels::All => {}
+            Levels::Some(runs) => {
+                assert_eq!(runs.n_present(), n_values, "each present row has a value");
+                (n_rows, n_entries) = (runs.n_rows(), runs.n_rows());
+                runs.encode(&mut self.levels);
+            }
+            Levels::Lists(lists) => {
+                assert_eq!(lists.n_values(), n_values, "the lists hold the values");
+                (n_rows, n_entries) = (lists.n_rows(), lists.n_entries());
+                n_repetition = lists.encode(&mut self.levels);
+            }
         }
         let is_compressed = self.stored.len() < self.values.len();
         let stored = if is_compressed { &self.stored } else { &self.values };
@@ -105,9 +132,11 @@ impl PageEncoder {
             uncompressed_bytes: u32::try_from(self.levels.len() + self.values.len()).map_err(too_large)?,
             stored_bytes: u32::try_from(self.levels.len() + stored.len()).map_err(too_large)?,
             n_rows: u32::try_from(n_rows).map_err(too_large)?,
-            n_nulls: u32::try_from(n_rows - n_values).map_err(too_large)?,
+            n_entries: u32::try_from(n_entries).map_err(too_large)?,
+            n_nulls: u32::try_from(n_entries - n_values).map_err(too_large)?,
             encoding,
-            level_bytes: u32::try_from(self.levels.len()).map_err(too_large)?,
+            level_bytes: u32::try_from(self.levels.len() - n_repetition).map_err(too_large)?,
+            repetition_bytes: u32::try_from(n_repetition).map_err(too_large)?,
             is_compressed,
         };
         let start = bytes.len();
@@ -118,6 +147,9 @@ impl PageEncoder {
         Ok(EncodedPage {
             n_bytes: bytes.len() - start,
             uncompressed_bytes: header_bytes + self.levels.len() + self.values.len(),
+            n_rows,
+            n_entries,
+            n_nulls: n_entries - n_values,
             encoding,
         })
     }

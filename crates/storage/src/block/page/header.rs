@@ -15,9 +15,15 @@ pub(super) struct PageHeader {
     /// Bytes that follow: levels and values as stored.
     pub(super) stored_bytes: u32,
     pub(super) n_rows: u32,
+    /// Values and what is missing of them: as many as rows, but in a column of lists.
+    pub(super) n_entries: u32,
+    /// Entries without a value.
     pub(super) n_nulls: u32,
     pub(super) encoding: Encoding,
+    /// Of definition levels, which stand behind those of repetition.
     pub(super) level_bytes: u32,
+    /// Of repetition levels.
+    pub(super) repetition_bytes: u32,
     pub(super) is_compressed: bool,
 }
 
@@ -51,12 +57,12 @@ impl PageHeader {
             bytes.push(1 << 4 | I32);
             varint::push_i64(bytes, i64::from(value));
         };
-        number(self.n_rows);
+        number(self.n_entries);
         number(self.n_nulls);
         number(self.n_rows);
         number(self.encoding as u32);
         number(self.level_bytes);
-        number(0);
+        number(self.repetition_bytes);
         let kind = if self.is_compressed { TRUE } else { FALSE };
         bytes.extend([1 << 4 | kind, STOP, STOP]);
     }
@@ -70,12 +76,12 @@ impl PageHeader {
         let uncompressed_bytes = read_number(reader)?;
         let stored_bytes = read_number(reader)?;
         expect(reader, 5 << 4 | STRUCT)?;
-        let n_rows = read_number(reader)?;
+        let n_entries = read_number(reader)?;
         let n_nulls = read_number(reader)?;
-        let is_flat = read_number(reader)? == n_rows;
+        let n_rows = read_number(reader)?;
         let encoding = Encoding::of_number(read_number(reader)?).ok_or(INVALID)?;
         let level_bytes = read_number(reader)?;
-        let has_no_repetition = read_number(reader)? == 0;
+        let repetition_bytes = read_number(reader)?;
         let is_compressed = match take(reader)? {
             kind if kind == 1 << 4 | TRUE => true,
             kind if kind == 1 << 4 | FALSE => false,
@@ -83,16 +89,18 @@ impl PageHeader {
         };
         expect(reader, STOP)?;
         expect(reader, STOP)?;
-        if !is_flat || !has_no_repetition || n_nulls > n_rows {
+        if n_nulls > n_entries || n_rows > n_entries {
             return Err(INVALID);
         }
         let header = Self {
             uncompressed_bytes,
             stored_bytes,
             n_rows,
+            n_entries,
             n_nulls,
             encoding,
             level_bytes,
+            repetition_bytes,
             is_compressed,
         };
         Ok((header, bytes))
@@ -140,9 +148,11 @@ mod tests {
             uncompressed_bytes: 70_000,
             stored_bytes: 300,
             n_rows: 8_192,
+            n_entries: 9_000,
             n_nulls: 3,
             encoding: Encoding::Split,
             level_bytes: 12,
+            repetition_bytes: 7,
             is_compressed: false,
         };
         let mut bytes = Vec::new();

@@ -1,9 +1,9 @@
-//! Pages of `samples.parquet`: version 2 data pages of Parquet, the encodings that `docs/format/block.md` chose.
+//! Pages of `samples.parquet` and `histograms.parquet`: version 2 data pages of Parquet, the encodings that `docs/format/block.md` chose.
 //!
 //! Parquet fixes what a page looks like; what is here writes a part of what it allows, and reads exactly what it
 //! writes. Any bytes may be given to the reading side: what does not fit is a [`PageError`].
 //!
-//! `delta` packs integers, `floats` and `levels` the other two things a page holds, `header` stands before them,
+//! `delta` packs integers, `floats` floats; `levels` and `lists` say which rows have which values, `header` stands before,
 //! `encode` and `decode` put them together.
 
 mod decode;
@@ -12,12 +12,14 @@ mod encode;
 mod floats;
 mod header;
 mod levels;
+mod lists;
 
-pub(super) use decode::Page;
-pub(super) use delta::DeltaReader;
-pub(super) use encode::{EncodedPage, PageEncoder};
+pub(super) use decode::{Page, RowKind};
+pub(super) use delta::{DeltaReader, Widths};
+pub(super) use encode::{EncodedPage, Levels, PageEncoder};
 pub(super) use header::Encoding;
 pub(super) use levels::Runs;
+pub(super) use lists::Lists;
 
 /// Values a page holds at most.
 pub(super) const PAGE_ROWS_MAX: usize = 1 << 20;

@@ -9,7 +9,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::super::page::Page;
-use super::super::schema::SampleColumn;
 
 /// Unpacked pages of any number of blocks, within a budget of bytes.
 ///
@@ -60,11 +59,11 @@ impl PageKey {
         clippy::cast_possible_truncation,
         reason = "a page has thousands of the 2^31 series a block may have"
     )]
-    pub(super) fn new(block: u64, column: SampleColumn, page_idx: usize) -> Self {
+    pub(super) fn new(block: u64, column: u8, page_idx: usize) -> Self {
         Self {
             block,
             page: page_idx as u32,
-            column: column as u8,
+            column,
         }
     }
 

@@ -7,14 +7,15 @@ use catalog::HashSecret;
 use model::{BUCKET_LABEL, Labels, LaneKind, METRIC_NAME};
 
 use super::dictionary::Dictionary;
-use super::footer::PageTable;
+use super::footer::{HistogramPages, SamplePages};
 
 /// The decoded table of series of a block, with the places of its pages: what is worth caching.
 ///
 /// Streams are numbered in the order of the block, and so are entities and series.
 #[derive(Debug)]
 pub struct BlockCatalog {
-    pub(super) pages: PageTable,
+    pub(super) pages: SamplePages,
+    pub(super) histogram_pages: HistogramPages,
     /// The labels of entities, sorted by name; `le` is always there, for lanes.
     pub(super) labels: Vec<EntityLabel>,
     pub(super) n_entities: usize,
@@ -23,6 +24,8 @@ pub struct BlockCatalog {
     pub(super) streams: Vec<StreamEntry>,
     /// By series, and what would be the first row of the one after the last.
     pub(super) series: Vec<SeriesEntry>,
+    /// Of the series that have native histograms, by series.
+    pub(super) runs: Vec<SeriesRuns>,
     /// Full metric names, each once.
     pub(super) names: Vec<Arc<str>>,
     /// By entity, what stands for its labels in this process.
@@ -65,6 +68,14 @@ pub(super) struct SeriesEntry {
     pub(super) lane: LaneCode,
     /// True when it has the timestamps of the series before it, of the same stream.
     pub(super) same_timestamps: bool,
+}
+
+/// The native histograms of a series: rows of `histograms.parquet`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SeriesRuns {
+    pub(super) series: u32,
+    pub(super) first_run: u64,
+    pub(super) n_runs: u32,
 }
 
 /// A lane: its part, and for a bucket the code of its bound in the dictionary of `le`.
@@ -172,6 +183,8 @@ impl BlockCatalog {
         });
         size_of::<Self>()
             + self.pages.heap_bytes()
+            + self.histogram_pages.heap_bytes()
+            + self.runs.capacity() * size_of::<SeriesRuns>()
             + self.n_entities * size_of::<u128>()
             + labels.sum::<usize>()
             + self.labels.capacity() * size_of::<EntityLabel>()
@@ -229,6 +242,25 @@ impl BlockCatalog {
             .unwrap_or(&[])
     }
 
+    /// The native histograms of the series of a stream, of those that have any.
+    pub(super) fn stream_runs(&self, stream: StreamEntry) -> &[SeriesRuns] {
+        // Most blocks have none at all.
+        if self.runs.is_empty() {
+            return &[];
+        }
+        let (first, end) = (stream.first_series, stream.first_series + stream.n_lanes);
+        let start = self.runs.partition_point(|runs| runs.series < first);
+        let n_runs = self.runs.get(start..).unwrap_or(&[]);
+        let n_runs = n_runs.partition_point(|runs| runs.series < end);
+        self.runs.get(start..start + n_runs).unwrap_or(&[])
+    }
+
+    /// True when a series has native histograms.
+    pub(super) fn has_runs(&self, series_idx: u32) -> bool {
+        let found = self.runs.binary_search_by_key(&series_idx, |runs| runs.series);
+        found.is_ok()
+    }
+
     pub(super) fn lane_kind(&self, lane: LaneCode) -> LaneKind<'_> {
         match lane.part {
             LanePart::Value => LaneKind::Value,
@@ -269,7 +301,7 @@ impl<'a> BlockStream<'a> {
         series.map(move |series| catalog.lane_kind(series.lane))
     }
 
-    /// How many samples it has, all lanes together.
+    /// How many samples it has that are numbers, all lanes together.
     #[must_use]
     pub fn n_samples(&self) -> u64 {
         let series = self.catalog.series_entries(self.entry).iter();

@@ -4,12 +4,17 @@
 //! them would cost the square of their number; so the page is decoded once, and the next streams copy from it.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use super::histograms::DecodedRuns;
 
 /// The last page of timestamps and of values that one reader decoded.
 #[derive(Debug, Default)]
 pub(crate) struct DecodedPages {
     pub(super) timestamps_ms: DecodedPage<i64>,
     pub(super) values: DecodedPage<f64>,
+    /// The last page of native histograms, always as a whole.
+    pub(super) runs: Option<((u64, usize), Arc<DecodedRuns>)>,
 }
 
 /// All rows of one page.

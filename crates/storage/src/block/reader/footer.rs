@@ -1,4 +1,4 @@
-//! Where the pages of `samples.parquet` are.
+//! Where the pages of `samples.parquet` and `histograms.parquet` are.
 
 use std::io::Read;
 use std::ops::Range;
@@ -10,19 +10,25 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::super::manifest::FileSummary;
 use super::super::page::PAGE_ROWS_MAX;
-use super::super::schema::{PAGE_CHECKSUMS, SampleColumn};
-use super::{Block, read_error};
+use super::super::range_read::RangeRead;
+use super::super::schema::{HistogramColumn, PAGE_CHECKSUMS, SampleColumn};
+use super::{damaged, read_error};
 use crate::Error;
 
-const N_COLUMNS: usize = SampleColumn::ALL.len();
+/// The pages of `samples.parquet`.
+pub(super) type SamplePages = PageTable<{ SampleColumn::ALL.len() }>;
+
+/// The pages of `histograms.parquet`.
+pub(super) type HistogramPages = PageTable<{ HistogramColumn::ALL.len() }>;
 
 /// The pages of all columns, in the order of the rows. Pages of all columns begin at the same rows.
-#[derive(Debug, Default)]
-pub(super) struct PageTable {
+#[derive(Debug)]
+pub(super) struct PageTable<const N: usize> {
     /// The first row of each page, and the number of rows at the end.
     first_rows: Vec<u64>,
-    places: Vec<[PagePlace; N_COLUMNS]>,
+    places: Vec<[PagePlace; N]>,
 }
 
 /// Where a page is stored.
@@ -36,7 +42,19 @@ pub(super) struct PagePlace {
     pub(super) has_values: bool,
 }
 
-impl PageTable {
+impl<const N: usize> PageTable<N> {
+    /// Without a page.
+    pub(super) fn empty() -> Self {
+        Self {
+            first_rows: vec![0],
+            places: Vec::new(),
+        }
+    }
+
+    pub(super) fn n_rows(&self) -> u64 {
+        self.first_rows.last().copied().unwrap_or(0)
+    }
+
     pub(super) fn n_pages(&self) -> usize {
         self.places.len()
     }
@@ -54,64 +72,75 @@ impl PageTable {
             .saturating_sub(1)
     }
 
-    pub(super) fn place(&self, column: SampleColumn, page_idx: usize) -> PagePlace {
+    /// Where the page of a column is, by its position among the columns.
+    pub(super) fn place(&self, column: usize, page_idx: usize) -> PagePlace {
         let places = self.places.get(page_idx);
-        let place = places.and_then(|places| places.get(column as usize));
+        let place = places.and_then(|places| places.get(column));
         place.copied().unwrap_or_default()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.first_rows.capacity() * size_of::<u64>()
-            + self.places.capacity() * size_of::<[PagePlace; N_COLUMNS]>()
+        self.first_rows.capacity() * size_of::<u64>() + self.places.capacity() * size_of::<[PagePlace; N]>()
     }
 }
 
-impl Block {
-    /// Reads the footer of `samples.parquet`.
-    pub(super) fn load_pages(&self) -> Result<PageTable, Error> {
-        let summary = self.manifest.samples;
+impl<const N: usize> PageTable<N> {
+    /// Reads the footer of a file that is to have `n_rows`, if that is known.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and [`Error::Io`].
+    pub(super) fn load(
+        file: &dyn RangeRead,
+        summary: FileSummary,
+        n_rows: Option<u64>,
+    ) -> Result<Self, Error> {
         let start = summary.n_bytes.checked_sub(summary.footer_bytes);
         let length = usize::try_from(summary.footer_bytes).ok();
         let (Some(start), Some(length)) = (start, length) else {
-            return Err(self.samples_damaged(0, "the manifest gives it an impossible footer"));
+            return Err(damaged(file, 0, "the manifest gives it an impossible footer"));
         };
-        let samples = &*self.files.samples;
-        let bytes = samples
+        let bytes = file
             .read_at(start, length)
-            .map_err(|source| read_error(samples, source))?;
+            .map_err(|source| read_error(file, source))?;
         if crc32c(&bytes) != summary.footer_crc32c {
-            return Err(self.samples_damaged(start, "the checksum of the footer is not that of its content"));
+            let what = "the checksum of the footer is not that of its content";
+            return Err(damaged(file, start, what));
+        }
+        if n_rows == Some(0) {
+            // There is no page index of no pages.
+            return Ok(Self::empty());
         }
         let footer = Footer { start, bytes };
         let metadata = ParquetMetaDataReader::new()
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Required)
             .parse_and_finish(&footer)
-            .map_err(|error| self.samples_damaged(start, error))?;
-        let pages = page_table(&metadata, start).map_err(|what| self.samples_damaged(start, what))?;
-        if pages.first_rows.last().copied() != Some(self.manifest.n_samples) {
-            return Err(self.samples_damaged(start, "the number of rows is not that of the manifest"));
+            .map_err(|error| damaged(file, start, error))?;
+        let pages: Self = page_table(&metadata, start).map_err(|what| damaged(file, start, what))?;
+        if n_rows.is_some_and(|n_rows| n_rows != pages.n_rows()) {
+            return Err(damaged(
+                file,
+                start,
+                "the number of rows is not that of the manifest",
+            ));
         }
         Ok(pages)
     }
 }
 
 /// The table of pages, or what is wrong. `end` is where the footer begins.
-fn page_table(metadata: &ParquetMetaData, end: u64) -> Result<PageTable, &'static str> {
+fn page_table<const N: usize>(metadata: &ParquetMetaData, end: u64) -> Result<PageTable<N>, &'static str> {
     let checksums = metadata.file_metadata().key_value_metadata();
     let checksums = checksums.and_then(|pairs| pairs.iter().find(|pair| pair.key == PAGE_CHECKSUMS));
     let checksums = checksums.and_then(|pair| pair.value.as_deref());
     let mut checksums = checksums.ok_or("there are no checksums of pages")?.as_bytes();
     let offsets = metadata.offset_index().ok_or("there is no page index")?;
-    let mut table = PageTable {
-        first_rows: vec![0],
-        places: Vec::new(),
-    };
+    let mut table = PageTable::empty();
     for (group, offsets) in metadata.row_groups().iter().zip(offsets) {
         let first_row = table.first_rows.pop().unwrap_or(0);
         let n_rows = u64::try_from(group.num_rows()).map_err(|_| "a number of rows is negative")?;
         let first_page = table.places.len();
-        if group.num_columns() != N_COLUMNS || offsets.len() != N_COLUMNS {
+        if group.num_columns() != N || offsets.len() != N {
             return Err("it has other columns");
         }
         for (column_idx, offsets) in offsets.iter().enumerate() {
@@ -120,12 +149,14 @@ fn page_table(metadata: &ParquetMetaData, end: u64) -> Result<PageTable, &'stati
                 for page in pages {
                     let row = u64::try_from(page.first_row_index).map_err(|_| "a row is negative")?;
                     table.first_rows.push(first_row + row);
-                    table.places.push([PagePlace::default(); N_COLUMNS]);
+                    table.places.push([PagePlace::default(); N]);
                 }
             }
-            let statistics = group.column(column_idx).statistics();
-            let n_nulls = statistics.and_then(parquet::file::statistics::Statistics::null_count_opt);
-            let has_values = n_nulls != Some(n_rows);
+            let column = group.column(column_idx);
+            let n_nulls = column
+                .statistics()
+                .and_then(parquet::file::statistics::Statistics::null_count_opt);
+            let has_values = n_nulls.is_none() || n_nulls != u64::try_from(column.num_values()).ok();
             let rows = table.first_rows.get(first_page..).unwrap_or(&[]);
             let places = table.places.get_mut(first_page..).unwrap_or(&mut []);
             if pages.len() != places.len() {

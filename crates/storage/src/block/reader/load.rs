@@ -15,9 +15,11 @@ use model::{BUCKET_LABEL, METRIC_NAME, SeriesName};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::schema::SeriesColumn;
-use super::catalog::{BlockCatalog, EntityLabel, LaneCode, LanePart, Metric, SeriesEntry, StreamEntry};
+use super::catalog::{
+    BlockCatalog, EntityLabel, LaneCode, LanePart, Metric, SeriesEntry, SeriesRuns, StreamEntry,
+};
 use super::dictionary::DictionaryBuilder;
-use super::footer::PageTable;
+use super::footer::{HistogramPages, SamplePages};
 use super::{Block, read_error};
 use crate::Error;
 
@@ -25,13 +27,19 @@ use crate::Error;
 const BATCH_ROWS: usize = 16_384;
 
 impl Block {
-    /// Decodes the table of series. Reads `series.parquet` and the footer of `samples.parquet`: to be kept by the
-    /// caller, which counts its [`BlockCatalog::heap_bytes`].
+    /// Decodes the table of series. Reads `series.parquet` and the footers of the other files: to be kept by the caller,
+    /// which counts its [`BlockCatalog::heap_bytes`].
     ///
     /// # Errors
     /// [`Error::Damaged`] and [`Error::Io`].
     pub fn load_catalog(&self) -> Result<BlockCatalog, Error> {
-        let pages = self.load_pages()?;
+        let manifest = &self.manifest;
+        let samples = &*self.files.samples;
+        let pages = SamplePages::load(samples, manifest.samples, Some(manifest.n_samples))?;
+        let histogram_pages = match self.histograms() {
+            Some((file, summary)) => HistogramPages::load(file, summary, None)?,
+            None => HistogramPages::empty(),
+        };
         let file = &*self.files.series;
         let length = usize::try_from(file.len()).map_err(|_| self.series_damaged("it is too long"))?;
         let bytes = file
@@ -40,10 +48,15 @@ impl Block {
         if crc32c(&bytes) != self.manifest.series.crc32c {
             return Err(self.series_damaged("the checksum is not that of the content"));
         }
-        self.decode_series(bytes, pages)
+        self.decode_series(bytes, pages, histogram_pages)
     }
 
-    fn decode_series(&self, bytes: Bytes, pages: PageTable) -> Result<BlockCatalog, Error> {
+    fn decode_series(
+        &self,
+        bytes: Bytes,
+        pages: SamplePages,
+        histogram_pages: HistogramPages,
+    ) -> Result<BlockCatalog, Error> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
             .map_err(|error| self.series_damaged(error))?;
@@ -51,6 +64,7 @@ impl Block {
         let mut loader = Loader::new(
             &manifest.label_names,
             usize::try_from(manifest.n_entities).unwrap_or(0),
+            SeriesColumn::of_version(manifest.version).len(),
         );
         for batch in reader {
             let batch = batch.map_err(|error| self.series_damaged(error))?;
@@ -58,7 +72,10 @@ impl Block {
                 .push_batch(&batch)
                 .map_err(|what| self.series_damaged(what))?;
         }
-        let catalog = loader.finish(pages);
+        if loader.next_run != histogram_pages.n_rows() {
+            return Err(self.series_damaged("the runs of histograms are not those of their file"));
+        }
+        let catalog = loader.finish(pages, histogram_pages);
         let counts = [
             (catalog.n_series(), manifest.n_series),
             (catalog.n_streams(), manifest.n_streams),
@@ -82,6 +99,10 @@ struct Loader {
     streams: Vec<StreamEntry>,
     series: Vec<SeriesEntry>,
     next_row: u64,
+    runs: Vec<SeriesRuns>,
+    next_run: u64,
+    /// Columns before those of labels.
+    n_own: usize,
 }
 
 /// A label column, but for `__name__`.
@@ -113,7 +134,7 @@ impl CodedColumn<'_> {
 type Wrong = &'static str;
 
 impl Loader {
-    fn new(label_names: &[String], n_entities: usize) -> Self {
+    fn new(label_names: &[String], n_entities: usize, n_own: usize) -> Self {
         let labels = label_names.iter().filter(|name| *name != METRIC_NAME);
         let labels = labels.map(|name| LabelLoader {
             name: Arc::from(name.as_str()),
@@ -131,6 +152,9 @@ impl Loader {
             streams: Vec::new(),
             series: Vec::new(),
             next_row: 0,
+            runs: Vec::new(),
+            next_run: 0,
+            n_own,
         }
     }
 
@@ -142,7 +166,13 @@ impl Loader {
         let same_timestamps = own(SeriesColumn::SameTimestamps)?
             .as_boolean_opt()
             .ok_or("a column has another type")?;
-        let label_columns = batch.columns().get(SeriesColumn::ALL.len()..).unwrap_or(&[]);
+        let label_columns = batch.columns().get(self.n_own..).unwrap_or(&[]);
+        let runs = if self.n_own > SeriesColumn::NRuns as usize {
+            let first_runs = int64(own(SeriesColumn::FirstRun)?)?;
+            Some((first_runs, int64(own(SeriesColumn::NRuns)?)?))
+        } else {
+            None
+        };
         if label_columns.len() != self.labels.len() + 1 {
             return Err("it has other columns than labels");
         }
@@ -194,6 +224,30 @@ impl Loader {
                 same_timestamps: same_timestamps.value(row),
             });
             self.next_row += u64::from(n_rows);
+            if let Some((first_runs, n_runs)) = runs {
+                self.push_runs(first_runs.value(row), n_runs.value(row))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the runs of the series that was pushed last.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "there are fewer series than 2^31: their ids are signed"
+    )]
+    fn push_runs(&mut self, first_run: i64, n_runs: i64) -> Result<(), Wrong> {
+        if u64::try_from(first_run).ok() != Some(self.next_run) {
+            return Err("the runs of a series do not follow those of the one before");
+        }
+        let n_runs = u32::try_from(n_runs).map_err(|_| "a series has an impossible number of runs")?;
+        if n_runs > 0 {
+            self.runs.push(SeriesRuns {
+                series: self.series.len() as u32 - 1,
+                first_run: self.next_run,
+                n_runs,
+            });
+            self.next_run += u64::from(n_runs);
         }
         Ok(())
     }
@@ -261,7 +315,7 @@ impl Loader {
         (!std::mem::replace(seen, true)).then_some(entity)
     }
 
-    fn finish(mut self, pages: PageTable) -> BlockCatalog {
+    fn finish(mut self, pages: SamplePages, histogram_pages: HistogramPages) -> BlockCatalog {
         let names = self.names.finish();
         let name_positions = |metric: &mut Metric| {
             // Without the empty name.
@@ -287,7 +341,9 @@ impl Loader {
             series: self.series,
             names: names.values().get(1..).unwrap_or(&[]).to_vec(),
             identities: OnceLock::new(),
+            runs: self.runs,
             pages,
+            histogram_pages,
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Reading a block.
 //!
-//! [`Block`] holds the files; `footer` finds the pages of `samples.parquet`, `load` decodes `series.parquet` into a
+//! [`Block`] holds the files; `footer` finds pages, `load` decodes `series.parquet` into a
 //! [`BlockCatalog`], `select` evaluates matchers on it, `read` decodes the rows of a stream, `newest` the last ones
-//! of it; `pages` fetches pages through a [`PageCache`]; `verify` reads everything.
+//! of it; `histograms` decodes native histograms, `mixed` puts them among the rows of floats; `pages` fetches pages
+//! through a [`PageCache`]; `verify` reads everything.
 
 mod cache;
 mod catalog;
 mod decoded;
 mod dictionary;
 mod footer;
+mod histograms;
 mod load;
+mod mixed;
 mod newest;
 mod pages;
 mod read;
@@ -37,6 +40,8 @@ pub struct BlockFiles {
     pub samples: Arc<dyn RangeRead>,
     /// `series.parquet`.
     pub series: Arc<dyn RangeRead>,
+    /// `histograms.parquet`, if the manifest names it.
+    pub histograms: Option<Arc<dyn RangeRead>>,
 }
 
 /// An open block: its manifest and its files. Small; nothing is decoded yet.
@@ -59,6 +64,14 @@ impl Block {
     pub fn open(manifest: Manifest, files: BlockFiles) -> Result<Self, Error> {
         check_length(&*files.samples, manifest.samples)?;
         check_length(&*files.series, manifest.series)?;
+        match (&files.histograms, manifest.histograms) {
+            (Some(file), Some(summary)) => check_length(&**file, summary)?,
+            (None, None) => {}
+            (None, Some(_)) | (Some(_), None) => {
+                let what = "histograms.parquet is not there, or nothing names it";
+                return Err(damaged(&*files.series, 0, what));
+            }
+        }
         Ok(Self {
             manifest,
             files,
@@ -70,6 +83,11 @@ impl Block {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// `histograms.parquet`, if there is one.
+    fn histograms(&self) -> Option<(&dyn RangeRead, FileSummary)> {
+        self.files.histograms.as_deref().zip(self.manifest.histograms)
     }
 
     fn samples_damaged(&self, offset: u64, reason: impl fmt::Display) -> Error {

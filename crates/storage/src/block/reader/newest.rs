@@ -42,6 +42,9 @@ impl PageSource<'_> {
             buffer.samples.push(newest);
             last = Some((owner, times));
         }
+        if !self.catalog.stream_runs(stream).is_empty() {
+            self.mix_in_newest(stream, lanes, range, buffer)?;
+        }
         Ok(())
     }
 

@@ -80,7 +80,10 @@ impl PageSource<'_> {
         buffer: &mut StreamBuffer,
     ) -> Result<(), Error> {
         let mut decoded = std::mem::take(&mut buffer.decoded);
-        let result = self.read_with(stream, lanes, range, buffer, &mut decoded);
+        let mut result = self.read_with(stream, lanes, range, buffer, &mut decoded);
+        if result.is_ok() && !self.catalog.stream_runs(stream).is_empty() {
+            result = self.mix_in(stream, lanes, range, buffer, &mut decoded);
+        }
         buffer.decoded = decoded;
         result
     }
@@ -303,7 +306,7 @@ impl PageSource<'_> {
         let has_starts = self
             .catalog
             .pages
-            .place(SampleColumn::StartTimestamp, page_idx)
+            .place(SampleColumn::StartTimestamp as usize, page_idx)
             .has_values;
         for lane in wanted {
             let Some(buffer) = lane_buffers.get_mut(lane.lane) else {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use model::{Labels, MatchOp, Matcher, TimeRange, stale_nan};
 use proptest::prelude::*;
 
+use super::super::MemoryFile;
 use super::super::testing::{
-    Content, LaneSamples, LaneText, WrittenBlock, all_of_selection, any_content, labels, lane_kind,
-    lane_text, samples_of, series_labels, write,
+    Content, LaneSamples, LaneText, N_NATIVES, WrittenBlock, all_of_selection, any_content, labels,
+    lane_kind, lane_text, samples_of, series_labels, write,
 };
-use super::{BlockSource, PageCache};
+use super::{Block, BlockFiles, BlockSource, PageCache};
 use crate::block::order::compare_lanes;
 use crate::{Error, Source, StreamBuffer};
 
@@ -21,7 +22,7 @@ fn mixed() -> Content {
     let counter = |n: i64, step: i64| -> LaneSamples {
         (0..n)
             .map(|i| (1_000_000 + i * 15_000, ((i * step) as f64, 0)))
-            .map(|(t, (v, s))| (t, (f64::to_bits(v), s)))
+            .map(|(t, (v, s))| (t, (f64::to_bits(v), s, 0)))
             .collect()
     };
     let mut special = counter(300, 3);
@@ -35,7 +36,7 @@ fn mixed() -> Content {
         0.1,
     ];
     for (i, value) in (0..).zip(odd) {
-        special.insert(1_000_000 + i * 15_000 * 40, (value.to_bits(), 0));
+        special.insert(1_000_000 + i * 15_000 * 40, (value.to_bits(), 0, 0));
     }
     content.insert(
         ("up".into(), labels(&[("job", "a")])),
@@ -51,12 +52,29 @@ fn mixed() -> Content {
     }
     histogram.insert(("_count", String::new()), counter(500, 3));
     let mut sums = counter(400, 1);
-    sums.values_mut().for_each(|(bits, start_ms)| {
+    sums.values_mut().for_each(|(bits, start_ms, _)| {
         *bits = (f64::from_bits(*bits) * 0.37).to_bits();
         *start_ms = 500;
     });
     histogram.insert(("_sum", String::new()), sums);
     content.insert(("req".into(), labels(&[("job", "a")])), histogram);
+    // Native histograms, alone and between floats, with start timestamps at the end.
+    let numbered = |number: fn(i64) -> i64| -> LaneSamples {
+        let sample = |i: i64| {
+            let start_ms = if i > 100 { 900_000 } else { 0 };
+            let sum = (i as f64 * 0.1).to_bits();
+            (1_000_000 + i * 15_000, (sum, start_ms, number(i) as u8))
+        };
+        (0..200).map(sample).collect()
+    };
+    let kinds = |i: i64| i % (i64::from(N_NATIVES) + 1);
+    for (job, samples) in [
+        ("a", numbered(kinds)),
+        ("b", numbered(|i| 1 + i64::from(i % 50 > 3))),
+    ] {
+        let key = ("native".to_owned(), labels(&[("job", job)]));
+        content.insert(key, BTreeMap::from([(value(), samples)]));
+    }
     content
 }
 
@@ -155,7 +173,7 @@ fn matchers_pick_what_they_pick_by_text() {
         ["__name__", "job", "le"]
     );
     assert_eq!(source.label_values("le").unwrap().len(), 5);
-    assert_eq!(source.label_values("__name__").unwrap().len(), 4);
+    assert_eq!(source.label_values("__name__").unwrap().len(), 5);
 }
 
 #[test]
@@ -183,7 +201,7 @@ fn series_come_by_metric_entity_and_lane() {
 #[test]
 fn long_series_span_pages() {
     let samples: LaneSamples = (0..150_000)
-        .map(|t| (t * 7, (((t * t) as f64).to_bits(), t % 3)))
+        .map(|t| (t * 7, (((t * t) as f64).to_bits(), t % 3, 0)))
         .collect();
     let lanes = [
         ("_count", String::new()),
@@ -222,7 +240,7 @@ fn a_few_wide_integers_survive() {
                 -9_007_199_254_740_992.0
             }
         };
-        let samples: LaneSamples = (0..n_samples).map(|t| (t, (wide(t).to_bits(), 0))).collect();
+        let samples: LaneSamples = (0..n_samples).map(|t| (t, (wide(t).to_bits(), 0, 0))).collect();
         let content = Content::from([(
             ("a".to_owned(), labels(&[])),
             [(("", String::new()), samples)].into(),
@@ -236,7 +254,7 @@ fn a_few_wide_integers_survive() {
 fn many_short_streams_share_a_page() {
     let samples = |n: i64| -> LaneSamples {
         (0..5)
-            .map(|t| (t * 1_000 + n % 3, ((n as f64 / 4.0).to_bits(), n % 2)))
+            .map(|t| (t * 1_000 + n % 3, ((n as f64 / 4.0).to_bits(), n % 2, 0)))
             .collect()
     };
     let stream = |n: i64| {
@@ -252,6 +270,47 @@ fn many_short_streams_share_a_page() {
 }
 
 #[test]
+fn a_block_of_native_histograms_alone_is_a_block() {
+    let samples: LaneSamples = (0..5_000)
+        .map(|t| (t * 7, ((t as f64).to_bits(), t / 3_000, 1 + (t / 40 % 2) as u8)))
+        .collect();
+    let stream = |job: &str| {
+        let key = ("h".to_owned(), labels(&[("job", job)]));
+        (key, [(("", String::new()), samples.clone())].into())
+    };
+    let content: Content = (0..20).map(|job| stream(&job.to_string())).collect();
+    let block = write(&content).unwrap();
+    let manifest = &block.manifest;
+    assert_eq!((manifest.n_samples, manifest.n_histograms), (0, 100_000));
+    block.open().verify().unwrap();
+    let source = source(&block);
+    for (start_ms, end_ms) in [(-1, i64::MAX), (7_000, 7_100), (20_000, 28_000)] {
+        let range = TimeRange { start_ms, end_ms };
+        assert!(
+            all_of(&source, &[], range) == expected(&content, &[], range),
+            "{range:?}"
+        );
+    }
+    assert!(read_all(&block).unwrap() == expected(&content, &[], TimeRange::ALL));
+}
+
+#[test]
+fn histograms_whose_file_is_missing_are_damage() {
+    let block = write(&mixed()).unwrap();
+    let mut files = BlockFiles {
+        samples: Arc::new(MemoryFile::new("samples.parquet", block.samples.clone())),
+        series: Arc::new(MemoryFile::new("series.parquet", block.series.clone())),
+        histograms: None,
+    };
+    let result = Block::open(block.manifest.clone(), files.clone());
+    assert!(matches!(result, Err(Error::Damaged { .. })));
+    let cut = block.histograms[1..].to_vec();
+    files.histograms = Some(Arc::new(MemoryFile::new("histograms.parquet", cut)));
+    let result = Block::open(block.manifest, files);
+    assert!(matches!(result, Err(Error::Damaged { .. })));
+}
+
+#[test]
 fn a_block_without_a_sample_is_none() {
     assert!(write(&Content::new()).is_none());
     let empty = BTreeMap::from([(("", String::new()), LaneSamples::new())]);
@@ -262,7 +321,7 @@ fn a_block_without_a_sample_is_none() {
 fn read_all(block: &WrittenBlock) -> Result<BTreeMap<Labels, LaneSamples>, Error> {
     let block = Arc::new(block.try_open()?);
     let catalog = Arc::new(block.load_catalog()?);
-    let mut buffer = StreamBuffer::default();
+    let mut buffer = StreamBuffer::stored();
     let mut found = BTreeMap::new();
     for stream_idx in 0..catalog.n_streams() {
         block.read_stream(&catalog, stream_idx, TimeRange::ALL, None, &mut buffer)?;
@@ -298,6 +357,11 @@ fn a_flipped_bit_anywhere_is_an_error_or_changes_nothing() {
         let mut damaged = block.clone();
         damaged.samples[bit / 8] ^= 1 << (bit % 8);
         check(&damaged, &format!("samples.parquet {bit}"));
+    }
+    for bit in (0..block.histograms.len() * 8).step_by(37) {
+        let mut damaged = block.clone();
+        damaged.histograms[bit / 8] ^= 1 << (bit % 8);
+        check(&damaged, &format!("histograms.parquet {bit}"));
     }
     for bit in (0..block.series.len() * 8).step_by(61) {
         let mut damaged = block.clone();

@@ -1,7 +1,7 @@
 //! Reading a block to see whether it is sound.
 
 use codec::checksum::crc32c_append;
-use model::{Labels, TimeRange};
+use model::{Labels, TimeRange, TimestampMs};
 
 use super::super::order::{StreamKey, compare_lanes};
 use super::super::range_read::RangeRead;
@@ -24,9 +24,17 @@ impl Block {
     pub fn verify(&self) -> Result<(), Error> {
         check_content(&*self.files.samples, self.manifest.samples.crc32c)?;
         check_content(&*self.files.series, self.manifest.series.crc32c)?;
+        if let Some((file, summary)) = self.histograms() {
+            check_content(file, summary.crc32c)?;
+        }
         let catalog = self.load_catalog()?;
         self.check_order(&catalog)?;
-        self.check_rows(&catalog)?;
+        let of_floats = self.check_rows(&catalog)?;
+        let of_histograms = self.check_histograms(&catalog)?;
+        let times = union(of_floats, of_histograms);
+        if times != Some((self.manifest.first_ms, self.manifest.last_ms)) {
+            return Err(self.series_damaged("its time range is not that of the manifest"));
+        }
         self.check_series_ids(&catalog)
     }
 
@@ -57,8 +65,8 @@ impl Block {
         Ok(())
     }
 
-    /// Decodes all samples.
-    fn check_rows(&self, catalog: &BlockCatalog) -> Result<(), Error> {
+    /// Decodes all samples that are numbers; the times of the oldest and the newest.
+    fn check_rows(&self, catalog: &BlockCatalog) -> Result<Times, Error> {
         let pages = PageSource {
             block: self,
             catalog,
@@ -66,32 +74,69 @@ impl Block {
         };
         let mut buffer = StreamBuffer::default();
         let mut decoded = DecodedPages::default();
-        let mut times: Option<(i64, i64)> = None;
+        let mut times = None;
         for stream in &catalog.streams {
             let mut before_ms = Vec::new();
-            for series in catalog.series_entries(*stream) {
+            for (series_idx, series) in (stream.first_series..).zip(catalog.series_entries(*stream)) {
                 let lane_ms = pages
                     .times(Some(series), TimeRange::ALL, &mut decoded)?
                     .timestamps_ms;
-                if lane_ms.is_empty() || !lane_ms.is_sorted_by(|a, b| a < b) {
+                let has_sample = !lane_ms.is_empty() || catalog.has_runs(series_idx);
+                if !has_sample || !lane_ms.is_sorted_by(|a, b| a < b) {
                     return Err(self.samples_damaged(0, "the timestamps of a series are not sorted"));
                 }
                 if series.same_timestamps && before_ms != lane_ms {
                     let what = "a series has not the timestamps that it is said to share";
                     return Err(self.samples_damaged(0, what));
                 }
-                for timestamp_ms in lane_ms.first().into_iter().chain(lane_ms.last()) {
-                    let (first, last) = times.unwrap_or((*timestamp_ms, *timestamp_ms));
-                    times = Some((first.min(*timestamp_ms), last.max(*timestamp_ms)));
-                }
+                times = union(times, lane_ms.first().copied().zip(lane_ms.last().copied()));
                 before_ms = lane_ms;
             }
             pages.read(*stream, LaneSet::All, TimeRange::ALL, &mut buffer)?;
         }
-        if times != Some((self.manifest.first_ms, self.manifest.last_ms)) {
-            return Err(self.samples_damaged(0, "its time range is not that of the manifest"));
+        Ok(times)
+    }
+
+    /// Decodes all native histograms; the times of the oldest and the newest.
+    fn check_histograms(&self, catalog: &BlockCatalog) -> Result<Times, Error> {
+        let pages = PageSource {
+            block: self,
+            catalog,
+            cache: None,
+        };
+        let Some((file, _)) = self.histograms() else {
+            return Ok(None);
+        };
+        let mut expected = catalog
+            .runs
+            .iter()
+            .flat_map(|runs| std::iter::repeat_n(i64::from(runs.series), runs.n_runs as usize));
+        let (mut times, mut n_histograms) = (None, 0);
+        let mut before: Option<(i64, TimestampMs)> = None;
+        for page_idx in 0..catalog.histogram_pages.n_pages() {
+            let page = pages.decode_runs(page_idx)?;
+            for run in &page.runs {
+                let run_ms = page.timestamps_ms(run);
+                let follows = before.filter(|(series_id, _)| *series_id == run.series_id);
+                let after_ms = follows.map_or(TimestampMs::MIN, |(_, last_ms)| last_ms);
+                let is_later = follows.is_none() || run_ms.first().is_some_and(|first| *first > after_ms);
+                if !is_later || !run_ms.is_sorted_by(|a, b| a < b) {
+                    return Err(damaged(file, 0, "the histograms of a series are not sorted"));
+                }
+                if expected.next() != Some(run.series_id) {
+                    let what = "runs have other series ids than series.parquet says";
+                    return Err(damaged(file, 0, what));
+                }
+                n_histograms += run_ms.len() as u64;
+                times = union(times, run_ms.first().copied().zip(run_ms.last().copied()));
+                before = run_ms.last().map(|last_ms| (run.series_id, *last_ms));
+            }
         }
-        Ok(())
+        if n_histograms != self.manifest.n_histograms {
+            let what = "the number of histograms is not that of the manifest";
+            return Err(damaged(file, 0, what));
+        }
+        Ok(times)
     }
 
     /// Compares the series ids of all rows, which nobody here reads otherwise, with the table of series.
@@ -112,7 +157,10 @@ impl Block {
             ids.resize(n_rows, 0);
             pages.read_integers(SampleColumn::SeriesId, page_idx, 0..n_rows, &mut ids)?;
             if !ids.iter().copied().eq(expected.by_ref().take(n_rows)) {
-                let offset = catalog.pages.place(SampleColumn::SeriesId, page_idx).offset;
+                let offset = catalog
+                    .pages
+                    .place(SampleColumn::SeriesId as usize, page_idx)
+                    .offset;
                 return Err(
                     self.samples_damaged(offset, "rows have other series ids than series.parquet says")
                 );
@@ -120,6 +168,14 @@ impl Block {
         }
         Ok(())
     }
+}
+
+/// The oldest and the newest, if there is any.
+type Times = Option<(TimestampMs, TimestampMs)>;
+
+fn union(a: Times, b: Times) -> Times {
+    let all = a.into_iter().chain(b);
+    all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 fn check_content(file: &dyn RangeRead, expected: u32) -> Result<(), Error> {

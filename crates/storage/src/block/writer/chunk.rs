@@ -16,6 +16,7 @@ pub(super) struct ColumnChunk {
     pub(super) bytes: Vec<u8>,
     uncompressed_bytes: usize,
     n_rows: usize,
+    n_entries: usize,
     n_nulls: usize,
     has_encoding: [bool; ENCODINGS.len()],
     offsets: OffsetIndexBuilder,
@@ -38,11 +39,10 @@ const ENCODINGS: [(Encoding, ParquetEncoding); 3] = [
 ];
 
 impl ColumnChunk {
-    /// A chunk without a page. Integer columns get limits.
-    pub(super) fn new(column: ColumnDescPtr) -> Self {
-        let physical = column.physical_type();
-        let limits = (physical != Type::DOUBLE).then(|| Limits {
-            index: ColumnIndexBuilder::new(physical),
+    /// A chunk without a page, and with limits if it is a column of integers that is to have them.
+    pub(super) fn new(column: ColumnDescPtr, has_limits: bool) -> Self {
+        let limits = has_limits.then(|| Limits {
+            index: ColumnIndexBuilder::new(column.physical_type()),
             all: None,
             is_ascending: true,
         });
@@ -51,6 +51,7 @@ impl ColumnChunk {
             bytes: Vec::new(),
             uncompressed_bytes: 0,
             n_rows: 0,
+            n_entries: 0,
             n_nulls: 0,
             has_encoding: [false; ENCODINGS.len()],
             offsets: OffsetIndexBuilder::new(),
@@ -59,18 +60,12 @@ impl ColumnChunk {
         }
     }
 
-    /// Notes the page that now stands at the end of [`Self::bytes`].
-    pub(super) fn note_page(
-        &mut self,
-        page: EncodedPage,
-        n_rows: usize,
-        integers: &[i64],
-        n_values: usize,
-    ) -> Result<(), ParquetError> {
+    /// Notes the page that now stands at the end of [`Self::bytes`], whose values are `integers` if it has limits.
+    pub(super) fn note_page(&mut self, page: EncodedPage, integers: &[i64]) -> Result<(), ParquetError> {
         let start = self.bytes.len() - page.n_bytes;
         let n_bytes = i32::try_from(page.n_bytes)
             .map_err(|_| ParquetError::General("a page has more than 2 GiB".to_owned()))?;
-        self.offsets.append_row_count(n_rows as i64);
+        self.offsets.append_row_count(page.n_rows as i64);
         self.offsets.append_offset_and_size(start as i64, n_bytes);
         self.checksums
             .push(crc32c(self.bytes.get(start..).unwrap_or(&[])));
@@ -78,12 +73,12 @@ impl ColumnChunk {
         for (has, (encoding, _)) in self.has_encoding.iter_mut().zip(ENCODINGS) {
             *has |= encoding == page.encoding;
         }
-        let n_nulls = n_rows - n_values;
-        self.n_rows += n_rows;
-        self.n_nulls += n_nulls;
+        self.n_rows += page.n_rows;
+        self.n_entries += page.n_entries;
+        self.n_nulls += page.n_nulls;
         let is_narrow = self.column.physical_type() == Type::INT32;
         if let Some(limits) = &mut self.limits {
-            limits.note_page(integers, n_nulls, is_narrow);
+            limits.note_page(integers, page.n_nulls, is_narrow);
         }
         Ok(())
     }
@@ -101,7 +96,7 @@ impl ColumnChunk {
             .set_encodings(encodings)
             .set_total_compressed_size(self.bytes.len() as i64)
             .set_total_uncompressed_size(self.uncompressed_bytes as i64)
-            .set_num_values(self.n_rows as i64)
+            .set_num_values(self.n_entries as i64)
             .set_data_page_offset(0);
         let mut column_index = None;
         if let Some(limits) = self.limits {

@@ -1,10 +1,13 @@
 //! Writing a block.
 //!
 //! [`BlockWriter`] sorts the lanes of each stream and hands them on: `rows` gathers samples until they are a page,
-//! `chunk` the pages of a column until they are a row group, `samples` writes row groups; `series` remembers which
-//! series there were and writes `series.parquet` at the end. `sink` counts and checks what is written.
+//! `chunk` the pages of a column until they are a row group, `file` writes row groups; `samples` and `histograms` decide
+//! where pages and row groups end; `series` remembers which series there were and writes `series.parquet` at the end.
+//! `sink` counts and checks what is written.
 
 mod chunk;
+mod file;
+mod histograms;
 mod rows;
 mod samples;
 mod series;
@@ -17,6 +20,7 @@ use std::path::Path;
 use model::LaneKind;
 use parquet::errors::ParquetError;
 
+use self::histograms::{HistogramsWriter, NativeRow, WrittenHistograms};
 use self::samples::SamplesWriter;
 use self::series::SeriesTable;
 use super::manifest::{BLOCK_VERSION, Manifest};
@@ -26,6 +30,7 @@ use crate::{Error, LaneBuffer, StreamBuffer};
 /// What errors call the files, whose paths are known to whoever handed in the sinks.
 const SAMPLES_NAME: &str = "samples.parquet";
 const SERIES_NAME: &str = "series.parquet";
+const HISTOGRAMS_NAME: &str = "histograms.parquet";
 
 /// Where the files of a block go. Whoever hands them in names and syncs them, and buffers if writes of a few
 /// kilobytes are too small.
@@ -35,6 +40,8 @@ pub struct BlockSinks<W> {
     pub samples: W,
     /// `series.parquet`.
     pub series: W,
+    /// `histograms.parquet`. Nothing is written to it if there are none; then there is no such file.
+    pub histograms: W,
 }
 
 /// Writes the streams of a block, one after the other.
@@ -46,11 +53,20 @@ pub struct BlockWriter<W: Write + Send> {
     samples: SamplesWriter<W>,
     series_sink: W,
     series: SeriesTable,
+    histograms: Histograms<W>,
     last_key: Option<(String, model::Labels)>,
     scratch: LaneRows,
 }
 
-/// The rows of one lane that have a sample.
+/// The file of native histograms, which begins with the first of them.
+enum Histograms<W: Write + Send> {
+    None(W),
+    Some(Box<HistogramsWriter<W>>),
+    /// It could not be begun.
+    Failed,
+}
+
+/// The samples of one lane: rows of floats, and native histograms.
 #[derive(Debug, Default)]
 struct LaneRows {
     timestamps_ms: Vec<i64>,
@@ -59,6 +75,9 @@ struct LaneRows {
     starts_ms: Vec<i64>,
     /// Timestamps of the lane before.
     previous_ms: Vec<i64>,
+    natives: Vec<NativeRow>,
+    /// Rows without a float.
+    gaps: Vec<u32>,
 }
 
 impl<W: Write + Send> BlockWriter<W> {
@@ -71,6 +90,7 @@ impl<W: Write + Send> BlockWriter<W> {
             samples: SamplesWriter::new(sinks.samples).map_err(|source| write_error(SAMPLES_NAME, source))?,
             series_sink: sinks.series,
             series: SeriesTable::default(),
+            histograms: Histograms::None(sinks.histograms),
             last_key: None,
             scratch: LaneRows::default(),
         })
@@ -78,11 +98,10 @@ impl<W: Write + Send> BlockWriter<W> {
 
     /// Adds a stream: all its samples in the time range of the block. `lanes` are the names of the lanes of
     /// `samples`, parallel to them, each once, in any order: the writer sorts them. Lanes without a sample are
-    /// left out, and so is a stream of such lanes.
+    /// left out, and so is a stream of such lanes. Native histograms come as they are stored ([`StreamBuffer::stored`]).
     ///
     /// # Errors
-    /// [`Error::Unblockable`] when there are native histograms among the samples: their window must stay where it
-    /// is. [`Error::Io`] and [`Error::Parquet`] otherwise. After an error the block must be given up.
+    /// [`Error::Unblockable`], [`Error::Io`] and [`Error::Parquet`]. After an error the block must be given up.
     ///
     /// # Panics
     /// If `key` is not greater than that of the stream before, or the numbers of lanes differ.
@@ -98,7 +117,7 @@ impl<W: Write + Send> BlockWriter<W> {
         }
         self.last_key = Some((key.base.to_owned(), key.entity.clone()));
         if samples.lanes().iter().any(|lane| !lane.histograms.is_empty()) {
-            let what = "native histograms";
+            let what = "native histograms as queries see them";
             return Err(Error::Unblockable { what });
         }
         let mut sorted: Vec<(LaneKind<'_>, &LaneBuffer)> =
@@ -124,7 +143,22 @@ impl<W: Write + Send> BlockWriter<W> {
             self.samples
                 .push_lane(series_id, rows)
                 .map_err(|source| write_error(SAMPLES_NAME, source))?;
+            if !rows.natives.is_empty() {
+                let histograms = self.histograms.writer();
+                let runs = histograms.and_then(|histograms| histograms.push_lane(series_id, &rows.natives));
+                self.series
+                    .note_runs(runs.map_err(|source| write_error(HISTOGRAMS_NAME, source))?);
+            }
             is_first = false;
+        }
+        self.end_stream()
+    }
+
+    fn end_stream(&mut self) -> Result<(), Error> {
+        if let Histograms::Some(histograms) = &mut self.histograms {
+            histograms
+                .end_stream()
+                .map_err(|source| write_error(HISTOGRAMS_NAME, source))?;
         }
         self.samples
             .end_stream()
@@ -137,7 +171,10 @@ impl<W: Write + Send> BlockWriter<W> {
     /// # Errors
     /// As [`Self::write_stream`].
     pub fn finish(self) -> Result<(BlockSinks<W>, Option<Manifest>), Error> {
-        let times = self.samples.times();
+        let (histograms_sink, histograms) = self.histograms.finish()?;
+        let of_histograms = histograms.as_ref().and_then(|histograms| histograms.times);
+        let all_times = [self.samples.times(), of_histograms].into_iter().flatten();
+        let times = all_times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let n_samples = self.samples.n_rows();
         let (samples_sink, samples) = self
             .samples
@@ -150,22 +187,54 @@ impl<W: Write + Send> BlockWriter<W> {
         let sinks = BlockSinks {
             samples: samples_sink,
             series: series_sink,
+            histograms: histograms_sink,
         };
         let manifest = times.map(|(first_ms, last_ms)| Manifest {
             version: BLOCK_VERSION,
             first_ms,
             last_ms,
             n_samples,
-            n_histograms: 0,
+            n_histograms: histograms
+                .as_ref()
+                .map_or(0, |histograms| histograms.n_histograms),
             n_series: series.n_series,
             n_streams: series.n_streams,
             n_entities: series.n_entities,
             label_names: series.label_names,
             samples,
             series: series.file,
+            histograms: histograms.map(|histograms| histograms.file),
         });
         Ok((sinks, manifest))
     }
+}
+
+impl<W: Write + Send> Histograms<W> {
+    fn writer(&mut self) -> Result<&mut HistogramsWriter<W>, ParquetError> {
+        if let Self::None(_) = self
+            && let Self::None(sink) = std::mem::replace(self, Self::Failed)
+        {
+            *self = Self::Some(Box::new(HistogramsWriter::new(sink)?));
+        }
+        match self {
+            Self::Some(writer) => Ok(writer),
+            Self::None(_) | Self::Failed => Err(given_up()),
+        }
+    }
+
+    fn finish(self) -> Result<(W, Option<WrittenHistograms>), Error> {
+        let finished = match self {
+            Self::None(sink) => Ok((sink, None)),
+            Self::Some(writer) => writer.finish().map(|(sink, written)| (sink, Some(written))),
+            Self::Failed => Err(given_up()),
+        };
+        finished.map_err(|source| write_error(HISTOGRAMS_NAME, source))
+    }
+}
+
+/// Somebody went on after an error.
+fn given_up() -> ParquetError {
+    ParquetError::General("the block was given up".to_owned())
 }
 
 impl LaneRows {
@@ -174,10 +243,11 @@ impl LaneRows {
         self.timestamps_ms.clear();
         self.values.clear();
         self.starts_ms.clear();
-        let mut absent = lane.absent_rows.iter().map(|row| *row as usize).peekable();
+        self.fill_natives(timestamps_ms, lane);
+        let mut gaps = self.gaps.iter().map(|row| *row as usize);
         let mut start = 0;
         loop {
-            let end = absent.next().unwrap_or(timestamps_ms.len());
+            let end = gaps.next().unwrap_or(timestamps_ms.len());
             self.timestamps_ms
                 .extend(timestamps_ms.get(start..end).unwrap_or(&[]));
             self.values.extend(lane.values.get(start..end).unwrap_or(&[]));
@@ -193,6 +263,27 @@ impl LaneRows {
             self.values.len(),
             "each row has a value"
         );
+    }
+
+    /// Takes the native histograms out; the rows of floats lie between what is left out then.
+    fn fill_natives(&mut self, timestamps_ms: &[i64], lane: &LaneBuffer) {
+        self.natives.clear();
+        let natives = lane.stored.iter().filter_map(|(row, histogram)| {
+            let row = *row as usize;
+            Some(NativeRow {
+                timestamp_ms: *timestamps_ms.get(row)?,
+                start_ms: lane.starts_ms.get(row).copied().unwrap_or(0),
+                sum: *lane.values.get(row)?,
+                histogram: histogram.clone(),
+            })
+        });
+        self.natives.extend(natives);
+        self.gaps.clear();
+        self.gaps.extend(&lane.absent_rows);
+        self.gaps.extend(lane.stored.iter().map(|(row, _)| *row));
+        if !lane.stored.is_empty() {
+            self.gaps.sort_unstable();
+        }
     }
 }
 

@@ -1,22 +1,16 @@
-//! `samples.parquet`: pages into row groups, row groups into the file.
+//! `samples.parquet`: rows into pages, pages into row groups.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use model::TimestampMs;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
 
 use super::super::manifest::FileSummary;
-use super::super::page::PageEncoder;
-use super::super::schema::{self, PAGE_CHECKSUMS, SampleColumn};
+use super::super::page::{Levels, PageEncoder, Widths};
+use super::super::schema::{self, SampleColumn};
 use super::LaneRows;
-use super::chunk::ColumnChunk;
+use super::file::PagedFile;
 use super::rows::PageRows;
-use super::sink::CheckedSink;
 
 /// Rows from which on a page ends with the stream: a stream of one series is often this long at most, and is read
 /// with its neighbours.
@@ -33,41 +27,26 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// Writes `samples.parquet`.
 pub(super) struct SamplesWriter<W: Write + Send> {
-    file: SerializedFileWriter<CheckedSink<W>>,
+    file: PagedFile<W>,
     encoder: PageEncoder,
     rows: PageRows,
-    chunks: Vec<ColumnChunk>,
     /// Rows of the row group in finished pages.
     n_group_rows: usize,
     n_rows: u64,
     times: Option<(TimestampMs, TimestampMs)>,
-    /// Of all pages of closed row groups: by row group, column, page; eight hexadecimal digits each.
-    checksums: String,
 }
 
 impl<W: Write + Send> SamplesWriter<W> {
     pub(super) fn new(sink: W) -> Result<Self, ParquetError> {
-        let sorting = [SampleColumn::SeriesId, SampleColumn::Timestamp].map(|column| SortingColumn {
-            column_idx: column as i32,
-            descending: false,
-            nulls_first: false,
-        });
-        let properties = WriterProperties::builder()
-            .set_created_by(schema::CREATED_BY.to_owned())
-            .set_sorting_columns(Some(sorting.to_vec()))
-            .build();
-        let file =
-            SerializedFileWriter::new(CheckedSink::new(sink), schema::samples()?, Arc::new(properties))?;
-        let chunks = new_chunks(&file);
+        let sorted_by = [SampleColumn::SeriesId, SampleColumn::Timestamp].map(|column| column as i32);
+        let has_limits = SampleColumn::ALL.map(|column| column != SampleColumn::ValueFloat);
         Ok(Self {
-            file,
+            file: PagedFile::new(sink, schema::samples()?, &sorted_by, has_limits.to_vec())?,
             encoder: PageEncoder::new()?,
             rows: PageRows::default(),
-            chunks,
             n_group_rows: 0,
             n_rows: 0,
             times: None,
-            checksums: String::new(),
         })
     }
 
@@ -124,13 +103,7 @@ impl<W: Write + Send> SamplesWriter<W> {
     pub(super) fn finish(mut self) -> Result<(W, FileSummary), ParquetError> {
         self.end_page()?;
         self.end_row_group()?;
-        self.file.append_key_value_metadata(KeyValue {
-            key: PAGE_CHECKSUMS.to_owned(),
-            value: Some(self.checksums),
-        });
-        self.file.flush()?;
-        self.file.inner_mut().begin_footer();
-        Ok(self.file.into_inner()?.into_parts())
+        self.file.finish()
     }
 
     fn end_page(&mut self) -> Result<(), ParquetError> {
@@ -139,21 +112,23 @@ impl<W: Write + Send> SamplesWriter<W> {
             return Ok(());
         }
         let rows = &self.rows;
-        for (column, chunk) in SampleColumn::ALL.into_iter().zip(&mut self.chunks) {
-            let (integers, runs) = match column {
-                SampleColumn::SeriesId => (&rows.series_ids, None),
-                SampleColumn::Timestamp => (&rows.timestamps_ms, None),
-                SampleColumn::ValueInt => (&rows.integers, Some(&rows.integer_runs)),
-                SampleColumn::StartTimestamp => (&rows.starts_ms, Some(&rows.start_runs)),
+        for (column, chunk) in SampleColumn::ALL.into_iter().zip(&mut self.file.chunks) {
+            let (integers, levels) = match column {
+                SampleColumn::SeriesId => (&rows.series_ids, Levels::All),
+                SampleColumn::Timestamp => (&rows.timestamps_ms, Levels::All),
+                SampleColumn::ValueInt => (&rows.integers, Levels::Some(&rows.integer_runs)),
+                SampleColumn::StartTimestamp => (&rows.starts_ms, Levels::Some(&rows.start_runs)),
                 SampleColumn::ValueFloat => {
-                    let runs = Some(&rows.float_runs);
-                    let page = self.encoder.push_floats(&rows.floats, runs, &mut chunk.bytes)?;
-                    chunk.note_page(page, n_rows, &[], rows.floats.len())?;
+                    let levels = Levels::Some(&rows.float_runs);
+                    let page = self.encoder.push_floats(&rows.floats, levels, &mut chunk.bytes)?;
+                    chunk.note_page(page, &[])?;
                     continue;
                 }
             };
-            let page = self.encoder.push_integers(integers, runs, &mut chunk.bytes)?;
-            chunk.note_page(page, n_rows, integers, integers.len())?;
+            let page = self
+                .encoder
+                .push_integers(integers, levels, Widths::Bits, &mut chunk.bytes)?;
+            chunk.note_page(page, integers)?;
         }
         self.n_group_rows += n_rows;
         self.rows.clear();
@@ -164,23 +139,7 @@ impl<W: Write + Send> SamplesWriter<W> {
         if self.n_group_rows == 0 {
             return Ok(());
         }
-        let chunks = std::mem::replace(&mut self.chunks, new_chunks(&self.file));
-        let mut row_group = self.file.next_row_group()?;
-        for chunk in chunks {
-            self.checksums
-                .extend(chunk.checksums.iter().map(|checksum| format!("{checksum:08x}")));
-            let (bytes, close) = chunk.close()?;
-            row_group.append_column(&Bytes::from(bytes), close)?;
-        }
-        row_group.close()?;
         self.n_group_rows = 0;
-        Ok(())
+        self.file.end_row_group()
     }
-}
-
-fn new_chunks<W: Write + Send>(file: &SerializedFileWriter<W>) -> Vec<ColumnChunk> {
-    let columns = file.schema_descr().columns().iter();
-    columns
-        .map(|column| ColumnChunk::new(Arc::clone(column)))
-        .collect()
 }

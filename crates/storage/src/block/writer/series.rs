@@ -40,6 +40,8 @@ pub(super) struct SeriesTable {
     entity_idx: HashMap<EntityCodes, u32>,
     streams: Vec<StreamRow>,
     series: Vec<SeriesRow>,
+    /// Runs of native histograms so far.
+    n_runs: u64,
 }
 
 /// `(label, code)`, sorted by name.
@@ -68,6 +70,8 @@ struct SeriesRow {
     first_row: u64,
     n_rows: u64,
     same_timestamps: bool,
+    /// Where its runs of native histograms end.
+    runs_end: u64,
 }
 
 /// What was written.
@@ -126,8 +130,17 @@ impl SeriesTable {
             first_row,
             n_rows,
             same_timestamps,
+            runs_end: self.n_runs,
         });
         Ok(series_id)
+    }
+
+    /// Says that the last series has these runs of native histograms, which follow those before.
+    pub(super) fn note_runs(&mut self, runs: std::ops::Range<u64>) {
+        self.n_runs = runs.end;
+        if let Some(series) = self.series.last_mut() {
+            series.runs_end = runs.end;
+        }
     }
 
     /// Writes the file.
@@ -243,7 +256,9 @@ fn series_schema(label_names: &[String]) -> Schema {
     let own = SeriesColumn::ALL.into_iter().map(|column| {
         let kind = match column {
             SeriesColumn::SeriesId | SeriesColumn::EntityId => DataType::Int32,
-            SeriesColumn::FirstRow | SeriesColumn::NRows => DataType::Int64,
+            SeriesColumn::FirstRow | SeriesColumn::NRows | SeriesColumn::FirstRun | SeriesColumn::NRuns => {
+                DataType::Int64
+            }
             SeriesColumn::SameTimestamps => DataType::Boolean,
         };
         Field::new(column.name(), kind, false)
@@ -311,6 +326,16 @@ impl<'a> Columns<'a> {
         let mut same_timestamps = BooleanBuilder::with_capacity(rows.len());
         rows.iter()
             .for_each(|row| same_timestamps.append_value(row.same_timestamps));
+        let before = first_id
+            .checked_sub(1)
+            .map_or(0, |id| self.table.series[id].runs_end);
+        let ends = rows.iter().map(|row| row.runs_end.cast_signed());
+        let first_runs: Vec<i64> = [before.cast_signed()]
+            .into_iter()
+            .chain(ends.clone())
+            .take(rows.len())
+            .collect();
+        let n_runs = ends.zip(&first_runs).map(|(end, first)| end - first);
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int32Array::from_iter_values(ids)),
             Arc::new(Int32Array::from_iter_values(ranks)),
@@ -321,6 +346,8 @@ impl<'a> Columns<'a> {
                 rows.iter().map(|row| row.n_rows.cast_signed()),
             )),
             Arc::new(same_timestamps.finish()),
+            Arc::new(Int64Array::from_iter_values(first_runs.iter().copied())),
+            Arc::new(Int64Array::from_iter_values(n_runs)),
         ];
         columns.extend(
             self.labels

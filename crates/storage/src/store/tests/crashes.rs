@@ -1,6 +1,5 @@
 //! Power cuts at every operation on the disk.
 
-use model::histogram::{Buckets, Span};
 use testkit::{Chance, Fault};
 
 use super::*;
@@ -59,33 +58,6 @@ fn ingest(store: &Store, chance: &mut Chance, rounds: usize, ledger: &mut Ledger
             return;
         }
     }
-}
-
-/// Adds a sample, of which a third are histograms and some have a start timestamp; returns its fingerprint.
-fn push(batch: &mut SampleBatch, series: SeriesRef, timestamp_ms: i64, value: f64) -> u64 {
-    let bits = value.to_bits();
-    let mut histogram = None;
-    if bits.is_multiple_of(3) {
-        let buckets = Buckets::new(
-            &[Span {
-                offset: -2,
-                length: 3,
-            }],
-            vec![1.0, value, 0.0],
-        );
-        let made = histogram.insert(FloatHistogram {
-            count: bits as f64,
-            sum: value,
-            positive: buckets.unwrap(),
-            ..FloatHistogram::default()
-        });
-        batch.push_float_histogram(series, timestamp_ms, made).unwrap();
-    } else {
-        batch.push(series, timestamp_ms, value);
-    }
-    let start_ms = if bits.is_multiple_of(5) { NOW_MS - 1 } else { 0 };
-    batch.set_last_start(start_ms);
-    fingerprint(value, histogram.as_ref(), start_ms)
 }
 
 fn chance_free_hash(pod: &str, le: &str) -> u64 {

@@ -1,7 +1,10 @@
-//! A data directory written by this version, from now on opened by every later one.
+//! Data directories written by this version and older ones, opened by every later one.
 //!
-//! `MESHTIDE_BLESS=1 cargo test -p storage fixture` writes it again: only when nobody has data of this version yet. A
-//! new format gets a fixture of its own beside it.
+//! - `data-1`: blocks of version 1, floats alone.
+//! - `data-2`: blocks of version 2, with native histograms and start timestamps.
+//!
+//! `MESHTIDE_BLESS=1 cargo test -p storage fixture` writes the last one again: only when nobody has data of this version
+//! yet. A new format gets a fixture of its own beside it.
 
 use std::path::PathBuf;
 
@@ -11,8 +14,8 @@ use super::*;
 use crate::LocalFiles;
 use crate::store::BlockConfig;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-1")
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
 fn open(dir: &Path) -> (Arc<Store>, RecoveryReport) {
@@ -51,23 +54,24 @@ fn samples(first: i64, end: i64) -> impl Iterator<Item = (i64, f64)> {
     })
 }
 
-/// What the directory holds: rows 0 to 50 in five blocks, 50 to 60 in the log, and rows 10 to 12 deleted.
-fn expected() -> Content {
+const SERIES: [&[(&str, &str)]; 2] = [UP, &[("__name__", "x_bucket"), ("le", "0.5"), ("pod", POD)]];
+
+/// What a directory holds: rows 0 to 50 in five blocks, 50 to 60 in the log, and rows 10 to 12 deleted. `print` says what
+/// a sample looks like.
+fn expected(print: impl Fn(f64) -> u64) -> Content {
     let mut content = Content::new();
     for (at, value) in samples(0, 60) {
         if !(NOW_MS + 150_000..=NOW_MS + 180_000).contains(&at) {
-            remember(&mut content, UP, at, value);
-            remember(
-                &mut content,
-                &[("__name__", "x_bucket"), ("le", "0.5"), ("pod", POD)],
-                at,
-                value,
-            );
+            for series in SERIES {
+                let samples = content.entry(labels(series).to_string()).or_default();
+                samples.insert(at, print(value));
+            }
         }
     }
     content
 }
 
+/// Writes the directory of this version.
 fn write(dir: &Path) {
     let (store, _) = open(dir);
     let wait = |ask: &dyn Fn(crate::Done<()>) -> Result<(), Error>| {
@@ -76,13 +80,13 @@ fn write(dir: &Path) {
         receiver.recv().unwrap().unwrap();
     };
     let append_rows = |first, end| {
-        let bucket = [("__name__", "x_bucket"), ("le", "0.5"), ("pod", POD)];
-        for series in [register(&store, UP), register(&store, &bucket)] {
-            let rows: Vec<_> = samples(first, end)
-                .map(|(at, value)| (series, at, value))
-                .collect();
-            append(&store, &rows).unwrap();
+        let mut batch = SampleBatch::default();
+        for series in SERIES.map(|series| register(&store, series)) {
+            for (at, value) in samples(first, end) {
+                push(&mut batch, series, at, value);
+            }
         }
+        assert_eq!(send(&store, batch).recv().unwrap().unwrap().refused, []);
     };
     let flush = || wait(&|done| store.flush(Box::new(move |result| done(result.map(|_| ())))));
     for first in [0, 10, 20, 30] {
@@ -109,16 +113,10 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn a_data_directory_of_version_1_is_opened_and_goes_on() {
-    if std::env::var_os("MESHTIDE_BLESS").is_some() {
-        drop(std::fs::remove_dir_all(folder()));
-        std::fs::create_dir_all(folder()).unwrap();
-        write(&folder());
-        std::fs::remove_file(folder().join("lock")).unwrap();
-    }
+/// Opens a copy of a directory, compares it with what it is to hold, and goes on with it.
+fn check(name: &str, expected: &Content) {
     let dir = tempfile::tempdir().unwrap();
-    copy(&folder(), dir.path());
+    copy(&folder(name), dir.path());
     let inspection = crate::inspect(&(Arc::new(LocalFiles) as Arc<dyn Files>), dir.path()).unwrap();
     assert_eq!(inspection.damaged, Vec::<String>::new());
     let (store, report) = open(dir.path());
@@ -126,12 +124,39 @@ fn a_data_directory_of_version_1_is_opened_and_goes_on() {
         report.damaged.is_empty() && report.blocks.blocks >= 2,
         "{report:?}"
     );
-    assert_eq!(content(&store), expected());
+    assert_eq!(content(&store), *expected);
     append(&store, &[(register(&store, UP), NOW_MS + 60 * 15_000, 1.0)]).unwrap();
+    // What was written by an older version becomes blocks of this one.
+    let (sender, receiver) = mpsc::channel();
+    store
+        .tidy(Box::new(move |merged| sender.send(merged).unwrap()))
+        .unwrap();
+    receiver.recv().unwrap().unwrap();
     store.close().unwrap();
     drop(store);
-    assert_eq!(
-        content(&open(dir.path()).0)[&labels(UP).to_string()].len(),
-        60 - 3 + 1
-    );
+    let (store, _) = open(dir.path());
+    let mut found = content(&store);
+    let up = found.get_mut(&labels(UP).to_string()).unwrap();
+    assert_eq!(up.remove(&(NOW_MS + 60 * 15_000)), Some(1.0_f64.to_bits()));
+    assert_eq!(found, *expected);
+}
+
+#[test]
+fn a_data_directory_of_version_1_is_opened_and_goes_on() {
+    check("data-1", &expected(f64::to_bits));
+}
+
+#[test]
+fn a_data_directory_of_version_2_is_opened_and_goes_on() {
+    let folder = folder("data-2");
+    if std::env::var_os("MESHTIDE_BLESS").is_some() {
+        drop(std::fs::remove_dir_all(&folder));
+        std::fs::create_dir_all(&folder).unwrap();
+        write(&folder);
+        std::fs::remove_file(folder.join("lock")).unwrap();
+    }
+    let expected = expected(print_of);
+    let n_plain = samples(0, 60).filter(|(_, value)| print_of(*value) == value.to_bits());
+    assert!((10..50).contains(&n_plain.count()), "floats and histograms");
+    check("data-2", &expected);
 }
