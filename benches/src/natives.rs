@@ -1,8 +1,9 @@
 //! Native histograms of latencies as the services of a mesh have them, for blocks.
 //!
 //! Exponential buckets of schema 3 (nine percent wide, the default of Prometheus' client for Go), of which a client makes
-//! one when something first falls into it and never lets one go. Nine of ten services have run for long; the tenth has
-//! just begun. Each has a rate, a median and a spread of its own, and one of ten is idle.
+//! one when something first falls into it and never lets one go. Latencies are log-normal, milliseconds with two
+//! decimals. Rates are log-normal too, with a median of six requests from scrape to scrape (0.4 per second): of twenty
+//! classic buckets nine of ten would not move. Of ten services one is idle and one has just begun.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,13 @@ use testkit::Chance;
 
 /// Buckets per doubling of the latency, as a power of 2.
 const SCHEMA: i32 = 3;
+
+/// Observations from scrape to scrape of the median service, and the spread of their logarithm.
+const RATE_MEDIAN: f64 = 6.0;
+const RATE_SIGMA: f64 = 1.2;
+
+/// Spread of the logarithm of latencies, as in the simulated mesh.
+const LATENCY_SIGMA: f64 = 1.0;
 
 /// Observations of a service that has run for long.
 const N_OBSERVED: usize = 50_000;
@@ -27,10 +35,9 @@ pub struct Latencies {
     buckets: BTreeMap<i32, u64>,
     count: u64,
     sum: f64,
-    /// Observations from scrape to scrape.
-    rate: usize,
-    median_log2: f64,
-    spread_log2: f64,
+    /// Observations from scrape to scrape, on average.
+    rate: f64,
+    median_ms: f64,
     layout: Option<Arc<HistogramLayout>>,
 }
 
@@ -39,14 +46,18 @@ impl Latencies {
     #[must_use]
     pub fn new(number: u64) -> Self {
         let mut chance = Chance::from_seed(number);
+        let is_idle = number % 10 == 3;
+        let rate = if is_idle {
+            0.0
+        } else {
+            RATE_MEDIAN * (RATE_SIGMA * normal(&mut chance)).exp()
+        };
         let mut latencies = Self {
             buckets: BTreeMap::new(),
             count: 0,
             sum: 0.0,
-            rate: if number % 10 == 3 { 0 } else { 3 + chance.index(80) },
-            // A millisecond to a second.
-            median_log2: -10.0 + 10.0 * chance.index(1_000) as f64 / 1_000.0,
-            spread_log2: 0.5 + chance.index(1_000) as f64 / 1_000.0,
+            rate,
+            median_ms: 2.0 + chance.index(48) as f64,
             layout: None,
             chance,
         };
@@ -58,7 +69,7 @@ impl Latencies {
 
     /// Lets time pass until the next scrape, and gives its histogram and sum.
     pub fn scrape(&mut self) -> (StoredHistogram, f64) {
-        let n_observed = if self.rate == 0 { 0 } else { self.chance.index(2 * self.rate) };
+        let n_observed = self.arrivals();
         self.observe(n_observed);
         let spans = self.spans();
         let is_same = |layout: &&Arc<HistogramLayout>| *layout.positive() == *spans;
@@ -80,15 +91,27 @@ impl Latencies {
         (histogram, self.sum)
     }
 
+    /// As many as come in one interval if each comes by itself.
+    fn arrivals(&mut self) -> usize {
+        let mut n_arrived = 0;
+        let mut left = self.rate;
+        loop {
+            left += uniform(&mut self.chance).ln();
+            if left < 0.0 {
+                return n_arrived;
+            }
+            n_arrived += 1;
+        }
+    }
+
     fn observe(&mut self, n_observations: usize) {
         for _ in 0..n_observations {
-            // Nearly normal: the sum of twelve.
-            let normal = (0..12).map(|_| self.chance.index(1 << 20) as f64).sum::<f64>() / f64::from(1 << 20) - 6.0;
-            let log2 = self.median_log2 + self.spread_log2 * normal;
-            let bucket = (log2 * f64::from(1 << SCHEMA)).ceil() as i32;
+            let exact_ms = self.median_ms * (LATENCY_SIGMA * normal(&mut self.chance)).exp();
+            let latency_ms = (exact_ms * 100.0).round().max(1.0) / 100.0;
+            let bucket = (latency_ms.log2() * f64::from(1 << SCHEMA)).ceil() as i32;
             *self.buckets.entry(bucket).or_default() += 1;
             self.count += 1;
-            self.sum += log2.exp2();
+            self.sum += latency_ms;
         }
     }
 
@@ -108,6 +131,17 @@ impl Latencies {
         }
         spans
     }
+}
+
+/// Above 0 and up to 1.
+fn uniform(chance: &mut Chance) -> f64 {
+    (1 + chance.index(1 << 30)) as f64 / f64::from(1 << 30)
+}
+
+/// Normally distributed, by Box and Muller.
+fn normal(chance: &mut Chance) -> f64 {
+    let radius = (-2.0 * uniform(chance).ln()).sqrt();
+    radius * (std::f64::consts::TAU * uniform(chance)).cos()
 }
 
 fn layout(spans: &[Span]) -> HistogramLayout {

@@ -6,7 +6,7 @@ use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as P
 use parquet::errors::ParquetError;
 use parquet::schema::types::{Type, TypePtr};
 
-use super::page::{RowKind, Widths};
+use super::page::RowKind;
 
 /// Who wrote the files, as they say themselves.
 pub(super) const CREATED_BY: &str = concat!("meshtide ", env!("CARGO_PKG_VERSION"));
@@ -97,7 +97,7 @@ pub(super) enum HistogramColumn {
     StartTimestamps,
     CounterResetHints,
     Sums,
-    CountsInt,
+    CountDeltas,
     CountsFloat,
 }
 
@@ -129,7 +129,7 @@ impl HistogramColumn {
         Self::StartTimestamps,
         Self::CounterResetHints,
         Self::Sums,
-        Self::CountsInt,
+        Self::CountDeltas,
         Self::CountsFloat,
     ];
 
@@ -145,7 +145,7 @@ impl HistogramColumn {
             Self::StartTimestamps => "start_timestamps",
             Self::CounterResetHints => "counter_reset_hints",
             Self::Sums => "sums",
-            Self::CountsInt => "counts_int",
+            Self::CountDeltas => "count_deltas",
             Self::CountsFloat => "counts_float",
         }
     }
@@ -154,15 +154,6 @@ impl HistogramColumn {
         match self {
             Self::SeriesId | Self::Schema | Self::ZeroThreshold => RowKind::Required,
             _ => RowKind::List,
-        }
-    }
-
-    /// How its integers are packed.
-    pub(super) fn widths(self) -> Widths {
-        if self == Self::CountsInt {
-            Widths::Bytes
-        } else {
-            Widths::Bits
         }
     }
 
@@ -179,7 +170,6 @@ impl HistogramColumn {
         };
         let logical = match self {
             Self::Timestamps | Self::StartTimestamps => Some(timestamp()),
-            Self::CountsInt => Some(LogicalType::integer(64, false)),
             _ => None,
         };
         let leaf = Type::primitive_type_builder(name, physical)

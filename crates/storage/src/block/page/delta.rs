@@ -20,18 +20,9 @@ const BLOCK_LEN: usize = 128;
 const MINIBLOCKS: usize = 4;
 const MINIBLOCK_LEN: usize = BLOCK_LEN / MINIBLOCKS;
 
-/// How wide packed differences may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::block) enum Widths {
-    /// Any number of bits: what is decoded is little.
-    Bits,
-    /// Whole bytes: what zstd sees are the differences themselves, so that it can tell frequent from rare ones.
-    Bytes,
-}
-
 /// Appends `values`.
 #[expect(clippy::indexing_slicing, reason = "the writing side; the ranges are its own")]
-pub(super) fn encode(values: &[i64], widths: Widths, bytes: &mut Vec<u8>) {
+pub(super) fn encode(values: &[i64], bytes: &mut Vec<u8>) {
     varint::push_u64(bytes, BLOCK_LEN as u64);
     varint::push_u64(bytes, MINIBLOCKS as u64);
     varint::push_u64(bytes, values.len() as u64);
@@ -44,13 +35,13 @@ pub(super) fn encode(values: &[i64], widths: Widths, bytes: &mut Vec<u8>) {
         for ((delta, from), to) in deltas.iter_mut().zip(from).zip(to) {
             *delta = to.wrapping_sub(*from);
         }
-        encode_block(&mut deltas[..n_deltas], widths, bytes);
+        encode_block(&mut deltas[..n_deltas], bytes);
         start += n_deltas;
     }
 }
 
 #[expect(clippy::indexing_slicing, reason = "the writing side; there are four widths")]
-fn encode_block(deltas: &mut [i64], widths: Widths, bytes: &mut Vec<u8>) {
+fn encode_block(deltas: &mut [i64], bytes: &mut Vec<u8>) {
     let least = deltas.iter().copied().min().unwrap_or(0);
     varint::push_i64(bytes, least);
     let widths_start = bytes.len();
@@ -61,10 +52,7 @@ fn encode_block(deltas: &mut [i64], widths: Widths, bytes: &mut Vec<u8>) {
             *delta = delta.wrapping_sub(least);
             union |= delta.cast_unsigned();
         }
-        let width = match (widths, u64::BITS - union.leading_zeros()) {
-            (Widths::Bits, width) => width,
-            (Widths::Bytes, width) => width.next_multiple_of(u8::BITS),
-        };
+        let width = u64::BITS - union.leading_zeros();
         bytes[widths_start + miniblock_idx] = width.to_le_bytes()[0];
         pack(miniblock, width, bytes);
     }
@@ -279,7 +267,7 @@ mod tests {
 
     fn encoded(values: &[i64]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(values, Widths::Bits, &mut bytes);
+        encode(values, &mut bytes);
         bytes
     }
 
@@ -333,15 +321,6 @@ mod tests {
             reader.read(&mut decoded).unwrap();
             prop_assert_eq!(&decoded, rest);
             prop_assert!(reader.read(&mut [0]).is_err());
-        }
-
-        #[test]
-        fn whole_bytes_are_read_the_same(values in any_values()) {
-            let mut bytes = Vec::new();
-            encode(&values, Widths::Bytes, &mut bytes);
-            let mut decoded = vec![0; values.len()];
-            DeltaReader::new(&bytes, values.len()).unwrap().read(&mut decoded).unwrap();
-            prop_assert_eq!(decoded, values);
         }
 
         #[test]

@@ -15,8 +15,8 @@ mod levels;
 mod lists;
 
 pub(super) use decode::{Page, RowKind};
-pub(super) use delta::{DeltaReader, Widths};
-pub(super) use encode::{EncodedPage, Levels, PageEncoder};
+pub(super) use delta::DeltaReader;
+pub(super) use encode::{EncodedPage, HISTOGRAMS_LEVEL, Levels, PageEncoder, SAMPLES_LEVEL};
 pub(super) use header::Encoding;
 pub(super) use levels::Runs;
 pub(super) use lists::Lists;

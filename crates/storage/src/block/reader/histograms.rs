@@ -109,7 +109,7 @@ impl PageSource<'_> {
             starts_ms: integers(HistogramColumn::StartTimestamps)?,
             hints: integers(HistogramColumn::CounterResetHints)?,
             sums: floats(HistogramColumn::Sums)?,
-            counts_int: integers(HistogramColumn::CountsInt)?,
+            count_deltas: floats(HistogramColumn::CountDeltas)?,
             counts_float: floats(HistogramColumn::CountsFloat)?,
         };
         columns
@@ -169,7 +169,8 @@ struct Columns {
     starts_ms: ListColumn<i64>,
     hints: ListColumn<i64>,
     sums: ListColumn<f64>,
-    counts_int: ListColumn<i64>,
+    /// The bits of integers.
+    count_deltas: ListColumn<f64>,
     counts_float: ListColumn<f64>,
 }
 
@@ -198,7 +199,7 @@ impl<T: Copy> ListColumn<T> {
 impl Columns {
     fn decode(self) -> Result<DecodedRuns, PageError> {
         let n_runs = self.series_ids.values.len();
-        let n_words = self.counts_int.values.len() + self.counts_float.values.len();
+        let n_words = self.count_deltas.values.len() + self.counts_float.values.len();
         let mut runs: Vec<DecodedRun> = Vec::with_capacity(n_runs);
         let mut words = Vec::with_capacity(n_words);
         for run in 0..n_runs {
@@ -240,7 +241,7 @@ impl Columns {
     fn layout(&self, run: usize) -> Result<HistogramLayout, PageError> {
         const INVALID: PageError = PageError::Invalid("layout");
         let schema = i32::try_from(self.schemas.one(run)?).ok();
-        let form = match (self.counts_int.of(run), self.counts_float.of(run)) {
+        let form = match (self.count_deltas.of(run), self.counts_float.of(run)) {
             ([_, ..], []) => CountForm::Integer,
             ([], [_, ..]) => CountForm::Float,
             _ => return Err(INVALID),
@@ -262,15 +263,26 @@ impl Columns {
         n_counts: usize,
         words: &mut Vec<u64>,
     ) -> Result<(), PageError> {
-        let (integers, floats) = (self.counts_int.of(run), self.counts_float.of(run));
-        if integers.len() + floats.len() != n_rows * n_counts {
+        let (deltas, floats) = (self.count_deltas.of(run), self.counts_float.of(run));
+        if deltas.len() + floats.len() != n_rows * n_counts {
             return Err(PageError::Invalid("number of counts"));
         }
-        for row in 0..n_rows {
-            let of_row = integers.iter().skip(row).step_by(n_rows);
-            words.extend(of_row.map(|count| count.cast_unsigned()));
-            let of_row = floats.iter().skip(row).step_by(n_rows);
-            words.extend(of_row.map(|count| count.to_bits()));
+        let first_word = words.len();
+        words.resize(first_word + n_rows * n_counts, 0);
+        let own = words.get_mut(first_word..).unwrap_or(&mut []);
+        for (word, deltas) in deltas.chunks(n_rows).enumerate() {
+            let places = own.iter_mut().skip(word).step_by(n_counts);
+            let mut count = 0_u64;
+            for (place, delta) in places.zip(deltas) {
+                count = count.wrapping_add(delta.to_bits());
+                *place = count;
+            }
+        }
+        for (word, counts) in floats.chunks(n_rows).enumerate() {
+            let places = own.iter_mut().skip(word).step_by(n_counts);
+            for (place, count) in places.zip(counts) {
+                *place = count.to_bits();
+            }
         }
         Ok(())
     }

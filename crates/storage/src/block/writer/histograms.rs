@@ -2,7 +2,7 @@
 //!
 //! A run is a row: consecutive histograms of one series that have the same layout, and of which either all have a start
 //! timestamp or none has. Counts stand by bucket, then by time, so that neighbours are what one bucket held from scrape
-//! to scrape.
+//! to scrape; integers as differences, which are small.
 
 use std::io::Write;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use model::histogram::{CountForm, CounterResetHint, Span};
 use parquet::errors::ParquetError;
 
 use super::super::manifest::FileSummary;
-use super::super::page::{Levels, Lists, PageEncoder};
+use super::super::page::{HISTOGRAMS_LEVEL, Levels, Lists, PageEncoder};
 use super::super::schema::{self, HistogramColumn};
 use super::file::PagedFile;
 use crate::StoredHistogram;
@@ -73,7 +73,7 @@ impl<W: Write + Send> HistogramsWriter<W> {
                 &[HistogramColumn::SeriesId as i32],
                 has_limits.to_vec(),
             )?,
-            encoder: PageEncoder::new()?,
+            encoder: PageEncoder::new(HISTOGRAMS_LEVEL)?,
             runs: PageRuns::default(),
             n_group_values: 0,
             n_runs: 0,
@@ -137,9 +137,7 @@ impl<W: Write + Send> HistogramsWriter<W> {
             let (values, levels) = self.runs.column(column);
             let page = match values {
                 Values::Integers(integers) => {
-                    let bytes = &mut chunk.bytes;
-                    self.encoder
-                        .push_integers(integers, levels, column.widths(), bytes)?
+                    self.encoder.push_integers(integers, levels, &mut chunk.bytes)?
                 }
                 Values::Floats(floats) => self.encoder.push_floats(floats, levels, &mut chunk.bytes)?,
             };
@@ -189,7 +187,8 @@ struct PageRuns {
     starts_ms: ListColumn<i64>,
     hints: ListColumn<i64>,
     sums: ListColumn<f64>,
-    integers: ListColumn<i64>,
+    /// Integers as the bits of floats: they are split into bytes as those are, and their frequent values are left to zstd.
+    deltas: ListColumn<f64>,
     floats: ListColumn<f64>,
 }
 
@@ -261,27 +260,32 @@ impl PageRuns {
         self.hints
             .push(run.iter().map(|row| hint_number(row.histogram.hint())));
         self.sums.push(run.iter().map(|row| row.sum));
-        let words = || {
-            (0..layout.n_counts()).flat_map(|word| {
-                run.iter()
-                    .map(move |row| row.histogram.counts().get(word).copied().unwrap_or(0))
-            })
+        let words_of = |word: usize| {
+            run.iter()
+                .map(move |row| row.histogram.counts().get(word).copied().unwrap_or(0))
         };
+        let all = 0..layout.n_counts();
         match layout.form() {
             CountForm::Integer => {
-                self.integers.push(words().map(u64::cast_signed));
+                let deltas = |word| {
+                    words_of(word).scan(0, |before, count| {
+                        let delta = count.wrapping_sub(std::mem::replace(before, count));
+                        Some(f64::from_bits(delta))
+                    })
+                };
+                self.deltas.push(all.flat_map(deltas));
                 self.floats.push([]);
             }
             CountForm::Float => {
-                self.integers.push([]);
-                self.floats.push(words().map(f64::from_bits));
+                self.deltas.push([]);
+                self.floats.push(all.flat_map(words_of).map(f64::from_bits));
             }
         }
     }
 
     fn n_values(&self) -> usize {
         let spans = self.positive.offsets.len() + self.negative.offsets.len();
-        self.integers.values.len() + self.floats.values.len() + self.custom_bounds.values.len() + spans
+        self.deltas.values.len() + self.floats.values.len() + self.custom_bounds.values.len() + spans
     }
 
     fn column(&self, column: HistogramColumn) -> (Values<'_>, Levels<'_>) {
@@ -298,7 +302,7 @@ impl PageRuns {
             HistogramColumn::StartTimestamps => self.starts_ms.integers(),
             HistogramColumn::CounterResetHints => self.hints.integers(),
             HistogramColumn::Sums => self.sums.floats(),
-            HistogramColumn::CountsInt => self.integers.integers(),
+            HistogramColumn::CountDeltas => self.deltas.floats(),
             HistogramColumn::CountsFloat => self.floats.floats(),
         }
     }
@@ -314,7 +318,7 @@ impl PageRuns {
         self.starts_ms.clear();
         self.hints.clear();
         self.sums.clear();
-        self.integers.clear();
+        self.deltas.clear();
         self.floats.clear();
     }
 }

@@ -6,7 +6,7 @@ use model::TimestampMs;
 use parquet::errors::ParquetError;
 
 use super::super::manifest::FileSummary;
-use super::super::page::{Levels, PageEncoder, Widths};
+use super::super::page::{Levels, PageEncoder, SAMPLES_LEVEL};
 use super::super::schema::{self, SampleColumn};
 use super::LaneRows;
 use super::file::PagedFile;
@@ -42,7 +42,7 @@ impl<W: Write + Send> SamplesWriter<W> {
         let has_limits = SampleColumn::ALL.map(|column| column != SampleColumn::ValueFloat);
         Ok(Self {
             file: PagedFile::new(sink, schema::samples()?, &sorted_by, has_limits.to_vec())?,
-            encoder: PageEncoder::new()?,
+            encoder: PageEncoder::new(SAMPLES_LEVEL)?,
             rows: PageRows::default(),
             n_group_rows: 0,
             n_rows: 0,
@@ -125,9 +125,7 @@ impl<W: Write + Send> SamplesWriter<W> {
                     continue;
                 }
             };
-            let page = self
-                .encoder
-                .push_integers(integers, levels, Widths::Bits, &mut chunk.bytes)?;
+            let page = self.encoder.push_integers(integers, levels, &mut chunk.bytes)?;
             chunk.note_page(page, integers)?;
         }
         self.n_group_rows += n_rows;
