@@ -8,12 +8,13 @@
 //! different targets; counters only fall when a proxy restarted; a series that ends gets a staleness marker.
 //!
 //! Read [`config`] for the knobs, [`topology`] for who calls whom, [`traffic`] for how counters and histograms
-//! move, [`target`] and [`scrape`] for what one scrape gives.
+//! move, [`target`] and [`scrape`] for what one scrape gives. [`envoy`] stands apart: what a proxy itself sends by OTLP.
 #![forbid(unsafe_code)]
 
 mod baseline;
 pub mod config;
 mod control_plane;
+pub mod envoy;
 mod histogram;
 mod labels;
 pub mod remote_write;

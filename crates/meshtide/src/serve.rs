@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use crate::config::{Settings, Span, WalSync};
+use crate::config::{Listen, Settings, Span, WalSync};
 use crate::failure::usage;
 use crate::service::Service;
 use crate::signals;
@@ -25,6 +25,14 @@ pub(crate) struct ServeArguments {
     /// Where to listen for HTTP: remote write, queries, /federate, probes [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDRESS:PORT")]
     http_listen: Option<SocketAddr>,
+
+    /// Where to listen for OTLP over gRPC, or off [default: 127.0.0.1:4317]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    otlp_grpc_listen: Option<Listen>,
+
+    /// Where to listen for OTLP over HTTP, or off [default: 127.0.0.1:4318]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    otlp_http_listen: Option<Listen>,
 
     /// A YAML file of settings; config/meshtide.yaml explains every one. Flags win over it
     #[arg(long, value_name = "FILE")]
@@ -52,6 +60,12 @@ impl ServeArguments {
         };
         if let Some(listen) = self.http_listen {
             settings.http.listen = listen;
+        }
+        if let Some(listen) = self.otlp_grpc_listen {
+            settings.otlp.grpc_listen = listen;
+        }
+        if let Some(listen) = self.otlp_http_listen {
+            settings.otlp.http_listen = listen;
         }
         if let Some(retention) = self.retention {
             settings.storage.retention = retention;

@@ -1,4 +1,4 @@
-//! A running server: socket, store, query engine, from start to orderly end.
+//! A running server: sockets, store, query engine, from start to orderly end.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
-use crate::config::Settings;
+use crate::config::{Listen, Settings};
 
 /// A server that answers everything.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(crate) struct Service {
     server: Server,
     store: Arc<Store>,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    /// One per port.
+    serving: Vec<JoinHandle<()>>,
 }
 
 impl Service {
@@ -35,14 +36,17 @@ impl Service {
     /// # Errors
     /// The port is taken, or the data directory cannot be opened.
     pub(crate) async fn start(settings: &Settings, data_dir: &Path) -> Result<Self> {
-        let listener = Listener::bind(settings.listener())
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.http.listen))?;
+        let listener = bind(settings, settings.http.listen, "HTTP").await?;
+        let otlp_listeners = bind_otlp(settings).await?;
         let local_addr = listener.local_addr()?;
-        tracing::info!("listening on http://{local_addr}");
         let server = Server::new(settings.server(data_dir, process_info())?, Arc::new(SystemClock));
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(listener.serve(server.router(), stopped));
+        let mut serving = vec![tokio::spawn(listener.serve(server.router(), stopped.clone()))];
+        for listener in otlp_listeners {
+            serving.push(tokio::spawn(
+                listener.serve(server.otlp_router(), stopped.clone()),
+            ));
+        }
         let (store, report) = open_store(settings.store(), data_dir, Arc::new(LocalFiles)).await?;
         let source = Arc::clone(&store);
         server.open(Opened {
@@ -73,7 +77,9 @@ impl Service {
         tracing::info!("ending requests under way, then closing the store");
         self.server.announce_stop();
         self.stop.send_replace(true);
-        self.serving.await.context("the server panicked")?;
+        for serving in self.serving {
+            serving.await.context("the server panicked")?;
+        }
         let store = self.store;
         tokio::task::spawn_blocking(move || store.close())
             .await
@@ -81,6 +87,35 @@ impl Service {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Binds one port and says where it is, which tells the port when 0 was asked for.
+async fn bind(settings: &Settings, listen: SocketAddr, what: &str) -> Result<Listener> {
+    let bound = Listener::bind(settings.listener(listen)).await;
+    let listener = bound.with_context(|| format!("cannot listen on {listen} for {what}"))?;
+    tracing::info!("listening on http://{} for {what}", listener.local_addr()?);
+    Ok(listener)
+}
+
+/// Binds the ports of OTLP. One that stands at its default and is taken is left out: it belongs to another server on
+/// this machine, and nobody has asked for it here.
+async fn bind_otlp(settings: &Settings) -> Result<Vec<Listener>> {
+    let defaults = Settings::default().otlp;
+    let mut listeners = Vec::new();
+    for (listen, default, what) in [
+        (settings.otlp.grpc_listen, defaults.grpc_listen, "OTLP over gRPC"),
+        (settings.otlp.http_listen, defaults.http_listen, "OTLP over HTTP"),
+    ] {
+        let Listen::At(address) = listen else {
+            continue;
+        };
+        match bind(settings, address, what).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if listen == default => tracing::warn!("{error:#}; going without"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
 }
 
 fn process_info() -> ProcessInfo {

@@ -129,6 +129,11 @@ impl Server {
     pub fn router(&self) -> Router {
         router::router(self.app.clone())
     }
+
+    /// The routes of a port for OTLP, over HTTP and over gRPC.
+    pub fn otlp_router(&self) -> Router {
+        router::otlp_router(self.app.clone())
+    }
 }
 
 /// The state of all handlers.

@@ -46,6 +46,9 @@ const READ_BYTES_MAX: usize = 256 << 10;
 /// After a failed accept (usually: out of file descriptors), so that it is not tried in a tight loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the other end of an HTTP/2 connection may take to answer a ping.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
@@ -140,7 +143,12 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, s
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         .max_buf_size(READ_BYTES_MAX);
-    builder.http2().timer(TokioTimer::new());
+    // Senders of gRPC keep a connection for days; one whose machine has vanished must not keep its slot.
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(head_timeout))
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     let front = Front::new(stream);
     let undecided = front.undecided();
     let router = match peer {

@@ -33,6 +33,24 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// The routes of a port for OTLP. HTTP and gRPC are taken on each, because the two are easily confused.
+pub(crate) fn otlp_router(app: App) -> Router {
+    Router::new()
+        .merge(otlp())
+        .merge(probes(""))
+        .fallback(otlp_api::grpc::no_such_call)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), counted))
+        .with_state(app)
+}
+
+fn otlp() -> Router<App> {
+    Router::new()
+        .route("/api/v1/otlp/v1/metrics", post(otlp_api::http::metrics))
+        .route("/v1/metrics", post(otlp_api::http::metrics))
+        .route(otlp_api::grpc::EXPORT_PATH, post(otlp_api::grpc::export))
+}
+
 fn probes(prefix: &str) -> Router<App> {
     Router::new()
         .route(&format!("{prefix}/-/healthy"), get(health::healthy))
@@ -42,8 +60,7 @@ fn probes(prefix: &str) -> Router<App> {
 fn api() -> Router<App> {
     let mut api = Router::new()
         .route("/api/v1/write", post(write_api::write))
-        .route("/api/v1/otlp/v1/metrics", post(otlp_api::metrics))
-        .route("/v1/metrics", post(otlp_api::metrics))
+        .merge(otlp())
         .route("/api/v1/query", get(query_api::instant).post(query_api::instant))
         .route(
             "/api/v1/query_range",
@@ -91,6 +108,7 @@ async fn welcome() -> &'static str {
      Grafana     a data source of type Prometheus with this URL\n\
      Kiali       external_services.prometheus.url\n\
      Prometheus  remote_write: [{url: <this>/api/v1/write}]\n\
+     OTLP        endpoint: <this>/api/v1/otlp, or the ports 4317 (gRPC) and 4318 (HTTP)\n\
      Collectors  GET /federate?match[]={__name__=~\"istio_.*\"}\n\
      By hand     /api/v1/query?query=up   /api/v1/label/__name__/values   /metrics   /-/ready\n\
      SQL         curl <this>/api/v1/sql -d 'SHOW TABLES'\n"

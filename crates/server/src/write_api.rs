@@ -17,11 +17,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use storage::RefusalReason;
+use storage::{Refusal, RefusalReason};
 use tokio::sync::oneshot;
 use wire::remote_write::{Protocol, Unsupported, negotiate};
 
-use crate::app::{App, IfReady};
+use crate::app::{App, IfReady, Ready};
 use crate::error::chain;
 use crate::ingest::{Body, Failure, Job, Message, RefusalKind, Refusals, Slot, Stored, Taken, name_sample};
 use crate::metrics::WriteOutcome;
@@ -36,7 +36,7 @@ const DISCARD_BYTES: usize = 64 << 20;
 const DISCARD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Seconds after which a sender that was turned away may come again.
-pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
+pub(crate) const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Takes one request.
 pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Request) -> Response {
@@ -66,7 +66,7 @@ fn protocol(headers: &HeaderMap) -> Result<Protocol, Unsupported> {
 /// Reads the body, has it decoded and waits until it is durable.
 pub(crate) async fn take(
     app: &App,
-    ready: &IfReady,
+    ready: &Ready,
     limit: usize,
     message: Message,
     mut body: HttpBody,
@@ -154,29 +154,37 @@ struct Answer {
 }
 
 /// Names what the store refused.
-pub(crate) fn note_refusals(ready: &IfReady, stored: &Stored, refusals: &mut Refusals) {
+pub(crate) fn note_refusals(ready: &Ready, stored: &Stored, refusals: &mut Refusals) {
     for refusal in &stored.outcome.refused {
-        // Grafana looks for the first phrase: it means that a retry has been stored before.
-        let (kind, phrase) = match refusal.reason {
-            RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
-                (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
-            }
-            _ => (RefusalKind::TooOld, "too old sample"),
-        };
-        refusals.push(kind, 1, || {
-            let reason = format!("{phrase}: {}", refusal.reason);
-            match stored.sample(refusal.sample_idx) {
-                Some((series, timestamp_ms)) => {
-                    name_sample(&ready.opened.store, series, timestamp_ms, &reason)
-                }
-                None => reason,
-            }
-        });
+        note_refusal(ready, stored, refusal, refusals);
+    }
+}
+
+/// Names one sample that the store refused.
+pub(crate) fn note_refusal(ready: &Ready, stored: &Stored, refusal: &Refusal, refusals: &mut Refusals) {
+    // Grafana looks for the first phrase: it means that a retry has been stored before.
+    let (kind, phrase) = match refusal.reason {
+        RefusalReason::DuplicateTimestamp { .. } | RefusalReason::DuplicateHistogram => {
+            (RefusalKind::DuplicateTimestamp, "duplicate sample for timestamp")
+        }
+        _ => (RefusalKind::TooOld, "too old sample"),
+    };
+    refusals.push(kind, 1, || {
+        let reason = format!("{phrase}: {}", refusal.reason);
+        name_refused(ready, stored, refusal.sample_idx, &reason)
+    });
+}
+
+/// A sample that the store refused, for a person.
+pub(crate) fn name_refused(ready: &Ready, stored: &Stored, sample_idx: usize, reason: &str) -> String {
+    match stored.sample(sample_idx) {
+        Some((series, timestamp_ms)) => name_sample(&ready.opened.store, series, timestamp_ms, &reason),
+        None => reason.to_owned(),
     }
 }
 
 /// What the store made of the samples, together with what was refused before.
-fn stored(app: &App, ready: &IfReady, taken: Taken) -> Answer {
+fn stored(app: &App, ready: &Ready, taken: Taken) -> Answer {
     let mut refusals = taken.refusals;
     let mut n_written = (0, 0);
     if let Some(stored) = taken.stored {
@@ -224,7 +232,7 @@ impl Answer {
             headers.remove(header::CONTENT_TYPE);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         if protocol == Protocol::V2 {
             for (name, n_written) in [

@@ -1,4 +1,4 @@
-//! Foreign schemas: remote write and text exposition, to and from the model.
+//! Foreign schemas: remote write, OTLP and text exposition, to and from the model.
 //!
 //! What comes in here was written by somebody else, so every byte of it may be wrong. Invariants:
 //!
@@ -11,6 +11,7 @@
 //!
 //! A remote-write request takes this way: [`remote_write::negotiate`] picks the protocol,
 //! [`snappy::decompress`] opens the body, [`remote_write::v1`] or [`remote_write::v2`] walk it.
+//! An OTLP request comes as it is or in a [`grpc::Frame`], and [`otlp`] walks it.
 //! The encoders [`remote_write::v1::Encoder`] and [`remote_write::v2::Encoder`] go the other way, for load
 //! generators and tests.
 #![forbid(unsafe_code)]
@@ -23,9 +24,11 @@
     clippy::string_slice
 )]
 
+mod base64;
 pub mod checks;
 mod error;
 pub mod exposition;
+pub mod grpc;
 pub mod limits;
 pub mod otlp;
 mod protobuf;

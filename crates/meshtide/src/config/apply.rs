@@ -1,6 +1,7 @@
 //! From settings to what the crates are built with.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
@@ -10,8 +11,9 @@ use query::EngineOptions;
 use query::sql::SqlOptions;
 use server::listener;
 use storage::{BlockCacheConfig, BlockConfig, StoreConfig, WalSync as StoreSync};
+use wire::otlp::DeltaPolicy;
 
-use super::{Settings, Span, WalSync};
+use super::{Delta, Otlp, Settings, Span, Strategy, WalSync};
 
 /// Threads for a setting in which 0 stands for one per processor.
 fn threads(setting: usize) -> usize {
@@ -46,6 +48,13 @@ impl Settings {
         positive("query.subquery_step", self.query.subquery_step)?;
         positive("scrape_interval", self.scrape_interval)?;
         self.external_labels()?;
+        for (attribute, label) in &self.otlp.promote_resource_attributes {
+            let is_label = !label.is_empty() && !label.starts_with("__");
+            ensure!(
+                is_label,
+                "otlp.promote_resource_attributes: {attribute} cannot become the label {label:?}"
+            );
+        }
         Ok(())
     }
 
@@ -57,9 +66,10 @@ impl Settings {
         }
     }
 
-    pub(crate) fn listener(&self) -> listener::Config {
+    /// How connections are taken at an address.
+    pub(crate) fn listener(&self, listen: SocketAddr) -> listener::Config {
         listener::Config {
-            listen: self.http.listen,
+            listen,
             connections_max: self.http.connections_max,
             head_timeout: self.http.idle_timeout.duration(),
             drain_timeout: self.http.drain_timeout.duration(),
@@ -123,8 +133,9 @@ impl Settings {
             bodies_bytes_max: self.ingest.bodies_max.as_usize(),
             future_max_ms: self.ingest.future_max.ms,
             retention_ms: Some(self.storage.retention.ms),
-            otlp: wire::otlp::Settings::default(),
+            otlp: self.otlp(),
             limits: wire::Limits {
+                otlp_bytes: self.otlp.decompressed_body_max.as_usize(),
                 compressed_bytes: self.ingest.body_max.as_usize(),
                 decompressed_bytes: self.ingest.decompressed_body_max.as_usize(),
                 labels_per_series: self.ingest.labels_per_series_max,
@@ -132,6 +143,32 @@ impl Settings {
                 label_value_bytes: self.ingest.label_value_bytes_max,
                 ..wire::Limits::default()
             },
+        }
+    }
+
+    fn otlp(&self) -> wire::otlp::Settings {
+        let Otlp {
+            translation_strategy: Strategy(strategy),
+            promote_resource_attributes: promoted,
+            ..
+        } = &self.otlp;
+        wire::otlp::Settings {
+            strategy: *strategy,
+            promoted: promoted
+                .iter()
+                .map(|(attribute, label)| (attribute.clone(), label.clone()))
+                .collect(),
+            promotes_all: self.otlp.promote_all_resource_attributes,
+            not_promoted: self.otlp.ignore_resource_attributes.clone(),
+            target_info: self.otlp.target_info,
+            keeps_identifying: self.otlp.keep_identifying_resource_attributes,
+            promotes_scope: self.otlp.promote_scope_metadata,
+            delta: match self.otlp.delta {
+                Delta::Reject => DeltaPolicy::Reject,
+                Delta::Convert => DeltaPolicy::Convert,
+            },
+            envoy_profile: self.otlp.envoy_profile,
+            nesting_max: self.otlp.nesting_max,
         }
     }
 

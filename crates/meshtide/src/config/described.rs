@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::value::{Bytes, Span, WalSync};
+use super::value::{Bytes, Delta, Listen, Span, Strategy, WalSync};
 
 /// Something with a place in the file.
 pub(super) trait Described {
@@ -42,7 +42,7 @@ macro_rules! described_by_display {
     };
 }
 
-described_by_display!(Span, Bytes, SocketAddr, bool, usize, u16, u64);
+described_by_display!(Span, Bytes, Listen, Strategy, SocketAddr, bool, usize, u16, u64);
 
 impl Described for WalSync {
     fn describe(&self, _: usize, yaml: &mut String) {
@@ -53,10 +53,28 @@ impl Described for WalSync {
     }
 }
 
-/// Only the empty map has a place in a file of defaults.
+impl Described for Delta {
+    fn describe(&self, _: usize, yaml: &mut String) {
+        yaml.push_str(match self {
+            Self::Reject => " reject\n",
+            Self::Convert => " convert\n",
+        });
+    }
+}
+
 impl Described for BTreeMap<String, String> {
+    fn describe(&self, indent: usize, yaml: &mut String) {
+        yaml.push_str(if self.is_empty() { " {}\n" } else { "\n" });
+        for (name, value) in self {
+            yaml.push_str(&format!("{}{name}: {value}\n", " ".repeat(indent)));
+        }
+    }
+}
+
+/// Only the empty list has a place in a file of defaults.
+impl Described for Vec<String> {
     fn describe(&self, _: usize, yaml: &mut String) {
         debug_assert!(self.is_empty(), "a default of entries needs a way to be written");
-        yaml.push_str(" {}\n");
+        yaml.push_str(" []\n");
     }
 }

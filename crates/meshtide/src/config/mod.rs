@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use section::section;
 
-pub(crate) use value::{Bytes, Span, WalSync};
+pub(crate) use value::{Bytes, Delta, Listen, Span, Strategy, WalSync};
 
 section! {
     /// Everything that can be set.
@@ -27,6 +27,8 @@ section! {
         storage: Storage = Storage::default(),
         /// Taking samples in. What is beyond a limit here is turned away with 503 and Retry-After, or 400.
         ingest: Ingest = Ingest::default(),
+        /// Taking OpenTelemetry's metrics in, by OTLP: see docs/otlp.md.
+        otlp: Otlp = Otlp::default(),
         /// Answering queries.
         query: Query = Query::default(),
         /// Answering SQL. Its time, memory and threads are out of those of queries.
@@ -110,6 +112,51 @@ section! {
         /// Bytes of a label value, or of a metric name.
         label_value_bytes_max: usize = 8_192,
     }
+}
+
+section! {
+    /// OTLP.
+    Otlp {
+        /// Where to listen for OTLP over gRPC, or off. If this very address is taken, as by a second server on one
+        /// machine, the server says so and goes without; any other address has to be free. Both ports of OTLP take
+        /// both protocols, and so does the one of http. Also: --otlp-grpc-listen.
+        grpc_listen: Listen = Listen::At(SocketAddr::from(([127, 0, 0, 1], 4317))),
+        /// The same for OTLP over HTTP. Also: --otlp-http-listen.
+        http_listen: Listen = Listen::At(SocketAddr::from(([127, 0, 0, 1], 4318))),
+        /// Size of one body once it is decompressed.
+        decompressed_body_max: Bytes = Bytes(64 << 20),
+        /// What is done to names. Prometheus knows the same four:
+        ///   UnderscoreEscapingWithSuffixes     http.duration in s is http_duration_seconds
+        ///   UnderscoreEscapingWithoutSuffixes  http_duration
+        ///   NoUTF8EscapingWithSuffixes         http.duration_seconds
+        ///   NoTranslation                      http.duration
+        translation_strategy: Strategy = Strategy::default(),
+        /// Give the metrics of an Envoy the names and labels of its own page /stats/prometheus.
+        envoy_profile: bool = true,
+        /// Attributes of a resource that become labels of all its series, and the names of the labels.
+        promote_resource_attributes: BTreeMap<String, String> = promoted(),
+        /// Make labels of all other attributes of a resource, too.
+        promote_all_resource_attributes: bool = false,
+        /// The attributes that this leaves out.
+        ignore_resource_attributes: Vec<String> = Vec::new(),
+        /// Add otel_scope_name, otel_scope_version and otel_scope_<attribute> to the series of a scope with a name.
+        promote_scope_metadata: bool = false,
+        /// Make a series target_info of the attributes of every resource that has a name.
+        target_info: bool = true,
+        /// Keep service.name, service.namespace and service.instance.id in target_info.
+        keep_identifying_resource_attributes: bool = false,
+        /// What is done with counts since the last report, which Prometheus cannot use:
+        ///   reject   their points are refused, and the sender is told what to set
+        ///   convert  they are added up per sender
+        delta: Delta = Delta::Reject,
+        /// How deep lists and maps in an attribute may lie in each other; what lies deeper is shown as one sign.
+        nesting_max: usize = 16,
+    }
+}
+
+/// The promoted attributes, as people write them.
+fn promoted() -> BTreeMap<String, String> {
+    wire::otlp::Settings::default().promoted.into_iter().collect()
 }
 
 section! {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use model::duration::{format_duration_ms, parse_duration_ms};
 use serde::{Deserialize, Deserializer, de};
+use wire::otlp::TranslationStrategy;
 
 /// A length of time: `15d`, `1h30m`, `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,29 @@ pub(crate) struct Span {
 /// A number of bytes: `64MiB`, `512KiB`, `1000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
+
+/// Where to listen: `127.0.0.1:4317`, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// Nowhere.
+    Off,
+    /// At an address.
+    At(SocketAddr),
+}
+
+/// What is done to names of OTLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Strategy(pub(crate) TranslationStrategy);
+
+/// What is done with delta temporality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Delta {
+    /// Points are refused.
+    Reject,
+    /// They are added up.
+    Convert,
+}
 
 /// When the log is synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -98,6 +123,59 @@ impl Bytes {
     }
 }
 
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = text.parse();
+        address.map(Self::At).map_err(|_| {
+            format!("{text:?} is no address to listen on; write it like 127.0.0.1:4317 or [::]:4317, or off")
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = TranslationStrategy::ALL.map(TranslationStrategy::name).join(", ");
+        let strategy = TranslationStrategy::of_name(text);
+        strategy
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no strategy; it is one of {names}"))
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Strategy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(FromText(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(FromText(PhantomData))
+    }
+}
+
 /// Reads a value from its text, or from a bare number.
 struct FromText<T>(PhantomData<T>);
 
@@ -105,7 +183,7 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for FromText<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number with a unit")
+        f.write_str("text, or a number with a unit")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
@@ -149,6 +227,14 @@ mod tests {
         assert_eq!(Bytes(64 << 20).to_string(), "64MiB");
         assert_eq!(Bytes(1500).to_string(), "1500");
         assert_eq!(Bytes(0).to_string(), "0");
+    }
+
+    #[test]
+    fn a_port_can_be_left_closed() {
+        assert_eq!("off".parse(), Ok(Listen::Off));
+        let at: Listen = "[::]:4317".parse().unwrap();
+        assert_eq!(at.to_string(), "[::]:4317");
+        assert!("4317".parse::<Listen>().unwrap_err().contains("off"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) enum Compression {
     /// With zlib's frame, as HTTP means it.
     Deflate,
     Zstd,
-    /// One block, without a frame.
+    /// One block, as remote write means it, or a stream of frames, as gRPC does: they are told apart.
     Snappy,
 }
 
@@ -52,6 +52,9 @@ pub(super) fn decompress(
             out.extend_from_slice(body);
             return Ok(());
         }
+        Compression::Snappy if body.starts_with(SNAPPY_STREAM_START) => {
+            read_capped(snap::read::FrameDecoder::new(body), bytes_max, out)
+        }
         Compression::Snappy => {
             let opened = snappy::decompress(body, bytes_max, out).map(<[u8]>::len);
             let n_bytes = opened.map_err(|error| match error {
@@ -76,6 +79,9 @@ pub(super) fn decompress(
         ))),
     }
 }
+
+/// The chunk that every framed stream of snappy begins with.
+const SNAPPY_STREAM_START: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 /// A stream may ask for a window of 8 MiB, which is what every decoder has to grant.
 const WINDOW_LOG_MAX: u32 = 23;
@@ -103,12 +109,19 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn compressed(body: &[u8]) -> [(Compression, Vec<u8>); 4] {
+    fn framed_snappy(body: &[u8]) -> Vec<u8> {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(body).unwrap();
+        encoder.into_inner().unwrap()
+    }
+
+    fn compressed(body: &[u8]) -> [(Compression, Vec<u8>); 5] {
         [
             (Compression::Identity, body.to_vec()),
             (Compression::Gzip, gzip(body)),
             (Compression::Deflate, zlib(body)),
             (Compression::Zstd, zstd::encode_all(body, 3).unwrap()),
+            (Compression::Snappy, framed_snappy(body)),
         ]
     }
 

@@ -4,7 +4,7 @@
 //! room; a thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
 //! `histograms`), turns label
 //! bytes into series (`resolve`), and hands one batch to the store; the store's answer goes straight back to the
-//! waiting handler. `refusal` collects what is not taken and why.
+//! waiting handler. `otlp` does the same for OTLP, for which `deltas` adds up differences. `refusal` collects what is not taken and why.
 //!
 //! Invariants:
 //! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its
@@ -26,12 +26,15 @@ mod admission;
 mod buffers;
 mod config;
 mod decompress;
+mod deltas;
 mod gather;
+mod histogram_total;
 mod histograms;
 mod metadata;
 mod otlp;
 mod refusal;
 mod resolve;
+mod restore;
 mod worker;
 
 use std::io;
@@ -54,6 +57,7 @@ pub(crate) use otlp::{Encoding, OtlpBody, Points};
 pub(crate) use refusal::{RefusalKind, Refusals};
 pub(crate) use resolve::name_sample;
 
+use deltas::Deltas;
 use metadata::KnownMetadata;
 use worker::Worker;
 
@@ -163,6 +167,7 @@ impl Ingest {
     pub(crate) fn start(config: &Config, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> io::Result<Self> {
         let (jobs, queue) = crossbeam_channel::bounded(config.requests_max.max(1));
         let known_metadata = Arc::new(KnownMetadata::default());
+        let deltas = Arc::new(Deltas::default());
         let mut threads = Vec::new();
         for number in 0..config.threads.max(1) {
             let worker = Worker::new(
@@ -170,6 +175,7 @@ impl Ingest {
                 Arc::clone(store),
                 Arc::clone(clock),
                 Arc::clone(&known_metadata),
+                Arc::clone(&deltas),
             );
             let queue = queue.clone();
             let thread = std::thread::Builder::new().name(format!("ingest-{number}"));

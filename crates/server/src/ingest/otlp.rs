@@ -6,11 +6,13 @@ use std::sync::Arc;
 use catalog::SeriesKey;
 use model::{MetricMetadata, Sample, TimestampMs};
 use storage::Store;
+use wire::grpc::Frame;
 use wire::otlp::{Rejection, Series, Settings, Visitor, Walker, json};
 use wire::remote_write::{Histogram, SeriesLabels};
 use wire::{DecodeError, Limits};
 
 use super::decompress::{Compression, decompress};
+use super::deltas::{Deltas, Difference, Report};
 use super::gather::Columns;
 use super::resolve::{Bounds, Resolving};
 use super::{Failure, SymbolHash, resolver_hash};
@@ -22,6 +24,8 @@ pub(crate) use wire::otlp::response::Encoding;
 pub(crate) struct OtlpBody {
     pub(crate) encoding: Encoding,
     pub(crate) compression: Compression,
+    /// Whether the message lies in a frame of gRPC, which says whether it is compressed at all.
+    pub(crate) is_framed: bool,
     /// The address of the sender.
     pub(crate) origin: String,
 }
@@ -46,6 +50,8 @@ pub(super) struct Reader {
     decompressed: Vec<u8>,
     /// The point of each series of the request.
     of_series: Vec<Option<u64>>,
+    /// What the request has of delta temporality.
+    reports: Vec<Report>,
 }
 
 /// A larger body gives its memory back.
@@ -58,14 +64,16 @@ impl Reader {
             limits: limits.clone(),
             decompressed: Vec::new(),
             of_series: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
     /// Opens a body: decompressed, and in protobuf. The caller gives it back to [`Self::give_back`].
     pub(super) fn open(&mut self, body: &[u8], how: &OtlpBody) -> Result<Vec<u8>, Failure> {
+        let (message, compression) = unframed(body, how)?;
         let mut bytes = std::mem::take(&mut self.decompressed);
         bytes.clear();
-        decompress(body, how.compression, self.limits.otlp_bytes, &mut bytes)?;
+        decompress(message, compression, self.limits.otlp_bytes, &mut bytes)?;
         match how.encoding {
             Encoding::Protobuf => Ok(bytes),
             Encoding::Json => json::to_protobuf(&bytes).map_err(Failure::Malformed),
@@ -86,20 +94,24 @@ impl Reader {
         columns: &mut Columns,
     ) -> Result<Points, Failure> {
         self.of_series.clear();
+        self.reports.clear();
         let mut points = Points::default();
         let mut gather = Gather {
             columns,
             of_series: &mut self.of_series,
+            reports: &mut self.reports,
             points: &mut points,
             buckets_max: self.limits.buckets_per_request,
+            n_delta_buckets: 0,
         };
         let walked = self.walker.walk(body, origin, &mut gather);
+        let n_delta_buckets = gather.n_delta_buckets;
         points.n_points = walked.map_err(|error: DecodeError| {
             Failure::Malformed(format!(
                 "the body is not the protobuf message it should be: {error}"
             ))
         })?;
-        if columns.histograms.n_counts() > self.limits.buckets_per_request {
+        if columns.histograms.n_counts() + n_delta_buckets > self.limits.buckets_per_request {
             let reason = "more buckets of native histograms than one request may have";
             return Err(Failure::Malformed(reason.to_owned()));
         }
@@ -128,6 +140,34 @@ impl Reader {
         }
     }
 
+    /// Turns differences into totals, and adds the totals that are to be stored again. Those that cannot be taken lose
+    /// their series.
+    pub(super) fn convert(&mut self, deltas: &Deltas, resolving: &mut Resolving<'_>) {
+        for report in &self.reports {
+            let columns = &*resolving.columns;
+            let rows = report.differences.iter().map(|difference| difference.row);
+            let Some(time_ms) = rows
+                .filter_map(|row| columns.timestamps_ms.get(row).copied())
+                .max()
+            else {
+                continue;
+            };
+            let of_series = &mut self.of_series;
+            let stamps = deltas.take(resolving.store, report, time_ms, |sender| {
+                for difference in &report.differences {
+                    if resolving.convert(difference, sender) {
+                        // The point moves on to the total.
+                        let slot = of_series.get_mut(difference.position);
+                        let point = slot.and_then(Option::take);
+                        of_series.push(point);
+                    }
+                }
+            });
+            resolving.push_stamps(&stamps);
+            self.of_series.resize(resolving.found.len(), None);
+        }
+    }
+
     /// Notes which points have samples that will not be in the batch, and which rows belong to which of the others.
     pub(super) fn note_rows(&self, resolving: &Resolving<'_>, bounds: Bounds, points: &mut Points) {
         let mut row = 0;
@@ -146,10 +186,31 @@ impl Reader {
     }
 }
 
+/// The message of a body, and how it is compressed.
+fn unframed<'b>(body: &'b [u8], how: &OtlpBody) -> Result<(&'b [u8], Compression), Failure> {
+    if !how.is_framed {
+        return Ok((body, how.compression));
+    }
+    let malformed = |error: &dyn std::fmt::Display| Failure::Malformed(format!("no call of gRPC: {error}"));
+    let frame = Frame::read(body).map_err(|error| malformed(&error))?;
+    match (frame.is_compressed, how.compression) {
+        (false, _) => Ok((frame.message, Compression::Identity)),
+        (true, Compression::Identity) => Err(malformed(
+            &"the message is compressed, but grpc-encoding does not say how",
+        )),
+        (true, compression) => Ok((frame.message, compression)),
+    }
+}
+
 impl Points {
     /// Notes that the store refused this row of the batch.
     pub(crate) fn refuse_row(&mut self, row: usize) {
         self.refused.extend(self.of_row.get(row).copied().flatten());
+    }
+
+    /// True when two points of the request gave these rows.
+    pub(crate) fn differ(&self, row: usize, other: usize) -> bool {
+        self.of_row.get(row) != self.of_row.get(other)
     }
 
     /// How many data points there were.
@@ -180,23 +241,65 @@ impl Points {
 struct Gather<'a> {
     columns: &'a mut Columns,
     of_series: &'a mut Vec<Option<u64>>,
+    reports: &'a mut Vec<Report>,
     points: &'a mut Points,
     buckets_max: usize,
+    /// Buckets of histograms that are differences.
+    n_delta_buckets: usize,
+}
+
+impl Gather<'_> {
+    /// Notes that the series about to be pushed has a difference.
+    fn note_difference(&mut self, series: &Series<'_>, histogram: Option<Histogram>) {
+        let is_last = self
+            .reports
+            .last()
+            .is_some_and(|last| last.sender == series.sender);
+        if !is_last {
+            self.reports.push(Report {
+                sender: series.sender,
+                identity: series.identity(),
+                differences: Vec::new(),
+            });
+        }
+        let difference = Difference {
+            position: self.columns.keys.len(),
+            row: self.columns.values.len(),
+            histogram,
+        };
+        if let Some(last) = self.reports.last_mut() {
+            last.differences.push(difference);
+        }
+    }
 }
 
 impl Visitor for Gather<'_> {
     fn sample(&mut self, series: &Series<'_>, sample: Sample, start_ms: Option<TimestampMs>) {
+        if series.is_delta {
+            self.note_difference(series, None);
+        }
         self.of_series.push(series.point);
+        let start_ms = start_ms.filter(|_| !series.is_delta);
         self.columns.push_sample(SeriesKey(series.key), sample, start_ms);
     }
 
     fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram) {
-        self.of_series.push(series.point);
-        if self.columns.histograms.n_counts() <= self.buckets_max {
-            self.columns.push_histogram(SeriesKey(series.key), histogram);
+        let key = SeriesKey(series.key);
+        let n_buckets = self.columns.histograms.n_counts() + self.n_delta_buckets;
+        if n_buckets > self.buckets_max {
+            self.columns.push_nothing(key);
+        } else if series.is_delta {
+            self.n_delta_buckets += histogram.positive.deltas.len() + histogram.negative.deltas.len();
+            self.note_difference(series, Some(histogram.clone()));
+            let sample = Sample {
+                timestamp_ms: histogram.timestamp_ms,
+                value: 0.0,
+            };
+            self.columns.push_sample(key, sample, None);
         } else {
-            self.columns.push_nothing(SeriesKey(series.key));
+            self.columns.push_histogram(key, histogram);
         }
+        self.of_series.push(series.point);
     }
 
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str) {

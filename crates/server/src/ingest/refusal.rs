@@ -15,17 +15,20 @@ pub(crate) enum RefusalKind {
     Empty,
     /// A native histogram whose fields do not fit each other.
     Histogram,
+    /// Two data points of one OTLP request that are one series once their names are translated.
+    NameCollision,
 }
 
 impl RefusalKind {
     /// All kinds, in order of their position.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Labels,
         Self::DuplicateTimestamp,
         Self::TooOld,
         Self::Future,
         Self::Empty,
         Self::Histogram,
+        Self::NameCollision,
     ];
 
     /// The label value.
@@ -37,6 +40,7 @@ impl RefusalKind {
             Self::Future => "future",
             Self::Empty => "empty",
             Self::Histogram => "invalid_histogram",
+            Self::NameCollision => "name_collision",
         }
     }
 }

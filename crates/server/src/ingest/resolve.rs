@@ -3,13 +3,14 @@
 use std::iter::repeat_n;
 
 use catalog::SeriesKey;
-use model::{Labels, LaneIdx, MetricMetadata, SampleBatch, SeriesRef, StreamId, TimestampMs};
+use model::{Labels, LaneIdx, MetricMetadata, Sample, SampleBatch, SeriesRef, StreamId, TimestampMs};
 use storage::Store;
 use wire::remote_write::{SeriesLabels, v1, v2};
 use wire::{Limits, RefusedSeries};
 
 use crate::error::chain;
 
+use super::deltas::{Amount, Difference, Sender, Stamps, TooOld};
 use super::gather::Columns;
 use super::metadata::family_metadata;
 use super::{Failure, RefusalKind, Refusals};
@@ -198,6 +199,67 @@ impl Resolving<'_> {
     fn refuse(&mut self, new: NewSeries, reason: impl FnOnce() -> String) {
         self.refusals
             .push(RefusalKind::Labels, new.n_samples as usize, reason);
+    }
+
+    /// Puts the total of its series in the place of a difference. One that comes too late loses its series, and with it
+    /// its place in the batch. The total of a histogram is added at the end, and the difference loses its place to it;
+    /// then this gives true.
+    pub(super) fn convert(&mut self, difference: &Difference, sender: &mut Sender) -> bool {
+        let position = difference.position;
+        let columns = &mut *self.columns;
+        let (Some(Some(series)), Some(key), Some(timestamp_ms), Some(value)) = (
+            self.found.get(position).copied(),
+            columns.keys.get(position).copied(),
+            columns.timestamps_ms.get(difference.row).copied(),
+            columns.values.get_mut(difference.row),
+        ) else {
+            return false;
+        };
+        let labels = || self.store.series_labels(series);
+        let is_moved = difference.histogram.is_some();
+        let converted = match &difference.histogram {
+            None => sender
+                .add(key, timestamp_ms, *value, labels)
+                .map(|total| *value = total),
+            Some(histogram) => sender.add_histogram(key, histogram, labels).map(|total| {
+                columns.push_histogram(key, &total);
+                self.found.push(Some(series));
+            }),
+        };
+        if let Err(TooOld { newest_ms }) = converted {
+            self.refusals.push(RefusalKind::TooOld, 1, || {
+                let reason = format!("a difference older than the last one, of {newest_ms} ms");
+                name_sample(self.store, series, timestamp_ms, &reason)
+            });
+        }
+        if (is_moved || converted.is_err())
+            && let Some(found) = self.found.get_mut(position)
+        {
+            *found = None;
+        }
+        is_moved && converted.is_ok()
+    }
+
+    /// Adds samples of series that the request does not have; those whose series is not known any more are left out.
+    pub(super) fn push_stamps(&mut self, stamps: &Stamps) {
+        for (key, timestamp_ms, amount) in stamps {
+            let Some(series) = self.store.resolver().get(*key) else {
+                continue;
+            };
+            match amount {
+                Amount::Number(value) => {
+                    let sample = Sample {
+                        timestamp_ms: *timestamp_ms,
+                        value: *value,
+                    };
+                    self.columns.push_sample(*key, sample, None);
+                }
+                Amount::Histogram(total) => {
+                    self.columns.push_histogram(*key, &total.histogram(*timestamp_ms));
+                }
+            }
+            self.found.push(Some(series));
+        }
     }
 
     /// The batch of all samples whose series is known and whose time is within `bounds`. Takes the columns.

@@ -12,6 +12,7 @@ use wire::snappy;
 
 use crate::error::chain;
 
+use super::deltas::Deltas;
 use super::gather::Columns;
 use super::metadata::KnownMetadata;
 use super::otlp::{self, OtlpBody, Points};
@@ -26,6 +27,7 @@ pub(super) struct Worker {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     known_metadata: Arc<KnownMetadata>,
+    deltas: Arc<Deltas>,
     v2_keys: v2::SeriesKeys<SymbolHash>,
     otlp: otlp::Reader,
     scratch: Scratch,
@@ -54,6 +56,7 @@ impl Worker {
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         known_metadata: Arc<KnownMetadata>,
+        deltas: Arc<Deltas>,
     ) -> Self {
         let hash = resolver_hash(&store);
         Self {
@@ -63,6 +66,7 @@ impl Worker {
             store,
             clock,
             known_metadata,
+            deltas,
             scratch: Scratch::default(),
         }
     }
@@ -171,6 +175,7 @@ impl Worker {
         if resolving.look_up() {
             metadata = self.otlp.register(body, origin, &mut resolving)?;
         }
+        self.otlp.convert(&self.deltas, &mut resolving);
         let bounds = bounds(&self.config, self.clock.now_ms());
         self.otlp.note_rows(&resolving, bounds, &mut points);
         Ok(Decoded {

@@ -8,6 +8,7 @@ use model::MetricType;
 
 use super::Counter;
 use super::text::Page;
+use crate::otlp_api::grpc::EXPORT_PATH;
 
 /// Groups of routes. A closed set: a path that is none of them is `Other`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Handler {
     pub(crate) fn of_path(path: &str) -> Self {
         let Some(api) = path.strip_prefix("/api/v1/") else {
             return match path {
-                "/v1/metrics" => Self::Write,
+                "/v1/metrics" | EXPORT_PATH => Self::Write,
                 "/federate" => Self::Federate,
                 "/metrics" => Self::Metrics,
                 _ if path.trim_start_matches('/').starts_with("-/") => Self::Health,
@@ -153,6 +154,8 @@ mod tests {
     fn every_path_belongs_to_a_group() {
         for (path, handler) in [
             ("/api/v1/write", Handler::Write),
+            ("/v1/metrics", Handler::Write),
+            (EXPORT_PATH, Handler::Write),
             ("/api/v1/query", Handler::Query),
             ("/api/v1/query_range", Handler::QueryRange),
             ("/api/v1/label/job/values", Handler::LabelValues),

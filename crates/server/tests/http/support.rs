@@ -231,3 +231,29 @@ pub(crate) fn config_with_external_labels(labels: &[(&str, &str)]) -> Config {
         ..Config::default()
     }
 }
+
+/// Rejected points and message of an answer in protobuf.
+pub(crate) fn partial_success(answer: &Answer) -> Option<(u64, String)> {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    partial_success_of(&answer.body)
+}
+
+/// Rejected points and message of an `ExportMetricsServiceResponse`.
+pub(crate) fn partial_success_of(message: &[u8]) -> Option<(u64, String)> {
+    if message.is_empty() {
+        return None;
+    }
+    let (length, inner) = varint(message.strip_prefix(&[1 << 3 | 2]).unwrap());
+    assert_eq!(length, inner.len() as u64);
+    let (n_rejected, rest) = varint(inner.strip_prefix(&[1 << 3]).unwrap());
+    let (length, text) = varint(rest.strip_prefix(&[2 << 3 | 2]).unwrap());
+    assert_eq!(length, text.len() as u64);
+    Some((n_rejected, String::from_utf8(text.to_vec()).unwrap()))
+}
+
+fn varint(bytes: &[u8]) -> (u64, &[u8]) {
+    let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap();
+    let digits = bytes[..=end].iter().rev();
+    let value = digits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    (value, &bytes[end + 1..])
+}

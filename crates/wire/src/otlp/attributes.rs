@@ -6,6 +6,7 @@ use model::METRIC_NAME;
 use model::number::push_plain_float;
 
 use super::json::push_json_text;
+use crate::base64;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
 
@@ -30,6 +31,13 @@ impl<'a> Attributes<'a> {
             }
             reader.message().and_then(Attribute::read).ok()
         })
+    }
+
+    /// Those that can be labels, by key.
+    pub(super) fn sorted_labels(self) -> Vec<Attribute<'a>> {
+        let mut found: Vec<_> = self.iter().filter(Attribute::is_label).collect();
+        found.sort_by_key(|attribute| attribute.key);
+        found
     }
 
     /// The text of the first attribute with this key, if it has one.
@@ -108,7 +116,7 @@ fn push_value(text: &mut String, mut value: Reader<'_>, nesting_left: usize) {
                 push_value(text, pair.value, nesting_left - 1);
             }
         }),
-        (7, WireType::Bytes) => push_base64(text, value.bytes().unwrap_or_default()),
+        (7, WireType::Bytes) => base64::push(text, value.bytes().unwrap_or_default()),
         _ => {}
     }
 }
@@ -139,21 +147,6 @@ fn push_list(
 
 fn push_json_string(text: &mut String, bytes: &[u8]) {
     push_json_text(text, &String::from_utf8_lossy(bytes));
-}
-
-/// Appends bytes in the standard base64 alphabet, padded.
-fn push_base64(text: &mut String, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let at = |idx: usize| u32::from(chunk.get(idx).copied().unwrap_or(0));
-        let word = at(0) << 16 | at(1) << 8 | at(2);
-        for position in 0..4 {
-            let digit = (word >> (18 - 6 * position) & 63) as usize;
-            let is_padding = position > chunk.len();
-            let byte = ALPHABET.get(digit).copied().unwrap_or(b'=');
-            text.push(if is_padding { '=' } else { char::from(byte) });
-        }
-    }
 }
 
 #[cfg(test)]

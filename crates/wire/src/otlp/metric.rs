@@ -6,6 +6,7 @@ use super::names::NameKind;
 use super::point::DataKind;
 use super::rejection::Rejection;
 use super::resource::Resource;
+use super::settings::DeltaPolicy;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
 
@@ -123,12 +124,19 @@ impl<'a> Data<'a> {
     }
 
     /// Why none of its points can be taken, if so.
-    pub(super) fn rejection(&self) -> Option<Rejection> {
-        match (self.kind, self.temporality) {
-            (DataKind::Gauge | DataKind::Summary, _) | (_, CUMULATIVE) => None,
-            (_, DELTA) => Some(Rejection::Delta),
+    pub(super) fn rejection(&self, policy: DeltaPolicy) -> Option<Rejection> {
+        match (self.kind, self.temporality, policy) {
+            (DataKind::Gauge | DataKind::Summary, ..) | (_, CUMULATIVE, _) => None,
+            (_, DELTA, DeltaPolicy::Reject) => Some(Rejection::Delta),
+            (_, DELTA, DeltaPolicy::Convert) => None,
             _ => Some(Rejection::NoTemporality),
         }
+    }
+
+    /// True when its numbers count since the last report.
+    pub(super) fn is_delta(&self) -> bool {
+        let counts = !matches!(self.kind, DataKind::Gauge | DataKind::Summary);
+        counts && self.temporality == DELTA
     }
 
     /// The next point of the points still in `rest`, which is [`Self::points`] at first.

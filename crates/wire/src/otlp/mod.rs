@@ -15,6 +15,7 @@
 //! where the specification leaves a choice.
 
 mod attributes;
+pub mod encoder;
 mod exponential;
 pub mod json;
 mod metric;
@@ -31,7 +32,7 @@ mod walk;
 pub use names::TranslationStrategy;
 pub use rejection::Rejection;
 pub use series::{Series, Visitor};
-pub use settings::Settings;
+pub use settings::{DeltaPolicy, Settings};
 pub use walk::Walker;
 
 #[cfg(test)]

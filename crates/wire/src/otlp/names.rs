@@ -23,14 +23,27 @@ impl TranslationStrategy {
     /// The strategy of that name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "UnderscoreEscapingWithSuffixes" => Self::UnderscoreEscapingWithSuffixes,
-            "NoUTF8EscapingWithSuffixes" => Self::NoUtf8EscapingWithSuffixes,
-            "UnderscoreEscapingWithoutSuffixes" => Self::UnderscoreEscapingWithoutSuffixes,
-            "NoTranslation" => Self::NoTranslation,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|strategy| strategy.name() == name)
     }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnderscoreEscapingWithSuffixes => "UnderscoreEscapingWithSuffixes",
+            Self::NoUtf8EscapingWithSuffixes => "NoUTF8EscapingWithSuffixes",
+            Self::UnderscoreEscapingWithoutSuffixes => "UnderscoreEscapingWithoutSuffixes",
+            Self::NoTranslation => "NoTranslation",
+        }
+    }
+
+    /// Every strategy.
+    pub const ALL: [Self; 4] = [
+        Self::UnderscoreEscapingWithSuffixes,
+        Self::NoUtf8EscapingWithSuffixes,
+        Self::UnderscoreEscapingWithoutSuffixes,
+        Self::NoTranslation,
+    ];
 
     fn escapes(self) -> bool {
         matches!(
@@ -54,10 +67,23 @@ impl TranslationStrategy {
         }
     }
 
+    /// True when something of a metric's name is left after the translation. Asked for every metric of every request.
+    #[must_use]
+    pub(super) fn leaves_a_name(self, name: &[u8]) -> bool {
+        if self.escapes() {
+            has_metric_char(name)
+        } else {
+            name.iter().any(|byte| *byte != b'_')
+        }
+    }
+
     /// The name of a metric; `None` when nothing of it is left.
     #[must_use]
     pub fn metric_name(self, name: &str, unit: &str, kind: NameKind) -> Option<String> {
-        let translated = match self {
+        if !self.leaves_a_name(name.as_bytes()) {
+            return None;
+        }
+        Some(match self {
             Self::NoTranslation => name.to_owned(),
             Self::NoUtf8EscapingWithSuffixes => with_suffixes(name, unit, kind),
             Self::UnderscoreEscapingWithoutSuffixes => {
@@ -68,9 +94,7 @@ impl TranslationStrategy {
             Self::UnderscoreEscapingWithSuffixes => {
                 digit_safe(tokens_with_suffixes(name, unit, kind).join("_"))
             }
-        };
-        let is_something = translated.chars().any(|c| c != '_');
-        is_something.then_some(translated)
+        })
     }
 }
 
@@ -89,12 +113,14 @@ pub enum NameKind {
 /// is Envoy's own gets a prefix, and every other character becomes `_`.
 #[must_use]
 pub(super) fn envoy_metric_name(name: &str) -> Option<String> {
-    let plain = match name.strip_prefix("istiocustom.") {
+    if !has_metric_char(name.as_bytes()) {
+        return None;
+    }
+    Some(match name.strip_prefix("istiocustom.") {
         Some(istio) => underscored_name(istio),
         None if name.starts_with("envoy.") || name.starts_with("envoy_") => underscored_name(name),
         None => format!("envoy_{}", underscored_name(name)),
-    };
-    plain.chars().any(|c| c != '_').then_some(plain)
+    })
 }
 
 /// The label of an Envoy attribute.
@@ -118,6 +144,11 @@ fn underscored(text: &str) -> String {
 fn underscored_name(text: &str) -> String {
     let valid = |c: char| is_metric_char(c) || c == '_';
     text.chars().map(|c| if valid(c) { c } else { '_' }).collect()
+}
+
+/// True when a name holds a character that every translation keeps.
+pub(super) fn has_metric_char(name: &[u8]) -> bool {
+    name.iter().any(|byte| is_metric_char(char::from(*byte)))
 }
 
 fn is_metric_char(c: char) -> bool {

@@ -28,7 +28,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Delta => {
-                "delta temporality is not supported: set \
+                "delta temporality is not taken (otlp.delta: convert would): set \
                  OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative in SDKs, or \
                  report_counters_as_deltas and report_histograms_as_deltas to false in Envoy"
             }

@@ -1,7 +1,7 @@
 //! Who sent something: the labels that every series of a resource gets.
 
-use super::attributes::Attributes;
-use super::names::{envoy_label_name, envoy_metric_name};
+use super::attributes::{Attribute, Attributes};
+use super::names::{envoy_label_name, envoy_metric_name, has_metric_char};
 use super::settings::Settings;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
@@ -85,6 +85,14 @@ impl<'a> Resource<'a> {
         }
     }
 
+    /// True when [`Self::metric_name`] gives one.
+    pub(super) fn leaves_a_name(&self, name: &[u8]) -> bool {
+        match self.profile {
+            Profile::Generic => self.settings.strategy.leaves_a_name(name),
+            Profile::Envoy => has_metric_char(name),
+        }
+    }
+
     /// `job` and `instance`, as far as they are known.
     pub(super) fn identity(&self) -> Pairs {
         let text = |key: &str| self.text(key).filter(|text| !text.is_empty());
@@ -114,28 +122,57 @@ impl<'a> Resource<'a> {
                 pairs.push((label.clone(), value));
             }
         }
+        if self.settings.promotes_all {
+            complete_with(&mut pairs, self.others());
+        }
+        pairs
+    }
+
+    /// Labels from the attributes that are promoted with all others.
+    fn others(&self) -> Pairs {
+        let Settings {
+            promoted,
+            not_promoted,
+            nesting_max,
+            ..
+        } = self.settings;
+        let mut pairs = Pairs::new();
+        for attribute in Attributes(&self.attributes).sorted_labels() {
+            let is_key = |key: &String| key.as_bytes() == attribute.key;
+            if not_promoted.iter().any(is_key) || promoted.iter().any(|(key, _)| is_key(key)) {
+                continue;
+            }
+            let name = self.label_name(attribute.key);
+            push_joined(&mut pairs, name, attribute.text(*nesting_max));
+        }
         pairs
     }
 
     /// The labels of `target_info`, with the name; `None` when nobody could find it, or it would say nothing.
     pub(super) fn target_info(&self) -> Option<Pairs> {
-        let identity = self.identity();
-        if identity.is_empty() || self.profile == Profile::Envoy {
+        if !self.settings.target_info || self.profile == Profile::Envoy {
             return None;
         }
-        let facts = Attributes(&self.attributes).iter().filter(|attribute| {
-            attribute.is_label() && !IDENTIFYING.iter().any(|key| key.as_bytes() == attribute.key)
-        });
+        let identity = self.identity();
+        if identity.is_empty() {
+            return None;
+        }
+        let is_identifying =
+            |attribute: &Attribute<'_>| IDENTIFYING.iter().any(|key| key.as_bytes() == attribute.key);
+        let facts = Attributes(&self.attributes).sorted_labels();
+        if facts.iter().all(is_identifying) {
+            return None;
+        }
         let mut pairs = Pairs::new();
         for fact in facts {
+            if is_identifying(&fact) && !self.settings.keeps_identifying {
+                continue;
+            }
             push_joined(
                 &mut pairs,
                 self.label_name(fact.key),
                 fact.text(self.settings.nesting_max),
             );
-        }
-        if pairs.is_empty() {
-            return None;
         }
         override_with(&mut pairs, identity);
         pairs.push((model::METRIC_NAME.to_owned(), "target_info".to_owned()));
@@ -188,7 +225,7 @@ pub(super) fn gather_attributes(
         }
         let before = message.rest();
         let attribute = message.message()?;
-        super::attributes::Attribute::read(attribute)?;
+        Attribute::read(attribute)?;
         let n_bytes = before.len() - message.rest().len();
         bytes.extend_from_slice(before.get(..n_bytes).unwrap_or_default());
     }

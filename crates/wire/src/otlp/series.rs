@@ -28,6 +28,10 @@ pub struct Series<'a> {
     pub key: u128,
     /// Which data point it belongs to, counted over the request. `None` for what is made up, as `target_info`.
     pub point: Option<u64>,
+    /// Whether its samples are differences to those of the last report. Then they have no use for a start.
+    pub is_delta: bool,
+    /// Equal for equal resources.
+    pub sender: u128,
     pub(super) resource: &'a Resource<'a>,
     pub(super) of: SeriesOf<'a>,
 }
@@ -58,15 +62,19 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// What tells it from the other parts.
-    pub(super) fn identity(self) -> (u8, u64) {
-        match self {
-            Self::Whole => (0, 0),
-            Self::Sum => (1, 0),
+    /// What turns the key of a data point into that of this series: another word for every part.
+    ///
+    /// The point's key is a keyed hash, so nobody can choose two points whose keys differ by what two marks differ by.
+    /// The number is mixed because bounds leave most of their bits 0, and maps look at a few bits of a key.
+    pub(super) fn mark(self) -> u128 {
+        let (kind, number) = match self {
+            Self::Whole => return 0,
+            Self::Sum => (1_u64, 0),
             Self::Count => (2, 0),
             Self::Bucket(bound) => (3, bound.to_bits()),
             Self::Quantile(quantile) => (4, quantile.to_bits()),
-        }
+        };
+        u128::from(mixed(kind)) << 64 | u128::from(mixed(number ^ kind << 52))
     }
 
     fn suffix(self) -> &'static str {
@@ -87,6 +95,15 @@ impl Part {
     }
 }
 
+/// A bijection of 64 bits that spreads every bit over all of them.
+///
+/// Source: the finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
+
 impl Series<'_> {
     /// Name and value of its labels, in no order; values may be empty.
     ///
@@ -104,13 +121,8 @@ impl Series<'_> {
         else {
             return self.resource.target_info().unwrap_or_default();
         };
-        let mut found: Vec<_> = attributes
-            .iter()
-            .filter(|attribute| attribute.is_label())
-            .collect();
-        found.sort_by_key(|attribute| attribute.key);
         let mut pairs = Pairs::new();
-        for attribute in found {
+        for attribute in attributes.sorted_labels() {
             let name = self.resource.label_name(attribute.key);
             push_joined(&mut pairs, name, attribute.text(*nesting_max));
         }
@@ -127,6 +139,12 @@ impl Series<'_> {
         pairs
     }
 
+    /// The labels `job` and `instance`, as far as its sender has them.
+    #[must_use]
+    pub fn identity(&self) -> Vec<(String, String)> {
+        self.resource.identity()
+    }
+
     /// What is said about its metric.
     #[must_use]
     pub fn metadata(&self) -> MetricMetadata {
@@ -139,5 +157,20 @@ impl Series<'_> {
             },
             SeriesOf::Point { metric, .. } => metric.metadata(self.resource),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_part_of_a_point_has_a_mark_of_its_own() {
+        let bounds = (0..2_000).map(|bound| f64::from(bound) / 4.0);
+        let numbered = bounds.flat_map(|bound| [Part::Bucket(bound), Part::Quantile(bound)]);
+        let parts = [Part::Whole, Part::Sum, Part::Count, Part::Bucket(f64::INFINITY)];
+        let marks: BTreeSet<u128> = numbered.chain(parts).map(Part::mark).collect();
+        assert_eq!(marks.len(), 4_004);
     }
 }

@@ -1,5 +1,7 @@
 //! Walks a request: every data point becomes samples of series.
 
+use std::sync::Arc;
+
 use model::{Sample, TimestampMs, stale_nan};
 
 use super::attributes::Attributes;
@@ -27,7 +29,7 @@ const TARGET_INFO_STEPS_MAX: TimestampMs = 24;
 
 /// Walks requests, with the memory it needs for that.
 pub struct Walker<H> {
-    settings: Settings,
+    settings: Arc<Settings>,
     points_max: u64,
     hash: H,
     point: Point,
@@ -49,7 +51,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
     /// A walker; `hash` is keyed, so that nobody can make two series of one key.
     pub fn new(settings: Settings, limits: &Limits, hash: H) -> Self {
         Self {
-            settings,
+            settings: Arc::new(settings),
             points_max: limits.samples_per_request as u64,
             hash,
             point: Point::default(),
@@ -69,7 +71,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
         origin: &str,
         visitor: &mut impl Visitor,
     ) -> Result<u64, DecodeError> {
-        let settings = self.settings.clone();
+        let settings = Arc::clone(&self.settings);
         let mut n_points = 0;
         let mut request = Reader::new(body, 0);
         while let Some((number, wire_type)) = request.field()? {
@@ -192,8 +194,8 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             visitor.rejected(Rejection::NoData, 1, &metric.name_text());
             return Ok(());
         };
-        let mut refused = data.rejection();
-        if refused.is_none() && metric.family(context.resource).is_empty() {
+        let mut refused = data.rejection(self.settings.delta);
+        if refused.is_none() && !context.resource.leaves_a_name(metric.name) {
             refused = Some(Rejection::NoName);
         }
         let mut rest = data.points();
@@ -241,11 +243,11 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             context,
             point: &self.point,
             nesting_max: self.settings.nesting_max,
-            hash: &self.hash,
             key,
             point_idx,
             timestamp_ms,
             start_ms: self.point.start_ms(),
+            is_delta: data.is_delta(),
         };
         match data.kind {
             DataKind::Gauge | DataKind::Sum => telling.number(visitor),
@@ -316,6 +318,8 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
         let series = Series {
             key: (self.hash)(&[&KEY_TAG[..], &context.resource_key.to_le_bytes(), b"target"].concat()),
             point: None,
+            is_delta: false,
+            sender: context.resource_key,
             resource: context.resource,
             of: SeriesOf::Target,
         };
@@ -335,34 +339,25 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
 }
 
 /// A point on its way to its series.
-struct Telling<'a, H> {
+struct Telling<'a> {
     metric: &'a Metric<'a>,
     context: &'a Context<'a>,
     point: &'a Point,
     nesting_max: usize,
-    hash: &'a H,
     key: u128,
     point_idx: u64,
     timestamp_ms: TimestampMs,
     start_ms: Option<TimestampMs>,
+    is_delta: bool,
 }
 
-impl<H: Fn(&[u8]) -> u128> Telling<'_, H> {
+impl Telling<'_> {
     fn series(&self, part: Part) -> Series<'_> {
-        let (kind, number) = part.identity();
-        let mut identity = [0; 2 + 16 + 1 + 8];
-        for (place, byte) in identity.iter_mut().zip(
-            KEY_TAG
-                .into_iter()
-                .chain(self.key.to_le_bytes())
-                .chain([kind])
-                .chain(number.to_le_bytes()),
-        ) {
-            *place = byte;
-        }
         Series {
-            key: (self.hash)(&identity),
+            key: self.key ^ part.mark(),
             point: Some(self.point_idx),
+            is_delta: self.is_delta,
+            sender: self.context.resource_key,
             resource: self.context.resource,
             of: SeriesOf::Point {
                 metric: self.metric,
