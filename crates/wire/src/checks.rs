@@ -3,11 +3,15 @@
 //! The fuzz targets in `fuzz/` call these with what libFuzzer makes up; `tests/mutations.rs` calls them with damaged
 //! valid input, so that the same checks run wherever the tests run. Nothing else uses them.
 
-use model::METRIC_NAME;
+use std::collections::BTreeSet;
+
+use model::{METRIC_NAME, Sample, TimestampMs};
 
 use crate::error::{DecodeError, LabelsError};
 use crate::exposition::{Dialect, Escaping, Event, Parser, SampleLine, text};
+use crate::grpc::{Frame, HEADER_BYTES, frame};
 use crate::limits::Limits;
+use crate::otlp::{Rejection, Series, Settings, Visitor, Walker, json};
 use crate::remote_write::{Histogram, Histograms, SeriesLabels, v1, v2};
 use crate::snappy::{Compressor, decompress};
 
@@ -129,6 +133,110 @@ fn key(request: &v2::Request<'_>, series: &v2::TimeSeries<'_>) -> Result<u128, L
     let mut hashes = v2::SymbolHashes::default();
     keys.hash_symbols(request.symbols(), &mut hashes);
     keys.key(series, &hashes)
+}
+
+/// An OTLP request is walked to its end or to one error inside it; every data point is told of or rejected, never both
+/// and never neither; whatever is told has a name, and a second walk tells the same.
+///
+/// # Panics
+/// When that does not hold.
+pub fn otlp(body: &[u8]) {
+    let limits = Limits::default();
+    for settings in [Settings::default(), everything_promoted()] {
+        let mut walker = Walker::new(settings, &limits, xxhash_rust::xxh3::xxh3_128);
+        let mut told = Told::default();
+        match walker.walk(body, "10.0.0.7", &mut told) {
+            Ok(n_points) => assert_eq!(told.points.len() as u64 + told.n_rejected, n_points),
+            Err(error) => return check_offset(error, body),
+        }
+        let mut again = Told::default();
+        assert!(walker.walk(body, "10.0.0.7", &mut again).is_ok());
+        assert_eq!(told.keys, again.keys);
+    }
+}
+
+fn everything_promoted() -> Settings {
+    Settings {
+        promotes_all: true,
+        promotes_scope: true,
+        keeps_identifying: true,
+        nesting_max: 1,
+        ..Settings::default()
+    }
+}
+
+/// What an OTLP request was walked into.
+#[derive(Debug, Default)]
+struct Told {
+    keys: Vec<u128>,
+    points: BTreeSet<u64>,
+    n_rejected: u64,
+}
+
+impl Told {
+    fn note(&mut self, series: &Series<'_>) {
+        self.keys.push(series.key);
+        self.points.extend(series.point);
+        let labels = series.labels();
+        let mut names = labels.iter().filter(|(name, _)| name == METRIC_NAME);
+        assert!(names.next().is_some_and(|(_, name)| !name.is_empty()));
+        assert!(names.next().is_none());
+        assert!(!series.metadata().metric_name.is_empty());
+    }
+}
+
+impl Visitor for Told {
+    fn sample(&mut self, series: &Series<'_>, _: Sample, _: Option<TimestampMs>) {
+        self.note(series);
+    }
+
+    fn histogram(&mut self, series: &Series<'_>, _: &Histogram) {
+        self.note(series);
+    }
+
+    fn rejected(&mut self, rejection: Rejection, n_points: u64, _: &str) {
+        self.n_rejected += n_points;
+        check_text(&rejection.to_string());
+    }
+}
+
+/// What OTLP's JSON is written as is a valid message.
+///
+/// # Panics
+/// When that does not hold.
+pub fn otlp_json(body: &[u8]) {
+    match json::to_protobuf(body) {
+        Ok(message) => {
+            let mut walker = Walker::new(
+                Settings::default(),
+                &Limits::default(),
+                xxhash_rust::xxh3::xxh3_128,
+            );
+            let walked = walker.walk(&message, "", &mut Told::default());
+            assert!(walked.is_ok(), "{walked:?}");
+            otlp(&message);
+        }
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+/// A frame of gRPC is the whole body or an error inside it, and framed by us it is the same again.
+///
+/// # Panics
+/// When that does not hold.
+pub fn grpc_frame(body: &[u8]) {
+    match Frame::read(body) {
+        Ok(read) => {
+            assert_eq!(read.message.len() + HEADER_BYTES, body.len());
+            let again = frame(read.message);
+            let expected = Frame {
+                is_compressed: false,
+                ..read
+            };
+            assert_eq!(Frame::read(&again), Ok(expected));
+        }
+        Err(error) => check_offset(error, body),
+    }
 }
 
 /// A text exposition is read to its end; every sample, written by us, is read as the same sample.

@@ -5,6 +5,7 @@
 use model::{MetricMetadata, MetricType, Sample};
 use testkit::{Chance, mutate};
 use wire::checks;
+use wire::otlp::encoder::{Buckets, Encoder, NumberKind, PointHead, Temporality};
 use wire::remote_write::{v1, v2};
 use wire::snappy::Compressor;
 
@@ -148,4 +149,68 @@ fn the_inputs_are_valid_before_they_are_damaged() {
             assert!(series.expect("valid").labels(request.symbols(), &limits).is_ok());
         }
     }
+}
+
+fn otlp_requests() -> Vec<Vec<u8>> {
+    let resource = [
+        ("service.name", "checkout"),
+        ("service.instance.id", "größe-1"),
+        ("k8s.pod.name", "checkout-1"),
+    ];
+    let envoy = [("telemetry.sdk.name", "envoy")];
+    let head = PointHead {
+        name: "http.server.duration",
+        attributes: &[("http.method", "GET"), ("_", ""), ("1st", "x")],
+        start_ns: 1_795_237_702_250_210,
+        time_ns: 1_795_237_702_250_210_000,
+    };
+    let buckets = Buckets {
+        bounds: &[0.5, 1.0, f64::INFINITY],
+        counts: &[1, 0, 2, 0],
+        sum: -0.0,
+    };
+    let of = |resource: &[(&str, &str)], temporality| {
+        let mut encoder = Encoder::new(resource);
+        encoder.push_number(NumberKind::Gauge, &head, u64::MAX);
+        encoder.push_number(NumberKind::Counter(temporality), &head, 7);
+        encoder.push_histogram(temporality, &head, &buckets);
+        let mut body = Vec::new();
+        encoder.finish(&mut body);
+        body
+    };
+    let kinds = wire::otlp::json::to_protobuf(JSON_OF_ALL_KINDS.as_bytes()).unwrap();
+    vec![
+        of(&resource, Temporality::Cumulative),
+        of(&envoy, Temporality::Delta),
+        kinds,
+    ]
+}
+
+const JSON_OF_ALL_KINDS: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[
+{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"},{"kvlistValue":{"values":[{"key":"b","value":{"boolValue":true}}]}}]}}},
+{"key":"c","value":{"bytesValue":"AAEC"}}]},
+"scopeMetrics":[{"scope":{"name":"s","version":"1","attributes":[{"key":"k","value":{"doubleValue":1.5}}]},"metrics":[
+{"name":"g","unit":"1","gauge":{"dataPoints":[{"timeUnixNano":"1795238616829000000","asDouble":null},{"timeUnixNano":1,"flags":1}]}},
+{"name":"s","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"timeUnixNano":"1795238616829000000","asInt":"-3"}]}},
+{"name":"h","histogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1795238616829000000","count":3,"sum":1.5,"bucketCounts":[1,2],"explicitBounds":[0.5]}]}},
+{"name":"e","exponentialHistogram":{"aggregationTemporality":2,"dataPoints":[{"timeUnixNano":"1795238616829000000","count":3,"sum":4.5,"scale":20,"zeroCount":"1","positive":{"offset":-5,"bucketCounts":["1","2"]},"negative":{"offset":1,"bucketCounts":[]}}]}},
+{"name":"q","summary":{"dataPoints":[{"timeUnixNano":"1795238616829000000","count":3,"sum":1.5,"quantileValues":[{"quantile":0.5,"value":1}]}]}}
+]}]}]}"#;
+
+#[test]
+fn damaged_otlp_requests_do_no_harm() {
+    check_damaged(&otlp_requests(), checks::otlp);
+}
+
+#[test]
+fn damaged_otlp_json_does_no_harm() {
+    check_damaged(&[JSON_OF_ALL_KINDS.as_bytes().to_vec()], checks::otlp_json);
+}
+
+#[test]
+fn damaged_frames_do_no_harm() {
+    check_damaged(
+        &[wire::grpc::frame(b""), wire::grpc::frame(b"abc")],
+        checks::grpc_frame,
+    );
 }
