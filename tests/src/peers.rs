@@ -38,6 +38,21 @@ pub fn peer(variable: &str) -> Option<PathBuf> {
     found
 }
 
+/// A folder named by an environment variable; otherwise as [`peer`].
+///
+/// # Panics
+/// Under `CI=true`, where nothing may be skipped.
+#[must_use]
+pub fn folder(variable: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_dir());
+    if found.is_none() {
+        skip(&format!("{variable} does not name a folder"));
+    }
+    found
+}
+
 /// The folder with real payloads and queries: `MESHTIDE_SHARED`, else `shared` beside the checkout.
 ///
 /// # Panics

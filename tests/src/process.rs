@@ -31,7 +31,7 @@ pub struct Usage {
 
 impl Server {
     /// Starts `program` with `arguments`, in which `{port}` stands for a free port, and waits until it answers
-    /// `/-/ready` (or `/health`) with 200. Its output goes to `log`.
+    /// `/-/ready` (or `/health`, or `/ready`) with 200. Its output goes to `log`.
     ///
     /// # Errors
     /// If the process ends or is not ready within a minute; the error holds the end of its log.
@@ -138,7 +138,7 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended with {status} before it was ready: {}", self.log_end());
             }
-            for path in ["/-/ready", "/health"] {
+            for path in ["/-/ready", "/health", "/ready"] {
                 if client.get(path).is_ok_and(|answer| answer.status == 200) {
                     return Ok(());
                 }
