@@ -2,8 +2,9 @@
 
     check.py FOLDER
 
-FOLDER holds samples.parquet, series.parquet and expected.csv: metric name, samples, NaNs, sum of the others. The bench
-`blocks` leaves such a folder with --out.
+FOLDER holds the files of a block; expected.csv: metric name, samples, NaNs, sum of the others; and
+expected_histograms.csv: service, native histograms, observations and sum of the last one. The bench `blocks` leaves such a
+folder with --out.
 """
 
 import csv
@@ -12,6 +13,7 @@ import pathlib
 import sys
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 
 
@@ -69,6 +71,50 @@ def rows_are_where_they_should_be(folder):
     print(f"rows of {len(series)} series are where series.parquet says")
 
 
+def histograms_with_duckdb(folder):
+    """By service: histograms, and of the last one the observations, the sum, and the observations in all buckets."""
+    rows = duckdb.sql(
+        f"""
+        WITH runs AS (
+            SELECT series_id, len(timestamps) AS n, timestamps, sums, count_deltas,
+                   row_number() OVER (PARTITION BY series_id ORDER BY timestamps[1] DESC) AS from_last
+            FROM '{folder}/histograms.parquet'
+        )
+        SELECT series.service, sum(n),
+               sum(list_sum(count_deltas[1:n])) FILTER (from_last = 1),
+               max(sums[n]) FILTER (from_last = 1),
+               sum(list_sum(count_deltas[n + 1:])) FILTER (from_last = 1)
+        FROM runs
+        JOIN '{folder}/series.parquet' AS series USING (series_id)
+        GROUP BY ALL
+        """
+    ).fetchall()
+    return {service: tuple(row) for service, *row in rows}
+
+
+def histograms_with_pandas(folder):
+    runs = pq.read_table(folder / "histograms.parquet").to_pandas()
+    series = pq.read_table(folder / "series.parquet").to_pandas()
+    found = {}
+    for run in runs.merge(series[["series_id", "service"]], on="series_id").itertuples():
+        counts = np.cumsum(run.count_deltas.reshape(-1, len(run.timestamps)), axis=1)
+        n_buckets = sum(span["length"] for side in (run.positive_spans, run.negative_spans) for span in side)
+        assert len(counts) == 2 + n_buckets and (counts >= 0).all(), run
+        n_before = found.get(run.service, (0,))[0]
+        found[run.service] = (n_before + len(run.timestamps), counts[0, -1], run.sums[-1], counts[1:, -1].sum())
+    return found
+
+
+def compare_histograms(reader, found, expected):
+    if set(found) != set(expected):
+        sys.exit(f"{reader}: histograms of other services: {sorted(set(found) ^ set(expected))}")
+    for service, (n_histograms, observations, total) in expected.items():
+        own = found[service]
+        if (own[0], own[1], own[3]) != (n_histograms, observations, observations) or own[2] != total:
+            sys.exit(f"{reader}: {service} has {own}, written was {(n_histograms, observations, total)}")
+    print(f"{reader}: {sum(row[0] for row in expected.values())} native histograms as written")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     with open(folder / "expected.csv", newline="") as file:
@@ -78,6 +124,13 @@ def main():
     compare("duckdb", with_duckdb(folder), expected)
     compare("pandas", with_pandas(folder), expected)
     rows_are_where_they_should_be(folder)
+    with open(folder / "expected_histograms.csv", newline="") as file:
+        expected = {
+            service: (int(n_histograms), int(observations), float(total))
+            for service, n_histograms, observations, total in csv.reader(file)
+        }
+    compare_histograms("duckdb", histograms_with_duckdb(folder), expected)
+    compare_histograms("pandas", histograms_with_pandas(folder), expected)
 
 
 main()

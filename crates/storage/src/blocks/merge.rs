@@ -160,7 +160,10 @@ pub(crate) fn blank(
 
 #[cfg(test)]
 mod tests {
+    use model::histogram::CounterResetHint;
+
     use super::*;
+    use crate::block::testing::native;
 
     fn buffer(rows: &[(i64, &[Option<f64>])]) -> StreamBuffer {
         let mut buffer = StreamBuffer::default();
@@ -205,6 +208,47 @@ mod tests {
         assert_eq!(values[0], (vec![1.0, 0.0, 3.0], vec![1]));
         assert_eq!(values[1], (vec![9.0, 0.0, 3.5], vec![1]));
         assert_eq!(values[2], (vec![8.0, 2.0, 0.0], vec![2]));
+    }
+
+    fn natives(times: &[i64]) -> StreamBuffer {
+        let mut buffer = StreamBuffer::stored();
+        buffer.reset(1);
+        let (timestamps_ms, lanes) = buffer.parts_mut();
+        timestamps_ms.extend(times);
+        for row in 0..times.len() {
+            lanes[0].values.push(0.0);
+            // Number 2 continues the one before it.
+            lanes[0].stored.push((row as u32, native(2)));
+        }
+        buffer
+    }
+
+    fn continuing(lane: &LaneBuffer) -> Vec<u32> {
+        let stored = lane.stored.iter();
+        let continuing = stored.filter(|(_, histogram)| histogram.hint() == CounterResetHint::NotReset);
+        continuing.map(|(row, _)| *row).collect()
+    }
+
+    #[test]
+    fn a_histogram_continues_none_of_another_part() {
+        let (first, second) = (natives(&[10, 30, 40, 50]), natives(&[20, 40, 60, 70]));
+        let part = |samples| StreamPart {
+            lanes: vec![LaneKind::Value],
+            samples,
+        };
+        let parts = [part(&first), part(&second)];
+        let mut merged = StreamBuffer::stored();
+        let (_, merged) = merge(&parts, &mut merged);
+        assert_eq!(merged.timestamps_ms, [10, 20, 30, 40, 50, 60, 70]);
+        assert_eq!(continuing(&merged.lanes()[0]), [0, 3, 4, 6]);
+    }
+
+    #[test]
+    fn a_histogram_continues_none_that_is_blanked() {
+        let mut samples = natives(&[10, 20, 30, 40]);
+        let (timestamps_ms, lanes) = samples.parts_mut();
+        blank(timestamps_ms, &mut lanes[0], 15, 25);
+        assert_eq!(continuing(&lanes[0]), [0, 3]);
     }
 
     #[test]

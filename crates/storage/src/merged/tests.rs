@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::HashSecret;
+use model::histogram::CounterResetHint;
 use model::{Labels, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 
@@ -141,6 +142,36 @@ fn a_part_with_all_there_is_answers_alone() {
     )
     .unwrap();
     assert_eq!((none.n_series(), none.streams().len()), (0, 0));
+}
+
+#[test]
+fn a_histogram_continues_none_of_another_part() {
+    // Number 2 continues the one before it.
+    let content = |times: &[i64]| {
+        let samples: LaneSamples = times.iter().map(|at| (*at, (0, 0, 2))).collect();
+        Content::from([(
+            ("h".to_owned(), labels(&[])),
+            [(("", String::new()), samples)].into(),
+        )])
+    };
+    let continuing = |contents: &[Content]| {
+        let selection = merged(contents, &[], TimeRange::ALL).unwrap();
+        let mut buffer = crate::StreamBuffer::default();
+        selection.read(0, TimeRange::ALL, &mut buffer).unwrap();
+        let histograms = buffer.lanes()[0].histograms.iter();
+        let continuing =
+            histograms.filter(|(_, histogram)| histogram.counter_reset_hint == CounterResetHint::NotReset);
+        continuing
+            .map(|(row, _)| buffer.timestamps_ms[*row as usize])
+            .collect::<Vec<i64>>()
+    };
+    let (first, second) = (content(&[10, 30, 40, 50]), content(&[20, 40, 60, 70]));
+    assert_eq!(continuing(&[first.clone(), second.clone()]), [10, 40, 50, 70]);
+    let (before, after) = (content(&[1, 2]), content(&[80, 90]));
+    assert_eq!(
+        continuing(&[after, first, before, second]),
+        [1, 2, 40, 50, 70, 90]
+    );
 }
 
 #[test]
