@@ -50,7 +50,7 @@ enum Rows<'a> {
 }
 
 /// Dictionaries up to this size are scanned without a thought.
-const SMALL_DICTIONARY: usize = 1_024;
+pub(crate) const SMALL_DICTIONARY: usize = 1_024;
 
 impl Catalog {
     /// The entities that all matchers pick. The labels are the entities' own: `le` means theirs.
@@ -109,7 +109,7 @@ impl Catalog {
     }
 
     /// True when a regex would have to run over many values first.
-    fn is_costly(&self, id: LabelId, matcher: &Matcher) -> bool {
+    pub(crate) fn is_costly(&self, id: LabelId, matcher: &Matcher) -> bool {
         let n_codes = self.entities.label(id).dictionary.len();
         matcher.set_values().is_none()
             && n_codes > SMALL_DICTIONARY

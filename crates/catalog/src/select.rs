@@ -10,7 +10,7 @@ use model::{BUCKET_LABEL, EntityId, LaneIdx, METRIC_NAME, Matcher, StreamId};
 
 use crate::Catalog;
 use crate::entities::EntityTable;
-use crate::matching::{PickedCodes, RowSet};
+use crate::matching::{PickedCodes, RowSet, SMALL_DICTIONARY};
 use crate::regex_cache::{self, CodeSet, Subject};
 use crate::selection::{CatalogSelection, SelectedLanes};
 use crate::streams::{LaneCode, Metric, MetricId, NameCode, Part, PartSet, Stream, StreamTable};
@@ -54,6 +54,23 @@ impl Catalog {
             self.select_metric(metric_id, parts, &entities, &le, &mut selection);
         }
         selection
+    }
+
+    /// True when [`Self::select`] looks at few values only: there is no regular expression that is yet to be tried on
+    /// many.
+    #[must_use]
+    pub fn selects_quickly(&self, matchers: &[Matcher]) -> bool {
+        let is_quick = |matcher: &Matcher| {
+            if matcher.set_values().is_some() || matcher.matches_everything() {
+                return true;
+            }
+            if matcher.name() == METRIC_NAME {
+                return self.streams.metrics_by_name().nth(SMALL_DICTIONARY).is_none();
+            }
+            let label = self.entities.label_id(matcher.name(), &self.secret);
+            label.is_none_or(|id| !self.is_costly(id, matcher))
+        };
+        matchers.iter().all(is_quick)
     }
 
     fn le_filter(&self, matchers: &[&Matcher]) -> LeFilter {

@@ -23,6 +23,13 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Those of the store; a selection of nothing is not an error.
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error>;
 
+    /// True when selecting these series takes microseconds, and reading some of them as well: no file is read, and no
+    /// expression is tried on many values. A guess: it may be otherwise a moment later.
+    fn is_quick(&self, matchers: &[Matcher], range: TimeRange) -> bool {
+        let _ = (matchers, range);
+        false
+    }
+
     /// The names of all labels of all series, sorted, `__name__` included.
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error>;
 

@@ -106,6 +106,11 @@ impl Source for Store {
         Ok(Arc::new(Warned { inner, warnings }))
     }
 
+    fn is_quick(&self, matchers: &[Matcher], range: TimeRange) -> bool {
+        let is_in_head = self.shared.blocks.current().overlapping(range).next().is_none();
+        is_in_head && self.registry.catalog().read().selects_quickly(matchers)
+    }
+
     fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
         let head = self.registry.catalog().read().label_names();
         let blocks = self.texts_of_blocks(|source| source.label_names())?;
