@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use meshtide_tests::diff::metric::Repertoire;
 use meshtide_tests::diff::run::{Plan, run};
 use meshtide_tests::diff::servers::Program;
 use meshtide_tests::peers;
@@ -75,6 +76,7 @@ fn plan(seed: u64, expected: Program, actual: Program) -> Result<Plan> {
         seed,
         start_at: 0,
         n_queries: n_queries.map_or(Ok(N_QUERIES), |text| text.parse())?,
+        repertoire: Repertoire::Floats,
         end_ms: END_MS,
         n_shrunk: 1,
         perturb_one_in: None,

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Parser;
+use meshtide_tests::diff::metric::Repertoire;
 use meshtide_tests::diff::run::{Outcome, Plan, aligned_end_ms, run};
 use meshtide_tests::diff::servers::Program;
 use meshtide_tests::peers;
@@ -17,6 +18,9 @@ struct Arguments {
     /// Data and queries follow from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Native histograms among the data, and info() among the queries.
+    #[arg(long)]
+    natives: bool,
     /// How many queries.
     #[arg(long, default_value_t = 1_000)]
     queries: u64,
@@ -65,6 +69,11 @@ fn main() -> Result<ExitCode> {
         seed: arguments.seed,
         start_at: arguments.start_at,
         n_queries: arguments.queries,
+        repertoire: if arguments.natives {
+            Repertoire::Natives
+        } else {
+            Repertoire::Floats
+        },
         end_ms,
         n_shrunk: arguments.shrink,
         perturb_one_in: arguments.perturb_one_in,

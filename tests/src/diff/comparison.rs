@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::annotation::annotation_differences;
 use super::case::Case;
 use super::query::Expr;
-use super::reply::{Reply, ReplySeries};
+use super::reply::{HISTOGRAM, Reply, ReplySeries};
 use super::stability::Stability;
 use crate::compare::{RELATIVE_TOLERANCE, close, close_within};
 
@@ -206,7 +206,26 @@ fn samples_difference(tolerance: f64, labels: &str, expected: &ReplySeries, actu
                     found(Aspect::Spelling, what())
                 }
                 (Ok(expected), Ok(actual)) if close_within(tolerance, expected, actual) => None,
+                _ if expected.starts_with(HISTOGRAM) && actual.starts_with(HISTOGRAM) => {
+                    let same = same_histogram(tolerance, expected, actual);
+                    if same { None } else { found(Aspect::Value, what()) }
+                }
                 _ => found(Aspect::Value, what()),
+            }
+        })
+}
+
+/// True for the texts of two histograms of which all numbers are nearly the same.
+fn same_histogram(tolerance: f64, expected: &str, actual: &str) -> bool {
+    let (expected, actual) = (expected.split(' '), actual.split(' '));
+    let pairs: Vec<_> = expected.clone().zip(actual.clone()).collect();
+    let same_length = expected.count() == pairs.len() && actual.count() == pairs.len();
+    same_length
+        && pairs.into_iter().all(|(expected, actual)| {
+            match (expected.parse::<f64>(), actual.parse::<f64>()) {
+                _ if expected == actual => true,
+                (Ok(expected), Ok(actual)) => close_within(tolerance, expected, actual),
+                _ => false,
             }
         })
 }

@@ -2,6 +2,8 @@
 //!
 //! Data and queries are made from this one table, so that most queries find something.
 
+use super::native::NativeKind;
+
 /// One metric, or one classic histogram.
 #[derive(Debug)]
 pub struct Metric {
@@ -15,6 +17,27 @@ pub struct Metric {
     pub rhythm: Rhythm,
     /// What they say.
     pub values: Values,
+}
+
+/// Which data and queries there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repertoire {
+    /// Floats, without `info`.
+    #[default]
+    Floats,
+    /// Native histograms among the floats, and `info`. Much of both was mended after Prometheus 3.5.
+    Natives,
+}
+
+impl Repertoire {
+    /// All metrics.
+    pub fn metrics(self) -> impl Iterator<Item = &'static Metric> {
+        let natives = match self {
+            Self::Floats => &[][..],
+            Self::Natives => NATIVE_METRICS,
+        };
+        METRICS.iter().chain(natives)
+    }
 }
 
 /// When the samples of a series come.
@@ -60,6 +83,8 @@ pub enum Values {
     Histogram(&'static [&'static str]),
     /// The same, with counts that go down from bucket to bucket and buckets that miss samples.
     BrokenHistogram(&'static [&'static str]),
+    /// Native histograms.
+    Native(NativeKind),
 }
 
 const JOBS: &[&str] = &["api", "web", "db"];
@@ -67,7 +92,67 @@ const INSTANCES: &[&str] = &["a:1", "b:1", "c:2"];
 const SERVICES: &[&str] = &["front", "cart", "pay"];
 const NAMES: &[&str] = &["x", "y", "z"];
 
-/// All metrics.
+/// Those of native histograms, and the info metric.
+pub static NATIVE_METRICS: &[Metric] = &[
+    Metric {
+        name: "native_ms",
+        labels: &[("source", SERVICES), ("destination", &["cart", "pay"])],
+        present_percent: 90,
+        rhythm: Rhythm::Scraped,
+        values: Values::Native(NativeKind::Counter),
+    },
+    Metric {
+        name: "native_seconds",
+        labels: &[("job", JOBS), ("instance", &["a:1", "b:1"])],
+        present_percent: 100,
+        rhythm: Rhythm::Aligned,
+        values: Values::Native(NativeKind::Counter),
+    },
+    Metric {
+        name: "native_changing_total",
+        labels: &[("job", JOBS)],
+        present_percent: 100,
+        rhythm: Rhythm::Scraped,
+        values: Values::Native(NativeKind::Changing),
+    },
+    Metric {
+        name: "native_gauge",
+        labels: &[("job", JOBS), ("instance", &["a:1", "b:1"])],
+        present_percent: 90,
+        rhythm: Rhythm::Irregular,
+        values: Values::Native(NativeKind::Gauge),
+    },
+    Metric {
+        name: "native_custom",
+        labels: &[("job", JOBS), ("instance", &["a:1", "b:1"])],
+        present_percent: 90,
+        rhythm: Rhythm::Aligned,
+        values: Values::Native(NativeKind::Custom),
+    },
+    Metric {
+        name: "native_bounds",
+        labels: &[("job", JOBS)],
+        present_percent: 100,
+        rhythm: Rhythm::Scraped,
+        values: Values::Native(NativeKind::ChangingCustom),
+    },
+    Metric {
+        name: "native_mixed",
+        labels: &[("job", JOBS)],
+        present_percent: 100,
+        rhythm: Rhythm::Aligned,
+        values: Values::Native(NativeKind::Mixed),
+    },
+    Metric {
+        name: "target_info",
+        labels: &[("job", JOBS), ("instance", INSTANCES), ("zone", &["north"])],
+        present_percent: 80,
+        rhythm: Rhythm::Aligned,
+        values: Values::Constant,
+    },
+];
+
+/// All metrics of floats.
 pub static METRICS: &[Metric] = &[
     Metric {
         name: "mesh_requests_total",
@@ -306,5 +391,11 @@ impl Metric {
     #[must_use]
     pub fn is_histogram(&self) -> bool {
         matches!(self.values, Values::Histogram(_) | Values::BrokenHistogram(_))
+    }
+
+    /// True for native histograms.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        matches!(self.values, Values::Native(_))
     }
 }

@@ -1,6 +1,7 @@
 //! The differential fuzzer: random data and random queries, the same to two servers, the answers compared.
 //!
-//! - Data: [`metric`] says what there is, [`population`] draws it from a seed, [`dataset`] sends and prints it.
+//! - Data: [`metric`] says what there is, [`population`] and [`native`] draw it from a seed, [`dataset`] sends and
+//!   prints it.
 //! - Queries: [`query`] is their tree, `spelling` the forms of their words, [`generator`] draws them, [`case`] adds
 //!   the time, [`stability`] says what of their answers Prometheus lays down.
 //! - Answers: [`reply`] reads, [`comparison`] and [`annotation`] compare, [`deviation`] lists what may differ and why,
@@ -16,6 +17,7 @@ pub mod dataset;
 pub mod deviation;
 pub mod generator;
 pub mod metric;
+pub mod native;
 pub mod noise;
 pub mod perturbation;
 pub mod population;

@@ -7,17 +7,18 @@ use model::{Sample, stale_nan};
 use testkit::Chance;
 
 use super::dataset::{Dataset, Series};
-use super::metric::{METRICS, Metric, Rhythm, Values};
+use super::metric::{Metric, Repertoire, Rhythm, Values};
+use super::native::{NativeKind, NativeProcess};
 
 /// How much time the data covers. Below the hour in which Prometheus accepts samples of other series.
 pub const SPAN_MS: i64 = 45 * 60_000;
 
 /// The random data of `seed`, whose last samples lie just before `end_ms`.
 #[must_use]
-pub fn dataset(seed: u64, end_ms: i64) -> Dataset {
+pub fn dataset(seed: u64, end_ms: i64, repertoire: Repertoire) -> Dataset {
     let mut chance = Chance::from_seed(seed ^ 0x6d65_7368);
     let mut series = Vec::new();
-    for metric in METRICS {
+    for metric in repertoire.metrics() {
         for labels in combinations(metric) {
             if chance.percent(metric.present_percent) {
                 let times = Timeline::draw(&mut chance, metric.rhythm, end_ms);
@@ -25,7 +26,7 @@ pub fn dataset(seed: u64, end_ms: i64) -> Dataset {
             }
         }
     }
-    series.retain(|series: &Series| !series.samples.is_empty());
+    series.retain(|series: &Series| !series.is_empty());
     Dataset { series }
 }
 
@@ -157,11 +158,37 @@ fn push_series(
         Values::BrokenHistogram(bounds) => {
             push_histogram(chance, metric.name, labels, times, (bounds, true), series);
         }
+        Values::Native(kind) => series.push(native_series(chance, (metric.name, kind), labels, times)),
         values => {
             let mut process = Process::new(chance, values, series.len());
             let samples = times.samples(|_| Some(process.next(chance)));
             series.push(Series::new(metric.name, labels, samples));
         }
+    }
+}
+
+fn native_series(
+    chance: &mut Chance,
+    (name, kind): (&str, NativeKind),
+    labels: &[(&str, &str)],
+    times: &Timeline,
+) -> Series {
+    let mut process = NativeProcess::new(chance, kind);
+    let mut is_float = false;
+    let mut natives = Vec::new();
+    let samples = times.samples(|timestamp_ms| {
+        if kind == NativeKind::Mixed && chance.percent(8) {
+            is_float = !is_float;
+        }
+        if is_float {
+            return Some(chance.between(0, 80) as f64 / 8.0);
+        }
+        natives.push(process.next(chance, timestamp_ms));
+        None
+    });
+    Series {
+        natives,
+        ..Series::new(name, labels, samples)
     }
 }
 
@@ -209,7 +236,7 @@ impl Process {
                 // The remainder by 512 is the series' own number, whatever the walk does.
                 (self.eighths * 512 + self.series_idx % 512) as f64
             }
-            Values::Histogram(_) | Values::BrokenHistogram(_) => f64::NAN,
+            Values::Histogram(_) | Values::BrokenHistogram(_) | Values::Native(_) => f64::NAN,
         }
     }
 
@@ -333,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_data_again() {
-        let text = |seed| dataset(seed, END_MS).describe(END_MS);
+        let text = |seed| dataset(seed, END_MS, Repertoire::Natives).describe(END_MS);
         assert_eq!(text(1), text(1));
         assert_ne!(text(1), text(2));
     }
@@ -341,7 +368,7 @@ mod tests {
     #[test]
     fn every_series_is_one_of_its_kind_and_in_order_of_time() {
         for seed in 0..20 {
-            let dataset = dataset(seed, END_MS);
+            let dataset = dataset(seed, END_MS, Repertoire::Natives);
             let names: BTreeSet<String> = dataset.series.iter().map(Series::to_string).collect();
             assert_eq!(names.len(), dataset.series.len());
             for series in &dataset.series {
@@ -353,10 +380,7 @@ mod tests {
                 );
                 let inside = END_MS - SPAN_MS - 15_000..END_MS + 1;
                 assert!(
-                    series
-                        .samples
-                        .iter()
-                        .all(|sample| inside.contains(&sample.timestamp_ms)),
+                    series.times().all(|time_ms| inside.contains(&time_ms)),
                     "{series}"
                 );
             }
@@ -365,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_data_has_resets_gaps_markers_nan_and_infinity() {
-        let dataset = dataset(7, END_MS);
+        let dataset = dataset(7, END_MS, Repertoire::Floats);
         let any =
             |test: &dyn Fn(&[Sample]) -> bool| dataset.series.iter().any(|series| test(&series.samples));
         assert!(any(&|samples| samples
@@ -389,7 +413,7 @@ mod tests {
 
     #[test]
     fn distinct_values_never_tie() {
-        let dataset = dataset(3, END_MS);
+        let dataset = dataset(3, END_MS, Repertoire::Floats);
         let mut seen = BTreeSet::new();
         for series in dataset
             .series

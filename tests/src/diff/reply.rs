@@ -27,12 +27,15 @@ pub struct Reply {
     pub infos: Vec<String>,
 }
 
+/// What the text of a native histogram begins with.
+pub const HISTOGRAM: &str = "histogram";
+
 /// One series of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplySeries {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Time as written, value as written.
+    /// Time as written, value as written; a native histogram as [`HISTOGRAM`] and its numbers.
     pub samples: Vec<(String, String)>,
 }
 
@@ -86,11 +89,40 @@ fn series(one: &Value) -> Result<ReplySeries> {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
         .collect();
-    let samples = match one["values"].as_array() {
-        Some(values) => values.iter().map(sample).collect::<Result<_>>()?,
-        None => vec![sample(&one["value"])?],
+    let list = |many: &str, single: &str| -> Vec<Value> {
+        match (&one[many], &one[single]) {
+            (Value::Array(list), _) => list.clone(),
+            (_, Value::Null) => Vec::new(),
+            (_, single) => vec![single.clone()],
+        }
     };
+    let floats = list("values", "value");
+    let histograms = list("histograms", "histogram");
+    let samples = floats.iter().map(sample);
+    let samples = samples.chain(histograms.iter().map(histogram));
+    let mut samples = samples.collect::<Result<Vec<_>>>()?;
+    if !histograms.is_empty() {
+        let seconds = |(time, _): &(String, String)| time.parse::<f64>().unwrap_or(f64::NAN);
+        samples.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+    }
     Ok(ReplySeries { labels, samples })
+}
+
+/// The time of a native histogram and its numbers, one after the other.
+fn histogram(pair: &Value) -> Result<(String, String)> {
+    let time = pair[0].as_number().context("a histogram without time")?;
+    let mut text = HISTOGRAM.to_owned();
+    let mut push = |value: &Value| {
+        let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.push(' ');
+        text.push_str(&word);
+    };
+    push(&pair[1]["count"]);
+    push(&pair[1]["sum"]);
+    for bucket in pair[1]["buckets"].as_array().into_iter().flatten() {
+        bucket.as_array().into_iter().flatten().for_each(&mut push);
+    }
+    Ok((time.to_string(), text))
 }
 
 fn sample(pair: &Value) -> Result<(String, String)> {

@@ -9,6 +9,7 @@ use super::comparison::{Difference, difference};
 use super::dataset::Dataset;
 use super::deviation::{Evidence, justified};
 use super::generator;
+use super::metric::Repertoire;
 use super::perturbation::Perturbation;
 use super::population::{SPAN_MS, dataset};
 use super::reply::Reply;
@@ -33,6 +34,8 @@ pub struct Plan {
     pub start_at: u64,
     /// How many.
     pub n_queries: u64,
+    /// Which data and queries there are.
+    pub repertoire: Repertoire,
     /// When the data ends, milliseconds since the epoch.
     pub end_ms: i64,
     /// How many differences are made small, which takes up to some minutes each.
@@ -78,7 +81,7 @@ pub fn run(plan: &Plan, report: &mut dyn FnMut(&str)) -> Result<Outcome> {
     while number < plan.start_at + plan.n_queries {
         let block = number / QUERIES_PER_DATASET;
         let last = ((block + 1) * QUERIES_PER_DATASET).min(plan.start_at + plan.n_queries);
-        let data = dataset(plan.seed.wrapping_add(block), plan.end_ms);
+        let data = dataset(plan.seed.wrapping_add(block), plan.end_ms, plan.repertoire);
         let mut session = Session {
             plan,
             pair: Pair::start(&plan.expected, &plan.actual, &data)?,
@@ -114,7 +117,7 @@ impl Session<'_> {
             start_ms: self.plan.end_ms - SPAN_MS,
             end_ms: self.plan.end_ms,
         };
-        let case = generator::case(self.plan.seed, number, window);
+        let case = generator::case(self.plan.seed, number, window, self.plan.repertoire);
         let (expected, mut actual) = self.pair.ask(&case)?;
         self.outcome.n_queries += 1;
         self.outcome.n_with_data += u64::from(expected.has_data());

@@ -139,7 +139,7 @@ fn start_prometheus(program: &Path, folder: &Path) -> Result<Server> {
         format!("--storage.tsdb.path={}", folder.join("data").display()),
         "--web.listen-address=127.0.0.1:{port}".to_owned(),
         "--web.enable-remote-write-receiver".to_owned(),
-        "--enable-feature=promql-experimental-functions,promql-duration-expr".to_owned(),
+        "--enable-feature=promql-experimental-functions,promql-duration-expr,native-histograms".to_owned(),
     ];
     Server::start(program, &arguments, &folder.join("log"))
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::case::{Case, Evaluation, Wording};
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Series};
 use super::generator::words;
 use super::query::{Aggregate, Binary, Expr, Grouping, Kind, Matching, Selector, Shift};
 use super::stability::{Stability, stability};
@@ -52,12 +52,7 @@ pub fn shrink_data(data: Dataset, mut differs: impl FnMut(&Dataset) -> bool) -> 
         chunk /= 2;
     }
     let mut budget = DATASETS_MAX;
-    let times: BTreeSet<i64> = best
-        .series
-        .iter()
-        .flat_map(|series| &series.samples)
-        .map(|sample| sample.timestamp_ms)
-        .collect();
+    let times: BTreeSet<i64> = best.series.iter().flat_map(Series::times).collect();
     let mut times: Vec<i64> = times.into_iter().collect();
     let mut chunk = times.len().div_ceil(2);
     while chunk > 0 && budget > 0 {
@@ -78,11 +73,9 @@ pub fn shrink_data(data: Dataset, mut differs: impl FnMut(&Dataset) -> bool) -> 
 fn at_times(data: &Dataset, times: &[i64]) -> Dataset {
     let mut data = data.clone();
     for series in &mut data.series {
-        series
-            .samples
-            .retain(|sample| times.binary_search(&sample.timestamp_ms).is_ok());
+        series.retain(|timestamp_ms| times.binary_search(&timestamp_ms).is_ok());
     }
-    data.series.retain(|series| !series.samples.is_empty());
+    data.series.retain(|series| !series.is_empty());
     data
 }
 
@@ -377,8 +370,8 @@ mod tests {
 
     use super::*;
     use crate::diff::case::Window;
-    use crate::diff::dataset::Series;
     use crate::diff::generator;
+    use crate::diff::metric::Repertoire;
 
     const WINDOW: Window = Window {
         start_ms: 1_000_000_000,
@@ -389,7 +382,7 @@ mod tests {
     fn a_query_shrinks_to_the_part_that_matters() {
         let mut n_shrunk = 0;
         for number in 0..3_000 {
-            let case = generator::case(9, number, WINDOW);
+            let case = generator::case(9, number, WINDOW, Repertoire::Floats);
             let has_rate = |case: &Case| case.expr.is_some() && case.text.contains("irate(");
             if has_rate(&case) {
                 let small = shrink_case(case, has_rate);

@@ -2,6 +2,7 @@
 
 use super::Generator;
 use super::selector::Wanted;
+use crate::diff::metric::Repertoire;
 use crate::diff::query::{Expr, Kind, Selector};
 use crate::diff::spelling;
 
@@ -70,6 +71,15 @@ pub(super) const INSTANT_FUNCTIONS: &[&str] = &[
     "minute",
     "month",
     "year",
+    "histogram_count",
+    "histogram_sum",
+    "histogram_avg",
+    "histogram_stddev",
+    "histogram_stdvar",
+];
+
+/// Functions of native histograms.
+const STATISTICS: &[&str] = &[
     "histogram_count",
     "histogram_sum",
     "histogram_avg",
@@ -154,11 +164,41 @@ impl Generator<'_> {
                 call("vector", vec![scalar])
             }
             3 => self.date_of_number(),
+            4..8 if self.repertoire == Repertoire::Natives => {
+                let function = self.chance.pick(STATISTICS);
+                call(function, vec![self.vector(depth - 1)])
+            }
             _ => {
                 let function = self.chance.pick(INSTANT_FUNCTIONS);
                 call(function, vec![self.vector(depth - 1)])
             }
         }
+    }
+
+    /// Labels of info series added to a vector. The info metric is named exactly: which metrics a pattern stands for is
+    /// up to the data.
+    pub(super) fn info(&mut self, depth: u32) -> Expr {
+        let vector = self.vector(depth - 1);
+        let filter = self.chance.pick(&[
+            "",
+            "",
+            "{zone=\"north\"}",
+            "{zone=~\".+\"}",
+            "{zone=~\".*\"}",
+            "{__name__=\"build_info\"}",
+            "{__name__=~\"target_info|limit_bytes\"}",
+            "{missing=\"\"}",
+            "{version=\"1.0\",__name__=\"build_info\"}",
+        ]);
+        let mut arguments = vec![vector];
+        if !filter.is_empty() {
+            let matchers = filter.trim_matches(['{', '}']).split(',');
+            arguments.push(Expr::Selector(Selector {
+                matchers: matchers.map(str::to_owned).collect(),
+                ..Selector::default()
+            }));
+        }
+        Expr::Call("info".to_owned(), arguments)
     }
 
     /// Dates far away, before 1970, and none at all.
@@ -331,6 +371,7 @@ mod tests {
 
     use crate::diff::case::Window;
     use crate::diff::generator;
+    use crate::diff::metric::Repertoire;
 
     /// What Prometheus 3.5 lacks, and `info`, much of which was mended after it.
     const LEFT_OUT: &[&str] = &[
@@ -354,7 +395,7 @@ mod tests {
             end_ms: 1_003_600_000,
         };
         let texts: Vec<String> = (0..6_000)
-            .map(|number| generator::case(4, number, window).text)
+            .map(|number| generator::case(4, number, window, Repertoire::Floats).text)
             .collect();
         for function in FUNCTIONS
             .iter()

@@ -7,6 +7,7 @@ use super::Family;
 use super::wrong::TEXTS;
 use super::{Generator, evaluation, stable_expr};
 use crate::diff::case::{Case, Evaluation, Window, Wording};
+use crate::diff::metric::Repertoire;
 use crate::diff::query::Expr;
 use crate::diff::spelling;
 use crate::diff::stability::ranks;
@@ -64,7 +65,7 @@ fn range(window: Window) -> Evaluation {
 /// A query whose answer is one for sure, whatever part of it is taken away.
 fn plain_expr(chance: &mut Chance, window: Window) -> Expr {
     loop {
-        let expr = stable_expr(chance, window);
+        let expr = stable_expr(chance, window, Repertoire::Floats);
         if !ranks(&expr) && expr.n_nodes() < 15 {
             return expr;
         }
@@ -79,6 +80,7 @@ fn swap_types(chance: &mut Chance, window: Window, expr: &mut Expr) {
         chance,
         window,
         family: Family::Jobs,
+        repertoire: Repertoire::Floats,
     };
     let other = match generator.chance.below(5) {
         0 => generator.text("text"),

@@ -1,11 +1,11 @@
-//! Random queries over the grammar of Prometheus 3.5, floats only.
+//! Random queries over the grammar of Prometheus 3.5.
 //!
 //! Generated queries are valid; `mistake` spoils some of them. Their answers must not depend on what Prometheus
 //! leaves open, which [`stability`](super::stability) checks: a query that fails it is drawn again.
 //!
 //! Not generated, because Prometheus 3.5 lacks it: `fill`, `smoothed`, `anchored`, `</`, `>/`, `first_over_time`,
 //! `ts_of_first_over_time`, `histogram_quantiles`, `max_of`, `min_of`, `range()`, `step()`, `start()` and `end()`
-//! as functions. Not generated, because too much of it was mended after 3.5: `info`, which Prometheus' scripts cover.
+//! as functions. `info` is generated beside native histograms only, because much of both was mended after 3.5.
 
 mod aggregate;
 mod binary;
@@ -19,6 +19,7 @@ pub(super) use mistake::words;
 use testkit::Chance;
 
 use super::case::{Case, Evaluation, Method, StepForm, TimeForm, Window, Wording};
+use super::metric::Repertoire;
 use super::query::Expr;
 use super::spelling;
 use super::stability::{Stability, stability};
@@ -43,16 +44,17 @@ struct Generator<'a> {
     chance: &'a mut Chance,
     window: Window,
     family: Family,
+    repertoire: Repertoire,
 }
 
 /// The `number`-th query of `seed` over data in `window`; the same for the same arguments.
 #[must_use]
-pub fn case(seed: u64, number: u64, window: Window) -> Case {
+pub fn case(seed: u64, number: u64, window: Window, repertoire: Repertoire) -> Case {
     let mut chance = Chance::from_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
     if chance.percent(MISTAKES_PERCENT) {
         return mistake::case(&mut chance, window);
     }
-    let (expr, is_spaced) = (stable_expr(&mut chance, window), chance.one_in(30));
+    let (expr, is_spaced) = (stable_expr(&mut chance, window, repertoire), chance.one_in(30));
     let evaluation = evaluation(&mut chance, window, &expr);
     let text = expr.to_string();
     let text = if is_spaced {
@@ -94,7 +96,7 @@ fn wording(chance: &mut Chance) -> Wording {
     }
 }
 
-fn stable_expr(chance: &mut Chance, window: Window) -> Expr {
+fn stable_expr(chance: &mut Chance, window: Window, repertoire: Repertoire) -> Expr {
     loop {
         let family = chance.pick(&[Family::Mesh, Family::Jobs, Family::Jobs, Family::Any]);
         let depth = chance.pick(&[0, 1, 1, 2, 2, 2, 3, 3, 4]);
@@ -102,6 +104,7 @@ fn stable_expr(chance: &mut Chance, window: Window) -> Expr {
             chance,
             window,
             family,
+            repertoire,
         };
         let expr = generator.query(depth);
         if stability(&expr) != Stability::Lost && expr.n_nodes() < 60 {
@@ -169,6 +172,9 @@ impl Generator<'_> {
                 0 => Expr::Call("vector".to_owned(), vec![self.number()]),
                 _ => Expr::Selector(self.selector()),
             };
+        }
+        if self.repertoire == Repertoire::Natives && self.chance.one_in(16) {
+            return self.info(depth);
         }
         let expr = match self.chance.below(100) {
             0..28 => self.range_call(depth),

@@ -1,7 +1,7 @@
 //! Selectors, ranges, subqueries, `offset` and `@`.
 
 use super::{Family, Generator};
-use crate::diff::metric::{METRICS, Metric, Values};
+use crate::diff::metric::{Metric, Repertoire, Values};
 use crate::diff::query::{Expr, Selector, Shift, Subquery};
 use crate::diff::spelling;
 
@@ -102,9 +102,14 @@ impl Generator<'_> {
     }
 
     fn metric(&mut self, wanted: Wanted) -> &'static Metric {
+        let metrics: Vec<&'static Metric> = self.repertoire.metrics().collect();
+        let prefers_native = self.repertoire == Repertoire::Natives && self.chance.percent(65);
         loop {
-            let metric = &METRICS[self.chance.index(METRICS.len())];
-            let is_histogram = metric.is_histogram();
+            let metric = metrics[self.chance.index(metrics.len())];
+            if prefers_native && !metric.is_native() && !self.chance.one_in(200) {
+                continue;
+            }
+            let is_histogram = metric.is_histogram() || metric.is_native();
             let fits = match wanted {
                 Wanted::Anything => true,
                 Wanted::Counter => {
