@@ -130,7 +130,9 @@ impl<'a> Assembly<'a> {
     fn order(&self, series: Vec<u32>) -> Result<Ordered, QueryError> {
         let labels = LabelSets::of_table(&self.table.take(series, true));
         let reservation = reserve(self.task, "labels of the result");
-        reservation.try_grow(labels.bytes())?;
+        // Sorted, they are there twice for a moment; and some numbers of each series.
+        let copies = if self.is_sorted { 2 } else { 1 };
+        reservation.try_grow(copies * labels.bytes() + labels.n_series() * size_of::<[u64; 4]>())?;
         let mut positions = if self.is_sorted {
             labels.sorted_order()
         } else {

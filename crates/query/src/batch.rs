@@ -87,6 +87,11 @@ impl Batch {
 }
 
 impl HistogramColumn {
+    /// How many histograms there are.
+    pub(crate) fn n_cells(&self) -> usize {
+        self.cells.len()
+    }
+
     /// The histograms of one row.
     #[inline]
     pub(crate) fn row(&self, row: usize) -> &[HistogramAt] {

@@ -1,7 +1,13 @@
 //! The limits of one running query.
+//!
+//! Among them is how long it may stay where it was asked: a query begins in the task of its caller, because being woken
+//! twice costs more than a short query does, and moves to the threads of the engine before it becomes long
+//! ([`Limits::leave_caller`]). It is at its caller's for some 300 µs at most, if no single step takes longer.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::QueryError;
@@ -22,6 +28,47 @@ struct State {
     samples_queryable: AtomicU64,
     /// Counted against `samples_max`: what leaves have given out, as if all of it were kept.
     samples_held: AtomicU64,
+    /// The query has not moved to the engine's threads yet.
+    is_at_caller: AtomicBool,
+    /// What has been planned, in values to be computed, roughly.
+    weight: AtomicU64,
+}
+
+/// A query that is about to compute more values than this leaves its caller.
+const WEIGHT_AT_CALLER_MAX: u64 = 1 << 14;
+
+/// So does one that has been there for so long.
+const TIME_AT_CALLER_MAX: Duration = Duration::from_micros(300);
+
+/// Looks at the limits now and then while one series is evaluated: windows that overlap may see its samples very often.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limits: Limits,
+    n_values: usize,
+}
+
+/// After so many values the clock is looked at: about a millisecond.
+const PATIENCE_VALUES: usize = 1 << 20;
+
+impl Patience {
+    /// With the limits of a query.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            n_values: 0,
+        }
+    }
+
+    /// Fails as [`Limits::check`] does, once in a while. `n_values` are about to be looked at.
+    #[inline]
+    pub(crate) fn spend(&mut self, n_values: usize) -> Result<(), QueryError> {
+        self.n_values += n_values;
+        if self.n_values < PATIENCE_VALUES {
+            return Ok(());
+        }
+        self.n_values = 0;
+        self.limits.check()
+    }
 }
 
 /// Cancels the query when it is dropped.
@@ -40,7 +87,44 @@ impl Limits {
             samples_read: AtomicU64::new(0),
             samples_queryable: AtomicU64::new(0),
             samples_held: AtomicU64::new(0),
+            is_at_caller: AtomicBool::new(true),
+            weight: AtomicU64::new(0),
         }))
+    }
+
+    /// From now on the query runs on the engine's threads.
+    pub(crate) fn note_move(&self) {
+        self.0.is_at_caller.store(false, Ordering::Relaxed);
+    }
+
+    /// Ready once the query runs on the engine's threads. To be awaited before anything that may take long.
+    pub(crate) fn leave_caller(&self) -> impl Future<Output = ()> + Send + use<> {
+        let limits = self.clone();
+        // Nobody has to be woken: whoever polls the query at its caller's moves it and polls again.
+        std::future::poll_fn(move |_| match limits.is_at_caller() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+    }
+
+    /// Ready at once for a query whose work so far, and `n_values` more, is short enough for its caller's thread; else
+    /// as [`Self::leave_caller`].
+    pub(crate) async fn weigh(&self, n_values: usize) {
+        if self.is_at_caller() {
+            let before = self.0.weight.fetch_add(n_values as u64, Ordering::Relaxed);
+            if before.saturating_add(n_values as u64) > WEIGHT_AT_CALLER_MAX {
+                self.leave_caller().await;
+            }
+        }
+    }
+
+    /// True for a query that has been at its caller's for too long. Looks at the clock only there.
+    pub(crate) fn outstays(&self) -> bool {
+        self.is_at_caller() && self.0.arrived.elapsed() > TIME_AT_CALLER_MAX
+    }
+
+    fn is_at_caller(&self) -> bool {
+        self.0.is_at_caller.load(Ordering::Relaxed)
     }
 
     /// The query has its slot.
@@ -137,6 +221,18 @@ mod tests {
         let too_many = |result| matches!(result, Err(QueryError::TooManySamples { limit: 10 }));
         assert!(too_many(limits.check_samples(1)));
         assert!(too_many(limits.add_samples(1, 0, 1)));
+    }
+
+    #[test]
+    fn only_what_is_light_stays_at_the_caller() {
+        use futures::FutureExt;
+        let limits = Limits::new(Instant::now(), Duration::from_secs(60), 10);
+        assert!(limits.weigh(16_000).now_or_never().is_some());
+        let mut heavy = Box::pin(limits.weigh(1_000));
+        assert!(heavy.as_mut().now_or_never().is_none());
+        limits.note_move();
+        assert!(heavy.as_mut().now_or_never().is_some());
+        assert!(!limits.outstays());
     }
 
     #[test]

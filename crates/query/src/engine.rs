@@ -1,10 +1,14 @@
 //! The engine: admission, its own threads, time limits.
 //!
-//! Queries run on a runtime of the engine, never on the caller's: a caller awaits an answer and may go away, which
-//! stops the query at the next stream or batch. At most `max_concurrent` queries run, others wait their turn.
+//! A query begins in the caller's task and ends there if it is a matter of some hundred microseconds; all others move
+//! to a runtime of the engine ([`crate::context`]). A caller awaits an answer and may go away, which stops the query at
+//! the next stream or batch. At most `max_concurrent` queries run, others wait their turn.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use datafusion_execution::config::SessionConfig;
@@ -13,11 +17,12 @@ use datafusion_execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use model::{Matcher, TimeRange};
 use promql::ast::Expr;
 use storage::Source;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 
 use crate::context::{CancelFlag, Limits};
 use crate::exec::collect::StopOnDrop;
+use crate::memory::{Ledger, QueryPool};
 use crate::metadata;
 use crate::options::{EngineOptions, QueryRequest};
 use crate::result::{NewestSamples, QueryResult};
@@ -48,16 +53,24 @@ pub(crate) struct Shared {
     pub(crate) config: SessionConfig,
 }
 
+impl Shared {
+    /// What is written about the memory of a question that is no query.
+    fn ledger(&self) -> Ledger {
+        QueryPool::new(Arc::clone(&self.environment.memory_pool)).ledger()
+    }
+}
+
 impl Engine {
     /// An engine over `source`, with threads of its own.
     ///
     /// # Errors
     /// [`QueryError::Internal`] when the threads cannot be started.
     pub fn new(source: Arc<dyn Source>, options: EngineOptions) -> Result<Self, QueryError> {
+        let threads = options.threads.max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
+            .worker_threads(threads)
             .thread_name("query")
-            // Queries nest: 500 levels is what the parser lets through.
+            // Queries nest: 150 levels, and chains of 500, is what the parser lets through.
             .thread_stack_size(STACK_BYTES)
             .enable_time()
             .build()
@@ -78,7 +91,7 @@ impl Engine {
                 source,
                 options,
                 environment,
-                config: SessionConfig::new(),
+                config: SessionConfig::new().with_target_partitions(threads),
             }),
             runtime: Some(runtime),
         })
@@ -95,7 +108,7 @@ impl Engine {
     /// # Panics
     /// Never: the threads live as long as the engine.
     #[must_use]
-    pub fn handle(&self) -> tokio::runtime::Handle {
+    pub fn handle(&self) -> Handle {
         let runtime = self.runtime.as_ref().expect("present until drop");
         runtime.handle().clone()
     }
@@ -118,6 +131,10 @@ impl Engine {
             });
         }
         self.run(timeout, |limits| async move {
+            // The caller's thread has an ordinary stack.
+            if !is_flat(&request.text) {
+                limits.leave_caller().await;
+            }
             run::query(shared, request, limits).await
         })
         .await
@@ -133,7 +150,7 @@ impl Engine {
         work: impl FnOnce(&Expr, &str) -> T + Send + 'static,
     ) -> Result<T, QueryError> {
         let shared = Arc::clone(&self.shared);
-        self.run(shared.options.timeout, |_| async move {
+        self.run_away(shared.options.timeout, move |_| {
             run::parse(&text, &shared.options).map(|expr| work(&expr, &text))
         })
         .await
@@ -162,8 +179,8 @@ impl Engine {
         limit: Option<usize>,
     ) -> Result<LabelSets, QueryError> {
         let shared = Arc::clone(&self.shared);
-        self.run(shared.options.timeout, |_| async move {
-            metadata::series(&*shared.source, &selectors, range, limit)
+        self.run_away(shared.options.timeout, move |_| {
+            metadata::series(&*shared.source, &selectors, range, limit, &shared.ledger())
         })
         .await
     }
@@ -179,7 +196,7 @@ impl Engine {
         range: TimeRange,
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
-        self.run(shared.options.timeout, |_| async move {
+        self.run_away(shared.options.timeout, move |_| {
             metadata::label_names(&*shared.source, &selectors, range)
         })
         .await
@@ -197,8 +214,8 @@ impl Engine {
         range: TimeRange,
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
-        self.run(shared.options.timeout, |_| async move {
-            metadata::label_values(&*shared.source, &name, &selectors, range)
+        self.run_away(shared.options.timeout, move |_| {
+            metadata::label_values(&*shared.source, &name, &selectors, range, &shared.ledger())
         })
         .await
     }
@@ -214,13 +231,27 @@ impl Engine {
         range: TimeRange,
     ) -> Result<NewestSamples, QueryError> {
         let shared = Arc::clone(&self.shared);
-        self.run(shared.options.timeout, |limits| async move {
-            metadata::newest(&*shared.source, &selectors, range, &limits)
+        self.run_away(shared.options.timeout, move |limits| {
+            metadata::newest(&*shared.source, &selectors, range, limits, &shared.ledger())
         })
         .await
     }
 
-    /// Waits for a slot and runs `work` on the engine's threads, both within `timeout`.
+    /// As [`Self::run`], never in the caller's task.
+    async fn run_away<T, W>(&self, timeout: Duration, work: W) -> Result<T, QueryError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Limits) -> Result<T, QueryError> + Send + 'static,
+    {
+        self.run(timeout, |limits| async move {
+            limits.leave_caller().await;
+            work(&limits)
+        })
+        .await
+    }
+
+    /// Waits for a slot and runs `work`, both within `timeout`: first in the caller's task, and on the engine's threads
+    /// from where it has to wait or leaves.
     async fn run<T, F, W>(&self, timeout: Duration, work: W) -> Result<T, QueryError>
     where
         T: Send + 'static,
@@ -232,7 +263,8 @@ impl Engine {
         let limits = Limits::new(arrived, timeout, self.shared.options.max_samples);
         let cancel = CancelFlag::new(&limits);
         let work = work(limits.clone());
-        let task = async move {
+        let started = limits.clone();
+        let mut task = Box::pin(async move {
             let Ok(slot) = tokio::time::timeout(timeout, slots.acquire_owned()).await else {
                 return Err(QueryError::Timeout {
                     stage: "query queue",
@@ -240,7 +272,7 @@ impl Engine {
                 });
             };
             let _slot = slot.map_err(|_| QueryError::Canceled)?;
-            limits.note_start();
+            started.note_start();
             match tokio::time::timeout_at((arrived + timeout).into(), work).await {
                 Ok(result) => result,
                 Err(_) => Err(QueryError::Timeout {
@@ -248,16 +280,41 @@ impl Engine {
                     limit: timeout,
                 }),
             }
-        };
-        let runtime = self.runtime.as_ref().expect("present until drop");
-        let mut task = StopOnDrop(runtime.spawn(task));
-        let result = match (&mut task.0).await {
-            Ok(result) => result,
-            Err(error) => Err(QueryError::internal(format!("the query stopped: {error}"))),
+        });
+        let handle = self.handle();
+        let result = match poll_here(&mut task, &handle).await {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                limits.note_move();
+                let mut task = StopOnDrop(handle.spawn(task));
+                let stopped = |error| QueryError::internal(format!("the query stopped: {error}"));
+                (&mut task.0).await.unwrap_or_else(|error| Err(stopped(error)))
+            }
         };
         drop(cancel);
         result
     }
+}
+
+/// Polls `work` once in the calling task; what it starts runs on `runtime`.
+async fn poll_here<T>(
+    work: &mut Pin<Box<impl Future<Output = Result<T, QueryError>>>>,
+    runtime: &Handle,
+) -> Poll<Result<T, QueryError>> {
+    std::future::poll_fn(|context| {
+        let _entered = runtime.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let stopped = || QueryError::internal("the query stopped: task panicked");
+        Poll::Ready(polled.unwrap_or_else(|_| Poll::Ready(Err(stopped()))))
+    })
+    .await
+}
+
+/// True for a query that cannot nest deeply: each level takes one of these, or a word between blanks.
+fn is_flat(text: &str) -> bool {
+    const LEVELS_MAX: usize = 48;
+    let may_nest = |byte: &u8| b"([{+-*/%^=!<> \t\n\r".contains(byte);
+    text.len() <= 4096 && text.bytes().filter(may_nest).count() <= LEVELS_MAX
 }
 
 /// A runtime may not be dropped by waiting for it inside another one.

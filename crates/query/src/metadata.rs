@@ -7,6 +7,7 @@ use storage::{NewestBuffer, Source};
 
 use crate::context::Limits;
 use crate::labels::{LabelSets, SeriesTable};
+use crate::memory::Ledger;
 use crate::result::{NewestSamples, Text};
 use crate::{QueryError, rows};
 
@@ -16,10 +17,13 @@ pub(crate) fn series(
     selectors: &[Vec<Matcher>],
     range: TimeRange,
     limit: Option<usize>,
+    ledger: &Ledger,
 ) -> Result<LabelSets, QueryError> {
     let mut tables = Vec::new();
     for matchers in selectors {
-        tables.push(SeriesTable::of_selection(source.select(matchers, range)?, None));
+        let selection = source.select(matchers, range)?;
+        ledger.try_add_values::<u64>(selection.n_series())?;
+        tables.push(SeriesTable::of_selection(selection, None, ledger));
     }
     let Some(union) = tables.into_iter().reduce(|union, table| union.concat(&table)) else {
         return Ok(LabelSets::default());
@@ -29,7 +33,9 @@ pub(crate) fn series(
         None => positions(union.n_series()),
     };
     rows.truncate(limit.unwrap_or(usize::MAX));
-    Ok(LabelSets::of_table(&union.take(rows, true)))
+    let found = LabelSets::of_table(&union.take(rows, true)).held_in(ledger);
+    ledger.check()?;
+    Ok(found)
 }
 
 /// The label names of the series that one of the selectors picks, sorted.
@@ -56,13 +62,16 @@ pub(crate) fn label_values(
     name: &str,
     selectors: &[Vec<Matcher>],
     range: TimeRange,
+    ledger: &Ledger,
 ) -> Result<Vec<Text>, QueryError> {
     if selectors.is_empty() {
         return Ok(source.label_values(name)?);
     }
     let mut values = Vec::new();
     for matchers in selectors {
-        let column = source.select(matchers, range)?.label_column(name);
+        let selection = source.select(matchers, range)?;
+        ledger.try_add_values::<u32>(selection.n_series())?;
+        let column = selection.label_column(name);
         let mut is_used = vec![false; column.values.len()];
         for &code in &column.codes {
             is_used[code as usize] = true;
@@ -81,12 +90,15 @@ pub(crate) fn newest(
     selectors: &[Vec<Matcher>],
     range: TimeRange,
     limits: &Limits,
+    ledger: &Ledger,
 ) -> Result<NewestSamples, QueryError> {
     let mut union: Option<SeriesTable> = None;
     let mut samples: Vec<Option<(TimestampMs, f64)>> = Vec::new();
     let mut buffer = NewestBuffer::default();
     for matchers in selectors {
         let selection = source.select(matchers, range)?;
+        // Twice: found, and in order.
+        ledger.try_add_values::<[Option<(TimestampMs, f64)>; 2]>(selection.n_series())?;
         for (stream_idx, stream) in selection.streams().iter().enumerate() {
             limits.check()?;
             selection.read_newest(stream_idx, range, &mut buffer)?;
@@ -97,7 +109,7 @@ pub(crate) fn newest(
             }
             samples.extend_from_slice(&buffer.samples);
         }
-        let table = SeriesTable::of_selection(Arc::clone(&selection), None);
+        let table = SeriesTable::of_selection(Arc::clone(&selection), None, ledger);
         union = Some(union.map_or_else(|| table.clone(), |union| union.concat(&table)));
     }
     let Some(union) = union else {
@@ -113,6 +125,7 @@ pub(crate) fn newest(
     rows.retain(|&row| matches!(samples[row as usize], Some((_, value)) if !rows::is_absent(value)));
     let table = union.take(rows.clone(), true);
     let labels = LabelSets::of_table(&table);
+    ledger.check()?;
     let names = table.column(METRIC_NAME);
     let mut order = positions(rows.len());
     order.sort_by(|&a, &b| {
@@ -126,7 +139,7 @@ pub(crate) fn newest(
         |&position: &u32| samples[rows[position as usize] as usize].expect("only present ones were kept");
     Ok(NewestSamples {
         samples: order.iter().map(sample).collect(),
-        labels: labels.take(&order),
+        labels: labels.take(&order).held_in(ledger),
     })
 }
 

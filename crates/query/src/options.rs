@@ -86,6 +86,8 @@ pub struct QueryRequest {
     pub timeout: Option<Duration>,
     /// Give back at most so many series, with a warning when there are more.
     pub limit: Option<usize>,
+    /// Count samples by step.
+    pub per_step_stats: bool,
     /// Tell what the operators did.
     pub explain: bool,
 }
@@ -115,6 +117,7 @@ impl QueryRequest {
             lookback_ms: None,
             timeout: None,
             limit: None,
+            per_step_stats: false,
             explain: false,
         }
     }

@@ -66,6 +66,9 @@ pub struct QueryStats {
     pub samples_read: u64,
     /// Samples that the evaluation could see, summed over steps (`totalQueryableSamples`).
     pub samples_queryable: u64,
+    /// Of each step, if that was asked for: when it is, samples that it could see, and samples read for it that no step
+    /// before it had read. They add up to the two numbers above.
+    pub per_step: Option<Vec<(TimestampMs, u64, u64)>>,
     /// Largest number of bytes that the operators of this query held at once.
     pub peak_bytes: u64,
     /// Waiting for a free slot.

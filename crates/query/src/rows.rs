@@ -29,6 +29,9 @@ pub(crate) const ABSENT: f64 = f64::from_bits(model::STALE_NAN_BITS);
 /// How many values a batch should have at most, unless one row has more.
 const BATCH_VALUES: usize = 1 << 16;
 
+/// How many histograms a batch should have at most, unless one row has more: some megabytes.
+const BATCH_HISTOGRAMS: usize = 1 << 12;
+
 /// True for [`ABSENT`] and nothing else.
 #[inline]
 pub(crate) fn is_absent(value: f64) -> bool {
@@ -144,7 +147,7 @@ impl RowsBuilder {
 
     /// True when the batch has its size.
     pub(crate) fn is_full(&self) -> bool {
-        self.series.len() >= rows_per_batch(self.n_steps)
+        self.series.len() >= rows_per_batch(self.n_steps) || self.histograms.n_cells() >= BATCH_HISTOGRAMS
     }
 
     /// Adds a row; one without any value is left out.

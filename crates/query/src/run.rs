@@ -14,6 +14,7 @@ use crate::context::Limits;
 use crate::engine::Shared;
 use crate::exec::collect::collect;
 use crate::exec::operator::Plan;
+use crate::exec::tally::StepCounts;
 use crate::explain::{Explained, Explaining, is_explaining};
 use crate::labels::{LabelSets, SeriesTable};
 use crate::memory::QueryPool;
@@ -33,14 +34,6 @@ pub(crate) async fn query(
     check_type(&expr, request.times)?;
     let steps = steps_of(request.times)?;
     let is_instant = matches!(request.times, QueryTimes::Instant { .. });
-    if !is_instant && !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
-        let found = expr.value_type().as_str();
-        return Err(QueryError::Parse {
-            message: format!(
-                "invalid expression type {found:?} for range query, must be Scalar or instant Vector"
-            ),
-        });
-    }
     let pool = QueryPool::new(Arc::clone(&shared.environment.memory_pool));
     let mut config = shared.config.clone();
     if request.explain {
@@ -49,6 +42,8 @@ pub(crate) async fn query(
     let planner = Planner {
         text: request.text.as_str().into(),
         task: pool.task(&shared.environment, &config),
+        ledger: pool.ledger(),
+        step_counts: request.per_step_stats.then(|| StepCounts::new(steps.n_steps)),
         annotations: Annotations::default(),
         lookback_ms: request.lookback_ms.unwrap_or(shared.options.lookback_ms),
         start_ms: steps.first_ms,
@@ -181,7 +176,7 @@ impl Running {
             });
         }
         Ok(Value::Matrix(SeriesSet {
-            labels: LabelSets::of_table(&SeriesTable::unlabelled(1)),
+            labels: LabelSets::of_table(&SeriesTable::unlabelled()),
             points: Points::Stepped {
                 steps: self.frame.steps,
                 parts: vec![Part {
@@ -203,12 +198,12 @@ impl Running {
                 self.series_of(vector, &frame, true).await
             }
             ExprKind::Range(range) => {
-                let (selection, plan) = self.planner.samples(range, &self.frame)?;
+                let (selection, plan) = self.planner.samples(range, &self.frame).await?;
                 self.stats.prepare_time = self.begun.elapsed();
                 let collected = collect(&plan, &self.planner.task).await?;
                 self.stats.eval_time = self.begun.elapsed() - self.stats.prepare_time;
                 self.explain(&plan);
-                let table = SeriesTable::of_selection(selection, None);
+                let table = SeriesTable::of_selection(selection, None, &self.planner.ledger);
                 let assembly = Assembly::new(&table, true, self.limit, &self.planner.task);
                 let assembled = assembly.raw(&collected.batches)?;
                 self.is_truncated = assembled.is_truncated;
@@ -254,6 +249,13 @@ impl Running {
         let stats = QueryStats {
             samples_read: limits.samples_read(),
             samples_queryable: limits.samples_queryable(),
+            per_step: self.planner.step_counts.as_ref().map(|counts| {
+                let counts = counts.totals().into_iter();
+                let steps = self.frame.steps.iter().zip(counts);
+                steps
+                    .map(|(time_ms, (seen, read))| (time_ms, seen, read))
+                    .collect()
+            }),
             peak_bytes: self.pool.peak_bytes(),
             queue_time: limits.queue_time(),
             ..self.stats

@@ -89,8 +89,4 @@ impl Pieces for Page {
         self.n_written = end;
         end < self.samples.n_series()
     }
-
-    fn is_small(&self) -> bool {
-        self.samples.n_series() <= 4 * SERIES_PER_PART
-    }
 }

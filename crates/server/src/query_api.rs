@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use axum::extract::State;
+use model::TimestampMs;
 use model::number::push_plain_float;
 use query::{Explained, QueryRequest, QueryResult, QueryStats, QueryTimes, SeriesSet, Value};
 
@@ -85,6 +86,7 @@ async fn answer(
         lookback_ms: params.lookback_ms()?,
         timeout: params.timeout()?,
         limit,
+        per_step_stats: params.get("stats") == "all",
         explain: !matches!(params.get("explain"), "" | "0" | "false"),
     };
     let stats = params.get("stats");
@@ -125,8 +127,8 @@ struct Answer {
     stats: bool,
 }
 
-/// Results of fewer points than this are written on the spot: some 100 µs.
-const SMALL_RESULT_POINTS: i64 = 1_000;
+/// Series of no more points than this are written on the spot, some of them: about 100 µs.
+const SHORT_PART_POINTS: i64 = 1_000;
 
 impl Answer {
     fn new(result: QueryResult, n_steps: i64, stats: bool) -> Self {
@@ -217,14 +219,11 @@ impl Pieces for Answer {
         more
     }
 
-    fn is_small(&self) -> bool {
+    fn has_short_parts(&self) -> bool {
         match &self.result.value {
-            Value::Scalar { .. } | Value::String { .. } => true,
-            Value::Vector(series) => series.n_series() as i64 <= SMALL_RESULT_POINTS / 4,
+            Value::Scalar { .. } | Value::String { .. } | Value::Vector(_) => true,
             // The one step of an instant query says nothing about the samples of `m[5m]`.
-            Value::Matrix(series) => {
-                self.n_steps > 1 && series.n_series() as i64 * self.n_steps <= SMALL_RESULT_POINTS
-            }
+            Value::Matrix(_) => self.n_steps > 1 && self.n_steps <= SHORT_PART_POINTS,
         }
     }
 }
@@ -281,7 +280,7 @@ fn push_stats(json: &mut String, stats: &QueryStats) {
     let total = stats.prepare_time + stats.eval_time + stats.sort_time;
     write!(
         json,
-        r#","stats":{{"timings":{{"evalTotalTime":{},"resultSortTime":{},"queryPreparationTime":{},"innerEvalTime":{},"execQueueTime":{},"execTotalTime":{}}},"samples":{{"totalQueryableSamples":{},"samplesRead":{},"peakSamples":{}}}}}"#,
+        r#","stats":{{"timings":{{"evalTotalTime":{},"resultSortTime":{},"queryPreparationTime":{},"innerEvalTime":{},"execQueueTime":{},"execTotalTime":{}}},"samples":{{"totalQueryableSamples":{},"samplesRead":{},"peakSamples":{}"#,
         total.as_secs_f64(),
         stats.sort_time.as_secs_f64(),
         stats.prepare_time.as_secs_f64(),
@@ -294,6 +293,24 @@ fn push_stats(json: &mut String, stats: &QueryStats) {
         stats.peak_bytes / 16,
     )
     .expect("writing to a String cannot fail");
+    if let Some(steps) = &stats.per_step {
+        let seen = steps.iter().map(|&(time_ms, seen, _)| (time_ms, seen));
+        push_steps(json, "totalQueryableSamplesPerStep", seen);
+        let read = steps.iter().map(|&(time_ms, _, read)| (time_ms, read));
+        push_steps(json, "samplesReadPerStep", read);
+    }
+    json.push_str("}}");
+}
+
+/// A number for each step, under a name.
+fn push_steps(json: &mut String, name: &str, steps: impl Iterator<Item = (TimestampMs, u64)>) {
+    write!(json, ",\"{name}\":[").expect("writing to a String cannot fail");
+    for (position, (time_ms, count)) in steps.enumerate() {
+        json.push_str(if position > 0 { ",[" } else { "[" });
+        json::push_timestamp(json, time_ms);
+        write!(json, ",{count}]").expect("writing to a String cannot fail");
+    }
+    json.push(']');
 }
 
 fn push_explained(json: &mut String, explained: &Explained) {

@@ -154,10 +154,6 @@ impl Pieces for SeriesList {
         }
         more
     }
-
-    fn is_small(&self) -> bool {
-        self.n_series <= SERIES_PER_PART * 4
-    }
 }
 
 /// A list of texts.
@@ -199,10 +195,6 @@ impl Pieces for Texts {
             push_end(json, self.truncated);
         }
         more
-    }
-
-    fn is_small(&self) -> bool {
-        self.texts.len() <= TEXTS_PER_PART
     }
 }
 

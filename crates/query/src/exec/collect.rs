@@ -1,4 +1,4 @@
-//! Reading whole inputs: all partitions at once, memory reserved as it grows.
+//! Reading whole inputs: several partitions at once, memory reserved as it grows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use futures::StreamExt;
 use model::FloatHistogram;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::operator::{Plan, n_partitions};
 use crate::QueryError;
 use crate::batch::{Batch, HistogramAt, Row, RowBuffer, bytes_of};
-use crate::rows::{ABSENT, Rows};
+use crate::rows::{ABSENT, Rows, is_absent};
 
 /// All batches of a plan, partition after partition.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Dense {
     reservation: MemoryReservation,
 }
 
-/// Runs all partitions of a plan, at the same time if there are several.
+/// Runs all partitions of a plan, some at the same time if there are several.
 pub(crate) async fn collect(plan: &Plan, task: &Arc<TaskContext>) -> Result<Collected, QueryError> {
     let results = each_partition(plan, task, |plan, partition, task| async move {
         collect_partition(&plan, partition, &task).await
@@ -66,44 +67,33 @@ pub(crate) async fn drain(plan: &Plan, task: &Arc<TaskContext>) -> Result<(), Qu
     drained.await.map(|_| ())
 }
 
-/// Runs `work` on every partition of a plan and gives the results in order of partitions. The first partition runs in
-/// the calling task, others in tasks of their own, which stop when this future is dropped.
+/// Runs `work` on every partition of a plan and gives the results in order of partitions.
 pub(crate) async fn each_partition<T, F>(
     plan: &Plan,
     task: &Arc<TaskContext>,
-    work: impl Fn(Plan, usize, Arc<TaskContext>) -> F,
+    work: impl Fn(Plan, usize, Arc<TaskContext>) -> F + Send + Sync + 'static,
 ) -> Result<Vec<T>, QueryError>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, QueryError>> + Send + 'static,
 {
-    let start = |partition| work(Arc::clone(plan), partition, Arc::clone(task));
-    concurrently((0..n_partitions(plan)).map(start).collect()).await
-}
-
-/// Runs all futures at the same time and gives their results in order: the first in the calling task, others in tasks
-/// of their own, which stop when this future is dropped.
-pub(crate) async fn concurrently<T, F>(work: Vec<F>) -> Result<Vec<T>, QueryError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, QueryError>> + Send + 'static,
-{
-    let mut work = work.into_iter();
-    let Some(first) = work.next() else {
-        return Ok(Vec::new());
+    let n_workers = task.session_config().target_partitions();
+    let (n_partitions, plan, task) = (n_partitions(plan), Arc::clone(plan), Arc::clone(task));
+    let one = move |partition: usize| {
+        let result = work(Arc::clone(&plan), partition, Arc::clone(&task));
+        async move { Ok(vec![result.await?]) }
     };
-    let others: Vec<_> = work.map(|future| StopOnDrop(tokio::spawn(future))).collect();
-    let mut results = vec![first.await?];
-    for mut other in others {
-        let result = (&mut other.0).await;
-        results.push(result.map_err(|error| QueryError::internal(error.to_string()))??);
-    }
-    Ok(results)
+    let append = |all: &mut Vec<T>, one: Vec<T>| all.extend(one);
+    let results = fold_in_order(n_partitions, n_workers, one, append).await?;
+    Ok(results.unwrap_or_default())
 }
 
 /// Runs `work` on the parts 0 to `n_parts` − 1, `n_workers` at a time, and merges what it gives in order of parts. So
 /// the result has the same bits however many workers there are and whichever of them is first, and only a few partial
 /// results exist at a time. `None` when there is no part.
+///
+/// The calling task is one of the workers. Others are tasks that take parts if they come to run in time: on a busy
+/// machine nobody waits for a worker that has not begun. They stop when this future is dropped.
 pub(crate) async fn fold_in_order<T, F>(
     n_parts: usize,
     n_workers: usize,
@@ -114,24 +104,85 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, QueryError>> + Send + 'static,
 {
-    let shared = Arc::new((work, AtomicUsize::new(0), Mutex::new(InOrder::new(merge))));
-    let worker = |_| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (work, next_part, folded) = &*shared;
-            loop {
-                let part = next_part.fetch_add(1, Ordering::Relaxed);
-                if part >= n_parts {
-                    return Ok(());
-                }
-                let result = work(part).await?;
-                folded.lock().add(part, result);
+    let crew = Arc::new(Crew {
+        work,
+        n_parts,
+        next_part: AtomicUsize::new(0),
+        folded: Mutex::new(InOrder::new(merge)),
+        is_over: Notify::new(),
+    });
+    let help = |_| {
+        let crew = Arc::clone(&crew);
+        StopOnDrop(tokio::spawn(async move { crew.work_on().await }))
+    };
+    let n_helpers = n_workers.min(n_parts).saturating_sub(1);
+    let _helpers: Vec<_> = (0..n_helpers).map(help).collect();
+    crew.work_on().await;
+    loop {
+        // Registered before it is looked at, so that nothing is missed in between.
+        let is_over = crew.is_over.notified();
+        if let Some(outcome) = crew.folded.lock().outcome(n_parts) {
+            return outcome;
+        }
+        is_over.await;
+    }
+}
+
+/// Those who work on the same parts.
+struct Crew<W, T> {
+    work: W,
+    n_parts: usize,
+    next_part: AtomicUsize,
+    folded: Mutex<InOrder<T>>,
+    /// Told when all parts are merged or one has failed.
+    is_over: Notify,
+}
+
+/// A part under way. If it is dropped before it is done, by a panic, all fails.
+struct InHand<'a, W, T>(Option<&'a Crew<W, T>>);
+
+impl<W, T, F> Crew<W, T>
+where
+    W: Fn(usize) -> F,
+    F: Future<Output = Result<T, QueryError>>,
+{
+    /// Takes parts until there is none left.
+    async fn work_on(&self) {
+        loop {
+            let part = self.next_part.fetch_add(1, Ordering::Relaxed);
+            if part >= self.n_parts {
+                return;
+            }
+            let mut in_hand = InHand(Some(self));
+            let result = (self.work)(part).await;
+            in_hand.0 = None;
+            self.take(part, result);
+        }
+    }
+}
+
+impl<W, T> Crew<W, T> {
+    fn take(&self, part: usize, result: Result<T, QueryError>) {
+        let mut folded = self.folded.lock();
+        match result {
+            Ok(result) => folded.add(part, result),
+            Err(error) => {
+                self.next_part.store(self.n_parts, Ordering::Relaxed);
+                folded.failed.get_or_insert(error);
             }
         }
-    };
-    concurrently((0..n_workers.clamp(1, n_parts.max(1))).map(worker).collect()).await?;
-    let total = shared.2.lock().total.take();
-    Ok(total)
+        if folded.failed.is_some() || folded.n_merged == self.n_parts {
+            self.is_over.notify_one();
+        }
+    }
+}
+
+impl<W, T> Drop for InHand<'_, W, T> {
+    fn drop(&mut self) {
+        if let Some(crew) = self.0 {
+            crew.take(0, Err(QueryError::internal("a part of the query stopped")));
+        }
+    }
 }
 
 /// Merges results in order of their parts, whatever order they come in.
@@ -141,6 +192,7 @@ struct InOrder<T> {
     n_merged: usize,
     /// Those whose turn has not come.
     waiting: BTreeMap<usize, T>,
+    failed: Option<QueryError>,
 }
 
 impl<T> InOrder<T> {
@@ -150,6 +202,7 @@ impl<T> InOrder<T> {
             total: None,
             n_merged: 0,
             waiting: BTreeMap::new(),
+            failed: None,
         }
     }
 
@@ -161,6 +214,14 @@ impl<T> InOrder<T> {
                 None => self.total = Some(next),
             }
             self.n_merged += 1;
+        }
+    }
+
+    /// What came of `n_parts`, once it is known.
+    fn outcome(&mut self, n_parts: usize) -> Option<Result<Option<T>, QueryError>> {
+        match self.failed.take() {
+            Some(error) => Some(Err(error)),
+            None => (self.n_merged == n_parts).then(|| Ok(self.total.take())),
         }
     }
 }
@@ -273,6 +334,26 @@ impl Dense {
         let position = cells.partition_point(|other| other.step < cell.step);
         cells.insert(position, cell);
         Ok(())
+    }
+
+    /// Puts the values of some series together in one that has none; where several have one, that of the last stays.
+    pub(crate) fn unite(&mut self, members: &[u32], union: usize) -> Result<(), QueryError> {
+        let mut united = RowBuffer::new(self.n_steps);
+        for &member in members {
+            let row = self.row(member as usize);
+            for (united, &value) in united.values.iter_mut().zip(row.values) {
+                if !is_absent(value) {
+                    *united = value;
+                }
+            }
+            united.histograms.extend_from_slice(row.histograms);
+        }
+        united.histograms.sort_by_key(|cell| cell.step);
+        united.histograms.dedup_by_key(|cell| cell.step);
+        for cell in &united.histograms {
+            united.values[cell.step as usize] = ABSENT;
+        }
+        self.set_row(union, united.as_row())
     }
 
     fn histograms_mut(&mut self, series_idx: usize) -> &mut Vec<HistogramAt> {

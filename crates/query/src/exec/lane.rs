@@ -13,6 +13,7 @@ use promql::kernel::rate::{DenseLane, RateKind, StreamRate};
 use promql::kernel::window::{StepTimes, Window, windows};
 
 use crate::QueryError;
+use crate::context::{Limits, Patience};
 use crate::rows::ABSENT;
 
 /// What is computed from the samples of a series, and for which steps.
@@ -74,6 +75,7 @@ pub(crate) struct LaneEvaluator {
     own: DenseLane,
     rates: Option<Rates>,
     row: Vec<f64>,
+    patience: Patience,
 }
 
 #[derive(Debug)]
@@ -133,7 +135,7 @@ impl LaneFunction {
 
 impl LaneEvaluator {
     /// An evaluator with empty buffers.
-    pub(crate) fn new(function: &LaneFunction) -> Self {
+    pub(crate) fn new(function: &LaneFunction, limits: &Limits) -> Self {
         let rates = match function.kind {
             LaneFunctionKind::Rate(kind) => Some(Rates {
                 shared: StreamRate::new(kind),
@@ -147,6 +149,7 @@ impl LaneEvaluator {
             own: DenseLane::default(),
             rates,
             row: vec![ABSENT; function.evaluation.n_steps],
+            patience: Patience::new(limits),
         }
     }
 
@@ -172,7 +175,10 @@ impl LaneEvaluator {
         self.row.fill(ABSENT);
         match &mut self.rates {
             Some(rates) => rates.shared.lane_into(values, &mut self.row),
-            None => evaluate(function, timestamps_ms, values, &self.windows, &mut self.row)?,
+            None => {
+                let (row, patience) = (&mut self.row, &mut self.patience);
+                evaluate(function, (timestamps_ms, values), &self.windows, row, patience)?;
+            }
         }
         Ok(&self.row)
     }
@@ -203,7 +209,14 @@ impl LaneEvaluator {
             self.own_windows.clear();
             self.own_windows.extend(windows);
         }
-        evaluate(function, timestamps_ms, values, &self.own_windows, &mut self.row)?;
+        let (row, patience) = (&mut self.row, &mut self.patience);
+        evaluate(
+            function,
+            (timestamps_ms, values),
+            &self.own_windows,
+            row,
+            patience,
+        )?;
         let n_in_windows = self.own_windows.iter().map(ExactSizeIterator::len).sum();
         Ok((&self.row, n_in_windows))
     }
@@ -212,10 +225,10 @@ impl LaneEvaluator {
 /// One value per step from the samples of one series; steps without one are left alone.
 fn evaluate(
     function: &LaneFunction,
-    timestamps_ms: &[TimestampMs],
-    values: &[f64],
+    (timestamps_ms, values): (&[TimestampMs], &[f64]),
     windows: &[Range<usize>],
     row: &mut [f64],
+    patience: &mut Patience,
 ) -> Result<(), QueryError> {
     let steps = windows.iter().zip(row).enumerate();
     let steps = steps.filter(|(_, (rows, _))| !rows.is_empty());
@@ -243,6 +256,7 @@ fn evaluate(
         }
         LaneFunctionKind::Window(functions) => {
             for (step, (rows, value)) in steps {
+                patience.spend(rows.len())?;
                 let range = TimeRange::ending_at(function.times.at(step), function.window_ms);
                 let evaluation_ms = function.evaluation.at(step);
                 let window = Window::of_rows(timestamps_ms, values, rows.clone(), range, evaluation_ms);

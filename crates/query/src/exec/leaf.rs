@@ -3,13 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{TimestampMs, is_stale_nan};
+use datafusion_execution::TaskContext;
+use datafusion_execution::memory_pool::MemoryReservation;
+use model::{FloatHistogram, TimestampMs, is_stale_nan};
 use promql::kernel::native::sample_weight;
 use storage::{LaneBuffer, LiveBuffer, NewestBuffer, Selection, StreamBuffer};
 
+use super::collect::reserve;
 use super::lane::{LaneEvaluator, LaneFunction};
 use super::mixed_lane::{Evaluated, MixedLane};
 use super::notes::NoteSink;
+use super::tally::{Shares, Tally};
 use super::watch::Watch;
 use crate::QueryError;
 use crate::batch::Row;
@@ -30,6 +34,8 @@ pub(crate) struct Leaf {
     pub(crate) notes: NoteSink,
     /// Time and samples.
     pub(crate) limits: Limits,
+    /// Samples by step.
+    pub(crate) tally: Tally,
     /// What it has read.
     pub(crate) counted: Counted,
 }
@@ -47,6 +53,8 @@ pub(crate) struct LeafReader {
     /// A row that is the same at all steps.
     row: Vec<f64>,
     usage: Usage,
+    /// For the buffer.
+    room: MemoryReservation,
 }
 
 /// What has been read and not been counted yet. Tasks share the counters and the clock costs time, so both are left
@@ -65,16 +73,17 @@ const UNCOUNTED_STREAMS_MAX: u32 = 32;
 
 impl LeafReader {
     /// A reader with empty buffers.
-    pub(crate) fn new(leaf: Arc<Leaf>) -> Self {
+    pub(crate) fn new(leaf: Arc<Leaf>, task: &TaskContext) -> Self {
         Self {
-            evaluator: LaneEvaluator::new(&leaf.function),
-            mixed: MixedLane::new(leaf.function.evaluation.n_steps),
+            evaluator: LaneEvaluator::new(&leaf.function, &leaf.limits),
+            mixed: MixedLane::new(leaf.function.evaluation.n_steps, &leaf.limits),
             row: vec![ABSENT; leaf.function.evaluation.n_steps],
             leaf,
             buffer: StreamBuffer::default(),
             newest: NewestBuffer::default(),
             live: LiveBuffer::default(),
             usage: Usage::default(),
+            room: reserve(task, "samples of a stream"),
         }
     }
 
@@ -99,6 +108,10 @@ impl LeafReader {
             self.newest_rows(stream_idx, emit);
         } else {
             self.leaf.selection.read(stream_idx, range, &mut self.buffer)?;
+            let bytes = buffer_bytes(&self.buffer);
+            if bytes > self.room.size() {
+                self.room.try_resize(bytes)?;
+            }
             self.stream_rows(stream_idx, emit)?;
         }
         self.note_stream()?;
@@ -132,11 +145,19 @@ impl LeafReader {
     /// Counts what was read, and looks at the clock.
     pub(crate) fn finish(&mut self) -> Result<(), QueryError> {
         let usage = std::mem::take(&mut self.usage);
-        self.leaf.counted.add(usage.n_read, usage.n_queryable);
-        self.leaf.limits.check()?;
-        self.leaf
-            .limits
-            .add_samples(usage.n_read, usage.n_queryable, usage.n_held)
+        let Leaf {
+            counted,
+            limits,
+            tally,
+            function,
+            ..
+        } = &*self.leaf;
+        counted.add(usage.n_read, usage.n_queryable);
+        if !tally.is_by_step() || function.is_single_newest() {
+            tally.add(usage.n_queryable, usage.n_read);
+        }
+        limits.check()?;
+        limits.add_samples(usage.n_read, usage.n_queryable * tally.weight(), usage.n_held)
     }
 
     fn newest_rows(&mut self, stream_idx: usize, mut emit: impl FnMut(u32, Row<'_>)) {
@@ -172,7 +193,12 @@ impl LeafReader {
         stream_idx: usize,
         mut emit: impl FnMut(u32, Row<'_>),
     ) -> Result<(), QueryError> {
-        let Leaf { function, watch, .. } = &*self.leaf;
+        let Leaf {
+            function,
+            watch,
+            tally,
+            ..
+        } = &*self.leaf;
         let timestamps_ms = &self.buffer.timestamps_ms;
         let n_loaded = timestamps_ms.len() * self.buffer.lanes().len();
         self.leaf.limits.check_samples(n_loaded as u64)?;
@@ -196,6 +222,9 @@ impl LeafReader {
                 self.usage.n_read += evaluated.n_samples as u64;
                 self.usage.n_queryable += evaluated.n_seen as u64;
                 self.usage.n_held += evaluated.n_samples as u64;
+                if tally.is_by_step() {
+                    tally.add_shares(&evaluated.shares(function), 1);
+                }
                 self.leaf.notes.of_series(series_idx, notes);
                 if let Some(watch) = watch {
                     watch.note(series_idx, row.values);
@@ -212,6 +241,15 @@ impl LeafReader {
                 self.evaluator
                     .own(function, timestamps_ms, &lane.values, is_present)?
             };
+            if tally.is_by_step() {
+                let absent_rows = &lane.absent_rows;
+                let present = (0..).zip(timestamps_ms).zip(&lane.values);
+                let present = present.filter(|((row, _), value)| {
+                    absent_rows.binary_search(row).is_err() && !function.skips(**value)
+                });
+                let present_ms: Vec<TimestampMs> = present.map(|((_, &time_ms), _)| time_ms).collect();
+                tally.add_shares(&Shares::of(function, &present_ms, row), 1);
+            }
             let n_held = row.iter().filter(|value| !is_absent(**value)).count();
             self.usage.n_read += n_samples as u64;
             // An instant selector sees one sample of each window.
@@ -224,6 +262,13 @@ impl LeafReader {
         }
         Ok(())
     }
+}
+
+/// What a buffer holds, roughly.
+fn buffer_bytes(buffer: &StreamBuffer) -> usize {
+    let n_histograms: usize = buffer.lanes().iter().map(|lane| lane.histograms.len()).sum();
+    let n_values = buffer.timestamps_ms.len() * (buffer.lanes().len() + 1);
+    n_values * size_of::<f64>() + n_histograms * size_of::<[FloatHistogram; 2]>()
 }
 
 /// Takes over the samples of a series.

@@ -14,8 +14,10 @@ use promql::kernel::range::RangeFunction;
 use promql::kernel::window::windows;
 
 use super::lane::{Beyond, LaneFunction, LaneFunctionKind, function_of_step, seconds};
+use super::tally::Shares;
 use crate::QueryError;
 use crate::batch::{Row, RowBuffer};
+use crate::context::{Limits, Patience};
 
 /// Collects the samples of one series and evaluates them. Keeps its buffers.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct MixedLane {
     /// How many floats the histograms up to and including each one count for.
     weights: Vec<usize>,
     row: RowBuffer,
+    patience: Patience,
 }
 
 /// Samples of one kind.
@@ -49,6 +52,40 @@ pub(crate) struct Evaluated<'a> {
     pub(crate) n_seen: usize,
     /// What there is to say.
     pub(crate) notes: Notes,
+    floats: &'a Column<f64>,
+    histograms: &'a Column<Arc<FloatHistogram>>,
+    weights: &'a [usize],
+}
+
+impl Evaluated<'_> {
+    /// What each step saw and read.
+    pub(crate) fn shares(&self, function: &LaneFunction) -> Shares {
+        let windows = self.floats.windows.iter().zip(&self.histograms.windows);
+        let seen = windows.enumerate().map(|(step, (floats, histograms))| {
+            if function.is_newest() {
+                return match self.row.histogram(step) {
+                    Some(histogram) => sample_weight(histogram) as u64,
+                    None => u64::from(self.row.is_present(step)),
+                };
+            }
+            (floats.len() + weight_of(self.weights, histograms)) as u64
+        });
+        let floats = self.floats.timestamps_ms.iter().map(|&time_ms| (time_ms, 1));
+        let histograms = self.histograms.timestamps_ms.iter().zip(&self.histograms.values);
+        let histograms = histograms.map(|(&time_ms, value)| (time_ms, sample_weight(value) as u64));
+        let mut samples: Vec<(TimestampMs, u64)> = floats.chain(histograms).collect();
+        samples.sort_unstable();
+        Shares::of_weights(function.times, seen, samples.into_iter())
+    }
+}
+
+/// For how many floats the histograms at `rows` count; `weights` are sums up to and including each.
+fn weight_of(weights: &[usize], rows: &Range<usize>) -> usize {
+    match (rows.is_empty(), rows.start) {
+        (true, _) => 0,
+        (false, 0) => weights[rows.end - 1],
+        (false, start) => weights[rows.end - 1] - weights[start - 1],
+    }
 }
 
 impl<T> Column<T> {
@@ -93,12 +130,13 @@ impl<T> Column<T> {
 
 impl MixedLane {
     /// No samples, for rows of `n_steps`.
-    pub(crate) fn new(n_steps: usize) -> Self {
+    pub(crate) fn new(n_steps: usize, limits: &Limits) -> Self {
         Self {
             floats: Column::new(),
             histograms: Column::new(),
             weights: Vec::new(),
             row: RowBuffer::new(n_steps),
+            patience: Patience::new(limits),
         }
     }
 
@@ -156,17 +194,16 @@ impl MixedLane {
                 self.windowed(function, has_resets, function_at, &mut notes)?;
             }
         }
-        let n_histograms = |rows: &Range<usize>| match (rows.is_empty(), rows.start) {
-            (true, _) => 0,
-            (false, 0) => self.weights[rows.end - 1],
-            (false, start) => self.weights[rows.end - 1] - self.weights[start - 1],
-        };
+        let n_histograms = |rows: &Range<usize>| weight_of(&self.weights, rows);
         let n_floats: usize = self.floats.windows.iter().map(ExactSizeIterator::len).sum();
         Ok(Evaluated {
             row: self.row.as_row(),
             n_samples: self.floats.values.len() + self.weights.last().copied().unwrap_or(0),
             n_seen: n_floats + self.histograms.windows.iter().map(n_histograms).sum::<usize>(),
             notes,
+            floats: &self.floats,
+            histograms: &self.histograms,
+            weights: &self.weights,
         })
     }
 
@@ -269,6 +306,9 @@ impl MixedLane {
             if window.is_empty() {
                 continue;
             }
+            // Some histograms are a hundred numbers.
+            self.patience
+                .spend(window.floats.values.len() + 64 * window.histograms.values.len())?;
             let at_step = NativeRangeFunction(function_at(step)?);
             let found = match function.beyond {
                 None => at_step.evaluate(&window, notes),

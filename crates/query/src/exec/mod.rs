@@ -23,6 +23,8 @@ pub(crate) mod leaf;
 
 pub(crate) mod watch;
 
+pub(crate) mod tally;
+
 pub(crate) mod scan;
 
 pub(crate) mod mixed_groups;

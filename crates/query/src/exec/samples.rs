@@ -19,6 +19,7 @@ use promql::kernel::rate::DenseLane;
 use storage::{Selection, StreamBuffer};
 
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run};
+use super::tally::Tally;
 use crate::QueryError;
 use crate::batch::{Batch, HistogramAt, HistogramColumn};
 use crate::context::Limits;
@@ -30,6 +31,7 @@ pub(crate) struct Samples {
     range: TimeRange,
     extended: Option<Extended>,
     limits: Limits,
+    tally: Tally,
 }
 
 /// How a range is extended, and the range itself; the samples that are read are more.
@@ -55,7 +57,7 @@ impl Samples {
         selection: Arc<dyn Selection>,
         range: TimeRange,
         extended: Option<Extended>,
-        limits: Limits,
+        (limits, tally): (Limits, Tally),
     ) -> Plan {
         let schema = Arc::new(Schema::new(vec![
             Field::new("series", DataType::UInt32, false),
@@ -67,6 +69,7 @@ impl Samples {
             range,
             extended,
             limits,
+            tally,
         };
         OperatorExec::single(node, Vec::new(), &schema)
     }
@@ -85,6 +88,7 @@ impl Operator for Samples {
             range: self.range,
             extended: self.extended,
             limits: self.limits.clone(),
+            tally: self.tally.clone(),
             next_stream: 0,
             buffer: StreamBuffer::default(),
             schema: Arc::clone(&run.schema),
@@ -103,6 +107,7 @@ struct SampleStream {
     range: TimeRange,
     extended: Option<Extended>,
     limits: Limits,
+    tally: Tally,
     next_stream: usize,
     buffer: StreamBuffer,
     schema: SchemaRef,
@@ -125,6 +130,7 @@ impl SampleStream {
                 Some(extended) => samples.push_extended(stream.first_series, &self.buffer, extended)?,
             }
             let n_read = (samples.weight - weight_before) as u64;
+            self.tally.add(n_read, n_read);
             self.limits.add_samples(n_read, n_read, n_read)?;
         }
         if samples.values.is_empty() {

@@ -55,7 +55,7 @@ impl Operator for Scan {
 
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let state = ScanStream {
-            reader: LeafReader::new(Arc::clone(&self.leaf)),
+            reader: LeafReader::new(Arc::clone(&self.leaf), &run.task),
             streams: self.parts[run.partition].clone(),
             schema: Arc::clone(&run.schema),
             n_steps: self.leaf.function.evaluation.n_steps,
@@ -95,6 +95,10 @@ impl ScanStream {
             n_values += self
                 .reader
                 .read(stream_idx, |series_idx, row| builder.push(series_idx, row))?;
+            let limits = &self.reader.leaf().limits;
+            if limits.outstays() {
+                limits.leave_caller().await;
+            }
             if n_values > YIELD_VALUES {
                 n_values = 0;
                 tokio::task::yield_now().await;

@@ -116,7 +116,7 @@ impl Part {
         let n_steps = self.leaf.function.evaluation.n_steps;
         let about = (&*self.groups, self.notes.clone());
         let (mut accumulators, reservation) = start(self.op, about, n_steps, &self.task)?;
-        let mut reader = LeafReader::new(Arc::clone(&self.leaf));
+        let mut reader = LeafReader::new(Arc::clone(&self.leaf), &self.task);
         let only_counts = Accumulators::only_counts(self.op) && self.leaf.function.is_single_newest();
         let mut n_values = 0;
         let mut begun = Instant::now();
@@ -128,6 +128,9 @@ impl Part {
                     accumulators.add_row(self.groups.of_series(series_idx), series_idx, row);
                 })?;
                 accumulators.reserve(&reservation)?;
+            }
+            if self.leaf.limits.outstays() {
+                self.leaf.limits.leave_caller().await;
             }
             if n_values > YIELD_VALUES {
                 n_values = 0;

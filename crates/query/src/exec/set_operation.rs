@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use promql::ast::BinaryOp;
 
-use super::collect::{Collected, collect};
+use super::collect::{Collected, collect, reserve};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
 use crate::batch::{Batch, RowBuffer};
@@ -71,28 +71,41 @@ impl Operator for SetOperation {
         Ok(stream_after(async move {
             let left = collect(&left, &task).await?;
             let right = collect(&right, &task).await?;
-            let presence =
-                |side: &Collected, ids: &[u32]| Presence::of(side, ids, signatures.n_signatures, n_steps);
+            let room = reserve(&task, "set operation");
+            let presence = |side: &Collected, ids: &[u32]| {
+                room.try_grow(signatures.n_signatures.saturating_mul(n_steps))?;
+                Presence::of(side, ids, signatures.n_signatures, n_steps)
+            };
+            let filter = |presence: &Presence, batch: &Batch, ids: &[u32], keep: bool, shift: u32| {
+                room.try_grow(batch.bytes())?;
+                presence.filter(batch, ids, keep, shift, &schema)
+            };
             let mut filtered = Vec::new();
             match op {
                 BinaryOp::And | BinaryOp::Unless => {
                     let presence = presence(&right, &signatures.right)?;
                     for batch in &left.batches {
                         let keep = op == BinaryOp::And;
-                        filtered.push(presence.filter(batch, &signatures.left, keep, 0, &schema)?);
+                        filtered.push(filter(&presence, batch, &signatures.left, keep, 0)?);
                     }
                 }
                 _ => {
                     let presence = presence(&left, &signatures.left)?;
                     let n_left = u32::try_from(signatures.left.len()).expect("series are counted in 32 bits");
+                    // Those of the left side are given out as they are.
                     filtered.extend(left.batches.iter().cloned());
                     for batch in &right.batches {
-                        filtered.push(presence.filter(batch, &signatures.right, false, n_left, &schema)?);
+                        filtered.push(filter(&presence, batch, &signatures.right, false, n_left)?);
                     }
                 }
             }
             filtered.retain(|batch| batch.n_rows() > 0);
-            Ok(filtered.into_iter().map(Ok))
+            let held = (room, left.reservations);
+            Ok(filtered.into_iter().map(move |batch| {
+                // Held as long as the batches are.
+                let _ = &held;
+                Ok(batch)
+            }))
         }))
     }
 }

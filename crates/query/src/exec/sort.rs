@@ -8,9 +8,10 @@ use promql::kernel::aggregate::{Extreme, best_first};
 use promql::kernel::native::FloatOrHistogram;
 
 use super::best_k::ordered_batches;
-use super::collect::collect;
+use super::collect::{collect, reserve};
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_after};
 use crate::QueryError;
+use crate::batch::Batch;
 use crate::rows::Rows;
 
 /// What series are sorted by.
@@ -51,7 +52,10 @@ impl Operator for Sort {
         let (schema, task) = (Arc::clone(&run.schema), run.task);
         Ok(stream_after(async move {
             let collected = collect(&input, &task).await?;
-            let mut elements = Vec::new();
+            let n_rows: usize = collected.batches.iter().map(Batch::n_rows).sum();
+            let room = reserve(&task, "order of series");
+            room.try_grow(2 * n_rows * size_of::<(u32, FloatOrHistogram)>())?;
+            let mut elements = Vec::with_capacity(n_rows);
             for batch in &collected.batches {
                 let rows = Rows::of(batch)?;
                 elements.extend(

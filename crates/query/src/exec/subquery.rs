@@ -12,6 +12,7 @@ use super::lane::{LaneEvaluator, LaneFunction};
 use super::mixed_lane::MixedLane;
 use super::notes::NoteSink;
 use super::operator::{BatchStream, Operator, OperatorExec, Plan, Run, stream_mapped};
+use super::tally::{Shares, Tally};
 use super::watch::Watch;
 use crate::QueryError;
 use crate::batch::Row;
@@ -32,6 +33,7 @@ struct Inner {
     watch: Option<Watch>,
     notes: NoteSink,
     limits: Limits,
+    tally: Tally,
 }
 
 impl Subquery {
@@ -41,7 +43,7 @@ impl Subquery {
         function: LaneFunction,
         timestamps_ms: Vec<TimestampMs>,
         (watch, notes): (Option<Watch>, NoteSink),
-        limits: Limits,
+        (limits, tally): (Limits, Tally),
         schema: &SchemaRef,
     ) -> Plan {
         let inner = Inner {
@@ -50,6 +52,7 @@ impl Subquery {
             watch,
             notes,
             limits,
+            tally,
         };
         OperatorExec::like_input(
             Self {
@@ -76,9 +79,9 @@ impl Operator for Subquery {
     fn run(&self, run: Run<'_>) -> Result<BatchStream, QueryError> {
         let inner = Arc::clone(&self.inner);
         let schema = Arc::clone(&run.schema);
-        let mut evaluator = LaneEvaluator::new(&inner.function);
+        let mut evaluator = LaneEvaluator::new(&inner.function, &inner.limits);
         let n_in_windows = evaluator.prepare(&inner.function, &inner.timestamps_ms);
-        let mut mixed = MixedLane::new(inner.function.evaluation.n_steps);
+        let mut mixed = MixedLane::new(inner.function.evaluation.n_steps, &inner.limits);
         stream_mapped(&run, move |batch| {
             inner.limits.check()?;
             let rows = Rows::of(batch)?;
@@ -96,13 +99,24 @@ impl Operator for Subquery {
                 } else {
                     (evaluator.shared(&inner.function, times, values)?, n_in_windows)
                 };
+                if inner.tally.is_by_step() {
+                    let steps = (0..values.len()).filter(|&step| !is_absent(values[step]));
+                    let present_ms: Vec<TimestampMs> = steps.map(|step| times[step]).collect();
+                    let shares = Shares::of(&inner.function, &present_ms, row);
+                    inner.tally.add_shares(&shares.unread(), 1);
+                }
                 n_queryable += n_seen as u64;
                 if let Some(watch) = &inner.watch {
                     watch.note(series_idx, row);
                 }
                 builder.push(series_idx, Row::of_floats(row));
             }
-            inner.limits.add_samples(0, n_queryable, 0)?;
+            if !inner.tally.is_by_step() {
+                inner.tally.add(n_queryable, 0);
+            }
+            inner
+                .limits
+                .add_samples(0, n_queryable * inner.tally.weight(), 0)?;
             builder.finish(&schema)
         })
     }
@@ -125,6 +139,10 @@ impl Inner {
             }
         }
         let evaluated = mixed.evaluate(&self.function)?;
+        if self.tally.is_by_step() {
+            let shares = evaluated.shares(&self.function);
+            self.tally.add_shares(&shares.unread(), 1);
+        }
         self.notes.of_series(series_idx, evaluated.notes);
         if let Some(watch) = &self.watch {
             watch.note(series_idx, evaluated.row.values);

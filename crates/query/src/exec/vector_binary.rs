@@ -9,7 +9,7 @@ use datafusion_execution::TaskContext;
 use promql::ast::BinaryOp;
 use promql::kernel::native::{FloatOrHistogram, Notes, binary as native};
 
-use super::collect::{Dense, drain};
+use super::collect::{Dense, drain, reserve};
 use super::map::{binary, outcome_value};
 use super::merge_duplicates::same_labelset;
 use super::notes::{LastNotes, OperatorNotes};
@@ -33,6 +33,9 @@ pub(crate) struct Pairing {
     pub(crate) many_stand_ins: Option<StandIns>,
     /// Stand-ins of the one side; the first is series `n_one`.
     pub(crate) one_stand_ins: Option<StandIns>,
+    /// Series of the one side of which never two have a value at the same step, as one; the first comes behind the last
+    /// stand-in.
+    pub(crate) one_unions: Vec<Vec<u32>>,
     /// All series that may meet, by series of the many side.
     pub(crate) pairs: Vec<Pair>,
     /// Match groups with several series on the one side: never two of them at the same step.
@@ -205,8 +208,13 @@ impl Inner {
             drain(right, task).await?;
             return Dense::absent(0, self.n_steps, task);
         }
-        let many = (self.pairing.n_many, self.pairing.many_stand_ins.as_ref());
-        let one = (self.pairing.n_one, self.pairing.one_stand_ins.as_ref());
+        let pairing = &self.pairing;
+        let many = (pairing.n_many, pairing.many_stand_ins.as_ref(), &[][..]);
+        let one = (
+            pairing.n_one,
+            pairing.one_stand_ins.as_ref(),
+            pairing.one_unions.as_slice(),
+        );
         let (of_left, of_right) = if self.pairing.many_is_right {
             (one, many)
         } else {
@@ -222,17 +230,21 @@ impl Inner {
         self.compute(&many, &one, task)
     }
 
-    /// The values of one side, stand-ins included.
+    /// The values of one side, stand-ins and unions included.
     async fn side(
         &self,
         plan: &Plan,
-        (n_own, stand_ins): (usize, Option<&StandIns>),
+        (n_own, stand_ins, unions): (usize, Option<&StandIns>, &[Vec<u32>]),
         task: &Arc<TaskContext>,
     ) -> Result<Dense, QueryError> {
         let n_stand_ins = stand_ins.map_or(0, |stand_ins| stand_ins.members.len());
-        let mut side = Dense::of_plan(plan, n_own + n_stand_ins, self.n_steps, task).await?;
+        let n_rows = n_own + n_stand_ins + unions.len();
+        let mut side = Dense::of_plan(plan, n_rows, self.n_steps, task).await?;
         if let Some(stand_ins) = stand_ins {
             stand_ins.fill(&mut side, n_own);
+        }
+        for (union, members) in (n_own + n_stand_ins..).zip(unions) {
+            side.unite(members, union)?;
         }
         Ok(side)
     }
@@ -278,7 +290,10 @@ impl Inner {
     /// step by step.
     fn compute(&self, many: &Dense, one: &Dense, task: &TaskContext) -> Result<Dense, QueryError> {
         let mut results = Dense::absent(self.pairing.n_results, self.n_steps, task)?;
-        let mut claimed = vec![false; self.pairing.n_claims * self.n_steps];
+        let n_claimed = self.pairing.n_claims.saturating_mul(self.n_steps);
+        let room = reserve(task, "claims of pairs");
+        room.try_grow(n_claimed)?;
+        let mut claimed = vec![false; n_claimed];
         let rivals = self.first_rivals(many, one);
         let mut first_conflict: Option<(usize, Conflict)> = None;
         let mut notes = LastNotes::default();

@@ -47,6 +47,15 @@ impl Column {
         &self.values[self.codes[series_idx] as usize]
     }
 
+    /// Bytes of the codes and of the list of values; texts are shared with the store, and so may the list be.
+    pub(crate) fn bytes(&self) -> usize {
+        let values = match Arc::strong_count(&self.values) {
+            1 => self.values.len() * size_of::<Text>(),
+            _ => 0,
+        };
+        self.codes.len() * size_of::<u32>() + values
+    }
+
     /// True when no series has the label.
     pub(crate) fn is_absent(&self) -> bool {
         self.codes.iter().all(|&code| code == 0)

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Column, SeriesTable};
+use crate::memory::Ledger;
 use crate::result::Text;
 
 /// The label sets of a list of series, as columns.
@@ -12,6 +13,8 @@ pub struct LabelSets {
     n_series: usize,
     /// Sorted by name; a column has `n_series` codes.
     columns: Vec<(Text, Arc<Column>)>,
+    /// For what it takes, if that is not reserved elsewhere.
+    ledger: Option<Ledger>,
 }
 
 impl LabelSets {
@@ -24,6 +27,15 @@ impl LabelSets {
         Self {
             n_series: table.n_series(),
             columns: columns.filter(|(_, column)| !column.is_absent()).collect(),
+            ledger: None,
+        }
+    }
+
+    /// The same, with the ledger that knows what it takes.
+    pub(crate) fn held_in(self, ledger: &Ledger) -> Self {
+        Self {
+            ledger: Some(ledger.clone()),
+            ..self
         }
     }
 
@@ -93,6 +105,7 @@ impl LabelSets {
             columns: columns
                 .map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))))
                 .collect(),
+            ledger: self.ledger.clone(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A table answers "which value of this label has which series" and makes a column only when somebody asks for it:
 //! `count({__name__=~"istio_.*"})` over 333,392 series never makes one. Tables are immutable and cheap to clone;
-//! each operation gives a view on the table it was called on.
+//! each operation gives a view on the table it was called on. What columns and groups take is written into the ledger
+//! of the query.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use storage::Selection;
 
 use super::{Column, Groups};
+use crate::memory::Ledger;
 use crate::result::Text;
 
 /// The known series of a plan node, by position.
@@ -24,6 +26,8 @@ struct Inner {
     origin: Origin,
     /// True promises that no two series have the same labels. False: not known.
     distinct: bool,
+    /// None for tables of at most one series.
+    ledger: Option<Ledger>,
     columns: Mutex<HashMap<Text, Arc<Column>>>,
 }
 
@@ -48,27 +52,48 @@ enum Origin {
 
 impl SeriesTable {
     /// The series of a selection, which are distinct. `metric_name` is given if they are known to have only one.
-    pub(crate) fn of_selection(selection: Arc<dyn Selection>, metric_name: Option<&str>) -> Self {
+    pub(crate) fn of_selection(
+        selection: Arc<dyn Selection>,
+        metric_name: Option<&str>,
+        ledger: &Ledger,
+    ) -> Self {
         let n_series = selection.n_series();
         let origin = Origin::Selection {
             selection,
             metric_name: metric_name.map(Text::from),
         };
-        Self::new(n_series, origin, true)
+        Self::new(n_series, origin, true, Some(ledger.clone()))
     }
 
-    /// `n_series` series without labels.
-    pub(crate) fn unlabelled(n_series: usize) -> Self {
-        Self::new(n_series, Origin::Unlabelled, n_series < 2)
+    /// No series.
+    pub(crate) fn empty() -> Self {
+        Self::new(0, Origin::Unlabelled, true, None)
     }
 
-    fn new(n_series: usize, origin: Origin, distinct: bool) -> Self {
+    /// One series without labels.
+    pub(crate) fn unlabelled() -> Self {
+        Self::new(1, Origin::Unlabelled, true, None)
+    }
+
+    fn new(n_series: usize, origin: Origin, distinct: bool, ledger: Option<Ledger>) -> Self {
         Self(Arc::new(Inner {
             n_series,
             origin,
             distinct: distinct || n_series < 2,
+            ledger,
             columns: Mutex::new(HashMap::new()),
         }))
+    }
+
+    /// A table that is made of this one.
+    fn derived(&self, n_series: usize, origin: Origin, distinct: bool) -> Self {
+        Self::new(n_series, origin, distinct, self.0.ledger.clone())
+    }
+
+    fn note_bytes(&self, bytes: usize) {
+        if let Some(ledger) = &self.0.ledger {
+            ledger.add(bytes);
+        }
     }
 
     /// Number of series.
@@ -86,7 +111,8 @@ impl SeriesTable {
             Origin::Taken { rows, .. } => rows.len(),
             _ => unreachable!("just made"),
         };
-        Self::new(n_series, origin, distinct)
+        self.note_bytes(n_series * size_of::<u32>());
+        self.derived(n_series, origin, distinct)
     }
 
     /// With these labels only.
@@ -95,7 +121,7 @@ impl SeriesTable {
             base: self.clone(),
             names: texts(names),
         };
-        Self::new(self.n_series(), origin, false)
+        self.derived(self.n_series(), origin, false)
     }
 
     /// Without these labels.
@@ -107,7 +133,7 @@ impl SeriesTable {
             base: self.clone(),
             names,
         };
-        Self::new(self.n_series(), origin, distinct)
+        self.derived(self.n_series(), origin, distinct)
     }
 
     /// The same with the promise that no two series have the same labels.
@@ -119,7 +145,7 @@ impl SeriesTable {
             base: self.clone(),
             names: Vec::new(),
         };
-        Self::new(self.n_series(), origin, true)
+        self.derived(self.n_series(), origin, true)
     }
 
     /// True when all series have the same value of the label or all lack it.
@@ -148,7 +174,8 @@ impl SeriesTable {
             base: self.clone(),
             name: Arc::clone(&name),
         };
-        let table = Self::new(self.n_series(), origin, false);
+        self.note_bytes(column.bytes());
+        let table = self.derived(self.n_series(), origin, false);
         table.0.columns.lock().insert(name, Arc::new(column));
         table
     }
@@ -156,7 +183,13 @@ impl SeriesTable {
     /// These series followed by those of `other`.
     pub(crate) fn concat(&self, other: &Self) -> Self {
         let n_series = self.n_series() + other.n_series();
-        Self::new(n_series, Origin::Concat(self.clone(), other.clone()), false)
+        let ledger = self.0.ledger.as_ref().or(other.0.ledger.as_ref()).cloned();
+        Self::new(
+            n_series,
+            Origin::Concat(self.clone(), other.clone()),
+            false,
+            ledger,
+        )
     }
 
     /// One label of all series.
@@ -170,7 +203,11 @@ impl SeriesTable {
     }
 
     fn make_column(&self, name: &str) -> Arc<Column> {
-        let absent = || Arc::new(Column::absent(self.n_series()));
+        let own = |column: Column| {
+            self.note_bytes(column.bytes());
+            Arc::new(column)
+        };
+        let absent = || own(Column::absent(self.n_series()));
         match &self.0.origin {
             Origin::Unlabelled => absent(),
             Origin::Selection {
@@ -178,16 +215,16 @@ impl SeriesTable {
                 metric_name,
             } => match metric_name {
                 Some(metric_name) if name == METRIC_NAME => {
-                    Arc::new(Column::constant(self.n_series(), metric_name))
+                    own(Column::constant(self.n_series(), metric_name))
                 }
-                _ => Arc::new(selection.label_column(name).into()),
+                _ => own(selection.label_column(name).into()),
             },
-            Origin::Taken { base, rows } => Arc::new(base.column(name).take(rows)),
+            Origin::Taken { base, rows } => own(base.column(name).take(rows)),
             Origin::Kept { base, names } if has(names, name) => base.column(name),
             Origin::Removed { base, names } if !has(names, name) => base.column(name),
             Origin::Kept { .. } | Origin::Removed { .. } => absent(),
             Origin::Set { base, .. } => base.column(name),
-            Origin::Concat(first, second) => Arc::new(first.column(name).concat(&second.column(name))),
+            Origin::Concat(first, second) => own(first.column(name).concat(&second.column(name))),
         }
     }
 
@@ -242,7 +279,11 @@ impl SeriesTable {
 
     fn group_by_columns(&self, names: &[Text]) -> Groups {
         let columns: Vec<_> = names.iter().map(|name| self.column(name)).collect();
-        Groups::by(self.n_series(), columns.iter().map(|column| &**column))
+        self.note_bytes(self.n_series() * size_of::<u32>());
+        let groups = Groups::by(self.n_series(), columns.iter().map(|column| &**column));
+        // Besides the list of groups, the table that they were found with.
+        self.note_bytes(groups.n_groups() * 5 * size_of::<u32>());
+        groups
     }
 
     /// A number from 0 to 1 for each series that follows from its labels and is spread evenly.

@@ -22,7 +22,6 @@ use crate::exec::quantile::Quantile;
 use crate::exec::scan_aggregate::ScanAggregate;
 use crate::labels::column::DictionaryBuilder;
 use crate::labels::{Column, Groups, SeriesTable};
-use crate::result::Text;
 use crate::rows::{ABSENT, Rows, is_absent};
 
 impl Planner {
@@ -90,6 +89,9 @@ impl Planner {
     }
 
     fn fold_vector(&self, aggregate: &Aggregate, vector: Vector, frame: &Frame) -> Vector {
+        if vector.is_empty() {
+            return Vector::empty(frame);
+        }
         let notes = self.notes_of_input(aggregate, &vector.table);
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         let (n_workers, n_steps) = (self.n_workers(), frame.steps.n_steps);
@@ -113,6 +115,9 @@ impl Planner {
             self.annotations.add(Annotation::InvalidQuantile(phi), span);
         }
         let vector = self.vector(&aggregate.expr, frame).await?;
+        if vector.is_empty() {
+            return Ok(vector);
+        }
         let grouped = Grouped::of(&vector.table, &vector.marked, &aggregate.grouping);
         Ok(Vector {
             plan: Quantile::plan(
@@ -148,6 +153,9 @@ impl Planner {
         } else {
             vec![0]
         };
+        if vector.is_empty() {
+            return Ok(vector);
+        }
         let groups = vector
             .table
             .group(&aggregate.grouping.labels, aggregate.grouping.without);
@@ -191,32 +199,46 @@ impl Planner {
             return Err(QueryError::execution(format!("invalid label name {label:?}")));
         }
         let vector = self.vector(&aggregate.expr, frame).await?;
+        if vector.is_empty() {
+            return Ok(vector);
+        }
         let counts = self.counts_by_value(&vector).await?;
-        let labelled = vector.table.take(counts.series, false).set(label, counts.values);
+        let values = Column {
+            codes: counts.codes,
+            values: counts.dictionary.finish(),
+        };
+        let labelled = vector.table.take(counts.series, false).set(label, values);
+        self.ledger.check()?;
         let mut grouping = aggregate.grouping.clone();
         if !grouping.without {
             grouping.labels.push(label.clone());
         }
         let grouped = Grouped::of(&labelled, &Marked::Nothing, &grouping);
         let n_steps = frame.steps.n_steps;
-        let mut values = vec![ABSENT; grouped.groups.n_groups() * n_steps];
+        let n_values = grouped.groups.n_groups().saturating_mul(n_steps);
+        self.ledger.try_add_values::<[f64; 2]>(n_values)?;
+        let mut values = vec![ABSENT; n_values];
         for (&group, &step) in grouped.groups.ids.iter().zip(&counts.steps) {
-            let count = &mut values[group as usize * n_steps + step];
+            let count = &mut values[group as usize * n_steps + step as usize];
             *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
         }
-        let series = (0..).take(grouped.groups.n_groups()).collect();
         Ok(Vector {
-            plan: Constant::rows(series, values.into(), &frame.schema),
+            plan: Constant::rows(values.into(), n_steps, &frame.schema),
             table: grouped.table,
             marked: Marked::Nothing,
         })
     }
 
     async fn counts_by_value(&self, vector: &Vector) -> Result<Occurrences, QueryError> {
-        let mut dictionary = DictionaryBuilder::new();
         let mut known: HashMap<u64, u32> = HashMap::new();
-        let (mut series, mut steps, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-        let reservation = reserve(&self.task, "values as labels");
+        let mut found = Occurrences {
+            series: Vec::new(),
+            steps: Vec::new(),
+            codes: Vec::new(),
+            dictionary: DictionaryBuilder::new(),
+            text_bytes: 0,
+            reservation: reserve(&self.task, "values as labels"),
+        };
         for batch in &collect(&vector.plan, &self.task).await?.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
                 let present = row
@@ -225,43 +247,54 @@ impl Planner {
                     .enumerate()
                     .filter(|(_, value)| !is_absent(**value));
                 for (step, value) in present {
-                    let code = known.entry(value.to_bits()).or_insert_with(|| {
-                        let text: Text = count_values_label(*value).into();
-                        dictionary.code(&text)
-                    });
-                    series.push(series_idx);
-                    steps.push(step);
-                    codes.push(*code);
+                    let code = *known
+                        .entry(value.to_bits())
+                        .or_insert_with(|| found.code(count_values_label(*value)));
+                    found.push(series_idx, step, code);
                 }
                 for cell in row.histograms {
-                    let text: Text = cell.value.to_string().into();
-                    series.push(series_idx);
-                    steps.push(cell.step as usize);
-                    codes.push(dictionary.code(&text));
+                    let code = found.code(cell.value.to_string());
+                    found.push(series_idx, cell.step as usize, code);
                 }
+                found.reserve()?;
             }
             self.limits.check()?;
-            let entry_bytes = 2 * size_of::<u32>() + size_of::<usize>();
-            reservation.try_resize(series.len() * entry_bytes)?;
         }
-        Ok(Occurrences {
-            series,
-            steps,
-            values: Column {
-                codes,
-                values: dictionary.finish(),
-            },
-            _reservation: reservation,
-        })
+        Ok(found)
     }
 }
 
 /// Values as labels, one entry per value of the input.
 struct Occurrences {
     series: Vec<u32>,
-    steps: Vec<usize>,
-    values: Column,
-    _reservation: MemoryReservation,
+    steps: Vec<u32>,
+    codes: Vec<u32>,
+    dictionary: DictionaryBuilder,
+    text_bytes: usize,
+    reservation: MemoryReservation,
+}
+
+impl Occurrences {
+    /// The code of a value.
+    fn code(&mut self, text: String) -> u32 {
+        /// Places in the lists that know a text.
+        const ENTRY_BYTES: usize = 128;
+        self.text_bytes += text.len() + ENTRY_BYTES;
+        self.dictionary.code(&text.into())
+    }
+
+    fn push(&mut self, series_idx: u32, step: usize, code: u32) {
+        self.series.push(series_idx);
+        self.steps
+            .push(u32::try_from(step).expect("steps are counted in 32 bits"));
+        self.codes.push(code);
+    }
+
+    /// Reserves what is held: lists have up to twice the room they need.
+    fn reserve(&self) -> Result<(), QueryError> {
+        let lists_bytes = 2 * self.series.len() * size_of::<[u32; 3]>();
+        Ok(self.reservation.try_resize(lists_bytes + self.text_bytes)?)
+    }
 }
 
 /// The groups of an aggregation, and the series they become.

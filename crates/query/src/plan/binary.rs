@@ -31,12 +31,18 @@ impl Planner {
         }
         let left = self.vector(&operation.left, frame).await?;
         let right = self.vector(&operation.right, frame).await?;
+        if let Some(nothing_else) = one_side(operation.op, &left, &right) {
+            return Ok(match nothing_else {
+                Side::Left => left,
+                Side::Right => right,
+            });
+        }
         let default = VectorMatching::default();
         let matching = operation.matching.as_ref().unwrap_or(&default);
         if operation.op.is_set() {
             return Ok(set_operation(operation.op, matching, left, right, frame));
         }
-        Ok(self.between_vectors(operation, (matching, notes), left, right, frame))
+        self.between_vectors(operation, (matching, notes), left, right, frame)
     }
 
     async fn with_scalar(
@@ -73,7 +79,7 @@ impl Planner {
         left: Vector,
         right: Vector,
         frame: &Frame,
-    ) -> Vector {
+    ) -> Result<Vector, QueryError> {
         let many_is_right = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if many_is_right {
             (&right.table, &left.table)
@@ -84,8 +90,9 @@ impl Planner {
         let is_delayed = self.shared.options.delayed_name_removal;
         let is_marked = operation.return_bool && is_delayed;
         let drops_names = !(keeps_names(operation) || is_marked);
-        let (table, pairing) = Meetings::of(many, one, matching).pairing(matching, drops_names);
-        Vector {
+        let meetings = Meetings::of(many, one, matching, &self.ledger)?;
+        let (table, pairing) = meetings.pairing(matching, drops_names);
+        Ok(Vector {
             plan: VectorBinary::plan(
                 (left.plan, right.plan),
                 (operation.op, operation.return_bool),
@@ -99,7 +106,24 @@ impl Planner {
             } else {
                 Marked::Nothing
             },
-        }
+        })
+    }
+}
+
+/// A side of an operation.
+enum Side {
+    Left,
+    Right,
+}
+
+/// The side that is the whole result because there is nothing on the other. A side that cannot become part of the result
+/// but may have something to say has to be evaluated all the same.
+fn one_side(op: BinaryOp, left: &Vector, right: &Vector) -> Option<Side> {
+    match (left.is_empty(), right.is_empty()) {
+        (true, true) => Some(Side::Left),
+        (true, false) if op == BinaryOp::Or => Some(Side::Right),
+        (false, true) if matches!(op, BinaryOp::Or | BinaryOp::Unless) => Some(Side::Left),
+        _ => None,
     }
 }
 

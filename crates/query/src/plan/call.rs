@@ -165,7 +165,7 @@ fn absent_labels(selector: Option<&VectorSelector>) -> SeriesTable {
     }
     labels
         .iter()
-        .fold(SeriesTable::unlabelled(1), |table, (name, value)| match value {
+        .fold(SeriesTable::unlabelled(), |table, (name, value)| match value {
             Some(value) => table.set(name, Column::constant(1, &(*value).into())),
             None => table,
         })

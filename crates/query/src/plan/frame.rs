@@ -8,6 +8,7 @@ use promql::kernel::window::StepTimes;
 
 use super::Planner;
 use crate::QueryError;
+use crate::exec::tally::{Place, Tally};
 use crate::rows;
 
 /// The steps of a part of a query, and the schema of its batches.
@@ -19,6 +20,8 @@ pub(crate) struct Frame {
     pub(crate) schema: SchemaRef,
     /// How much of native histograms is needed.
     pub(crate) histograms: HistogramNeed,
+    /// What its steps are to those of the whole query.
+    pub(crate) place: Place,
 }
 
 /// How much of native histograms the functions around a part of a query need.
@@ -46,6 +49,7 @@ impl Frame {
             steps,
             schema: rows::schema(steps.n_steps),
             histograms: HistogramNeed::Unknown,
+            place: Place::EachStep,
         }
     }
 
@@ -73,8 +77,17 @@ impl Frame {
     pub(crate) fn first_step(&self) -> Self {
         Self {
             histograms: self.histograms,
+            place: match self.place {
+                Place::EachStep => Place::EveryStep(self.steps.n_steps),
+                other => other,
+            },
             ..Self::new(StepTimes::instant(self.steps.first_ms))
         }
+    }
+
+    /// The same with steps that are others than those of the whole query.
+    pub(crate) fn placed(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 }
 
@@ -95,6 +108,14 @@ pub(crate) fn steps_between(start_ms: TimestampMs, end_ms: TimestampMs, step_ms:
 }
 
 impl Planner {
+    /// Counts the samples of a part of the query.
+    pub(crate) fn tally(&self, frame: &Frame) -> Tally {
+        Tally {
+            steps: self.step_counts.clone(),
+            place: frame.place,
+        }
+    }
+
     /// Where each step of a selector looks: `@` and `offset` applied.
     pub(crate) fn shifted(&self, steps: StepTimes, shift: &Shift) -> Result<StepTimes, QueryError> {
         let offset_ms = match &shift.offset {

@@ -74,6 +74,10 @@ impl Planner {
         frame: &Frame,
     ) -> Result<Vector, QueryError> {
         let vector = self.vector(buckets, &frame.with_buckets()).await?;
+        if vector.is_empty() {
+            return Ok(vector);
+        }
+        self.ledger.try_add_values::<[u64; 6]>(vector.table.n_series())?;
         let (mut layout, first) = layout(&vector.table);
         layout.has_names = self.shared.options.delayed_name_removal;
         let n_values = function.n_values();

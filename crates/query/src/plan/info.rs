@@ -14,7 +14,7 @@ use promql::kernel::window::StepTimes;
 use super::frame::duration_error;
 use super::{Frame, Planner, Vector};
 use crate::QueryError;
-use crate::exec::collect::{collect, reserve};
+use crate::exec::collect::collect;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
 use crate::exec::leaf::Leaf;
 use crate::exec::merge_duplicates::Overlap;
@@ -128,11 +128,9 @@ impl Planner {
             beyond: None,
             uses_starts: false,
         };
-        self.limits.check()?;
         let matchers: Vec<Matcher> = filter.names.iter().chain(&filter.data).cloned().collect();
-        let selection = self.shared.source.select(&matchers, function.range())?;
-        self.annotations.watch(&selection);
-        let table = SeriesTable::of_selection(Arc::clone(&selection), None);
+        let selection = self.select(&matchers, &function).await?;
+        let table = SeriesTable::of_selection(Arc::clone(&selection), None, &self.ledger);
         let kept = series_with(&table, &wanted);
         if kept.is_empty() {
             return Ok(Info::nothing(base.n_series()));
@@ -144,16 +142,20 @@ impl Planner {
             watch: None,
             notes: NoteSink::new(&self.annotations, Span::default(), &table),
             limits: self.limits.clone(),
+            tally: self.tally(frame),
             counted: Counted::default(),
         };
         let plan = Scan::plan(leaf, &frame.schema, n_parts);
         let collected = collect(&plan, &self.task).await?;
+        self.ledger
+            .try_add_values::<[u64; 4]>(base.n_series() + table.n_series())?;
         let mut newest = Newest::new(base, &table, &kept, frame.steps.n_steps);
-        let reservation = reserve(&self.task, "info series");
         for batch in &collected.batches {
             for (series_idx, row) in Rows::of(batch)?.iter() {
                 if newest.see(&table, series_idx, row.values) {
-                    reservation.try_grow(row.values.len() * size_of::<(f64, u32)>())?;
+                    // The winner of each step, and later which combination it belongs to.
+                    self.ledger
+                        .try_add_values::<((f64, u32), [u32; 4])>(row.values.len())?;
                 }
             }
         }
@@ -377,7 +379,7 @@ impl Info {
     /// Nothing is known of any series.
     fn nothing(n_base: usize) -> Self {
         Self {
-            table: SeriesTable::unlabelled(0),
+            table: SeriesTable::empty(),
             timetables: vec![Timetable {
                 combinations: vec![Vec::new()],
                 choices: Vec::new(),

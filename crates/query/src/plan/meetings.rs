@@ -3,12 +3,17 @@
 //! Series meet if they agree in the labels of the matching, their *match group*. Where `fill` asks for it, a side gets a
 //! *stand-in* for each match group of the other side: a series with the labels of the match group that has the given value
 //! at the steps at which no series of its side has any. Behind those steps nothing else knows of `fill`.
+//!
+//! Of a match group only one series of the one side may have a value at a time. Unless the result takes labels from it, it
+//! does not matter which, so that all of them are *united* to one: there are not more pairs than series.
 
 use promql::ast::{Cardinality, VectorMatching};
 
 use super::vector::without_names;
+use crate::QueryError;
 use crate::exec::vector_binary::{Messages, Pair, Pairing, StandIns};
 use crate::labels::{Groups, SeriesTable};
+use crate::memory::Ledger;
 
 /// All pairs of series in the same match group.
 pub(super) struct Meetings {
@@ -30,6 +35,8 @@ struct Side {
     stand_ins: Option<StandIns>,
     /// The match group of each stand-in.
     stand_in_groups: Vec<u32>,
+    /// The series that take the place of several members of their match groups, behind the stand-ins.
+    unions: Vec<Vec<u32>>,
 }
 
 impl Side {
@@ -43,7 +50,18 @@ impl Side {
             members,
             stand_ins: None,
             stand_in_groups: Vec::new(),
+            unions: Vec::new(),
         }
+    }
+
+    /// Those of a match group that others meet: its members, or what they are united to.
+    fn partners(&mut self, group: usize, is_united: bool) -> Vec<u32> {
+        let members = &self.members[group];
+        if !is_united || members.len() < 2 {
+            return members.clone();
+        }
+        self.unions.push(members.clone());
+        vec![position(self.table.n_series() + self.unions.len() - 1)]
     }
 
     /// Adds a stand-in for every match group of `other`.
@@ -84,7 +102,16 @@ impl Side {
 
 impl Meetings {
     /// The meetings of `many` and `one`.
-    pub(super) fn of(many: &SeriesTable, one: &SeriesTable, matching: &VectorMatching) -> Self {
+    ///
+    /// # Errors
+    /// [`QueryError::Memory`]: all of one side may meet all of the other.
+    pub(super) fn of(
+        many: &SeriesTable,
+        one: &SeriesTable,
+        matching: &VectorMatching,
+        ledger: &Ledger,
+    ) -> Result<Self, QueryError> {
+        ledger.try_add_values::<[u64; 6]>(many.n_series() + one.n_series())?;
         let n_many = many.n_series();
         let groups = many.concat(one).group(&matching.labels, !matching.on);
         let (many_ids, one_ids) = groups.ids.split_at(n_many);
@@ -97,6 +124,8 @@ impl Meetings {
         if let Some(value) = matching.fill_right {
             one_side.fill(value, many, &many_side.members, matching);
         }
+        let is_united = matching.include.is_empty();
+        ledger.try_add_values::<[u64; PAIR_WORDS]>(n_pairs(&many_side, &one_side, is_united))?;
         let mut meetings = Self {
             many: Vec::new(),
             one: Vec::new(),
@@ -108,11 +137,15 @@ impl Meetings {
             many_side,
             one_side,
         };
-        meetings.pair_up(n_many);
-        meetings
+        meetings.pair_up(n_many, is_united);
+        Ok(meetings)
     }
 
-    fn pair_up(&mut self, n_many: usize) {
+    fn pair_up(&mut self, n_many: usize, is_united: bool) {
+        let groups = 0..self.one_side.members.len();
+        let partners: Vec<Vec<u32>> = groups
+            .map(|group| self.one_side.partners(group, is_united))
+            .collect();
         let mut stand_in_of_group = vec![None; self.one_side.members.len()];
         for (group, one_idx) in self.one_side.stand_ins() {
             stand_in_of_group[group as usize] = Some(one_idx);
@@ -121,7 +154,7 @@ impl Meetings {
             let is_stand_in = many_idx as usize >= n_many;
             let group = group as usize;
             let stand_in = stand_in_of_group[group].filter(|_| !is_stand_in);
-            for &one_idx in self.one_side.members[group].iter().chain(&stand_in) {
+            for &one_idx in partners[group].iter().chain(&stand_in) {
                 self.many.push(many_idx);
                 self.one.push(one_idx);
             }
@@ -188,6 +221,7 @@ impl Meetings {
             n_results: duplicates.as_ref().map_or(results.n_series(), Groups::n_groups),
             many_stand_ins: many_side.stand_ins,
             one_stand_ins: one_side.stand_ins,
+            one_unions: one_side.unions,
             messages: Messages {
                 match_groups: match_labels(&one_side.table, matching),
                 one: one_side.table,
@@ -243,6 +277,22 @@ impl Meetings {
         }
         (claims, n_claims as usize)
     }
+}
+
+/// What a pair takes: its place in the lists of both sides, the series of its result, its claim.
+const PAIR_WORDS: usize = 8;
+
+/// How many pairs there are going to be at most.
+fn n_pairs(many_side: &Side, one_side: &Side, is_united: bool) -> usize {
+    let n_partners = |members: &Vec<u32>| if is_united { 1 } else { members.len() };
+    let groups = many_side.members.iter().zip(&one_side.members);
+    let n_own: usize = groups.fold(0, |n_pairs, (many, one)| {
+        n_pairs.saturating_add(many.len().saturating_mul(n_partners(one) + 1))
+    });
+    let n_stand_ins = many_side.stand_in_groups.iter();
+    n_stand_ins.fold(n_own, |n_pairs, &group| {
+        n_pairs.saturating_add(n_partners(&one_side.members[group as usize]))
+    })
 }
 
 /// The labels of the match group of each series.

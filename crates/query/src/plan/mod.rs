@@ -42,6 +42,8 @@ use crate::engine::Shared;
 use crate::exec::map::{Map, Mapping};
 use crate::exec::merge_duplicates::Overlap;
 use crate::exec::repeat::Repeat;
+use crate::exec::tally::StepCounts;
+use crate::memory::Ledger;
 
 /// A plan that is not there yet.
 pub(crate) type Planning<'a, T> = BoxFuture<'a, Result<T, QueryError>>;
@@ -55,8 +57,12 @@ pub(crate) struct Planner {
     pub(crate) shared: Arc<Shared>,
     /// What operators run with; carries the memory pool.
     pub(crate) task: Arc<TaskContext>,
+    /// Memory that planning takes.
+    pub(crate) ledger: Ledger,
     /// Time and samples.
     pub(crate) limits: Limits,
+    /// Samples by step, if they are asked for.
+    pub(crate) step_counts: Option<Arc<StepCounts>>,
     /// What the query says beside its result.
     pub(crate) annotations: Annotations,
     /// How far instant selectors reach back.
@@ -76,13 +82,20 @@ impl Planner {
             if frame.steps.n_steps == 0 {
                 return Ok(Vector::empty(frame));
             }
-            if frame.steps.n_steps > 1 && frame::is_step_invariant(expr) {
+            /// Rows that an operator works with, beside its batches.
+            const ROWS_AT_WORK: usize = 4;
+            self.limits.weigh(frame.steps.n_steps).await;
+            self.ledger
+                .try_add_values::<[f64; ROWS_AT_WORK]>(frame.steps.n_steps)?;
+            let vector = if frame.steps.n_steps > 1 && frame::is_step_invariant(expr) {
                 let once = frame.first_step();
                 let vector = self.vector_of_kind(expr, &once).await?;
-                let plan = Repeat::plan(vector.plan, frame.steps.n_steps, &frame.schema);
-                return Ok(Vector { plan, ..vector });
-            }
-            self.vector_of_kind(expr, frame).await
+                vector.map_plan(|plan| Repeat::plan(plan, frame.steps.n_steps, &frame.schema))
+            } else {
+                self.vector_of_kind(expr, frame).await?
+            };
+            self.ledger.check()?;
+            Ok(vector)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{METRIC_NAME, MatchOp};
+use model::{METRIC_NAME, MatchOp, Matcher};
 use promql::ast::{Call, Expr, ExprKind, Extended, MatrixSelector, Span, VectorSelector};
 use promql::function::FunctionId;
 use promql::kernel::native::Extension;
@@ -39,10 +39,11 @@ impl Planner {
     pub(crate) async fn leaf(&self, expr: &Expr, frame: &Frame) -> Result<Option<PlannedLeaf>, QueryError> {
         match &expr.kind {
             ExprKind::Selector(selector) if selector.extended == Some(Extended::Smoothed) => {
-                self.smoothed_leaf(selector, expr.span, frame).map(Some)
+                self.smoothed_leaf(selector, expr.span, frame).await.map(Some)
             }
             ExprKind::Selector(selector) => self
                 .instant_leaf(selector, LaneFunctionKind::Newest, frame)
+                .await
                 .map(Some),
             ExprKind::Paren(inner) => Box::pin(self.leaf(inner, frame)).await,
             ExprKind::Call(call) => self.call_leaf(call, frame).await,
@@ -64,7 +65,7 @@ impl Planner {
             let Some(ExprKind::Selector(selector)) = argument.map(|argument| &argument.kind) else {
                 return Ok(None);
             };
-            let leaf = self.instant_leaf(selector, kind, frame)?;
+            let leaf = self.instant_leaf(selector, kind, frame).await?;
             return Ok(Some(self.drop_leaf_names(leaf)));
         }
         self.window_leaf(call, frame).await
@@ -89,10 +90,11 @@ impl Planner {
         let kind = self.window_function(call, frame).await?;
         check_extended(call, &range.selector)?;
         let keeps_names = keeps_names(call.function.id);
-        let mut leaf = self.range_leaf(range, kind, self.uses_starts(call.function.id), frame)?;
+        let uses_starts = self.uses_starts(call.function.id);
+        let mut leaf = self.range_leaf(range, kind, uses_starts, frame).await?;
         leaf.overlap = Overlap::Nothing;
         leaf.leaf.watch = self.watch(call, &leaf.leaf.function.kind, &leaf.table, span);
-        leaf.leaf.notes = NoteSink::new(&self.annotations, span, &leaf.table);
+        leaf.leaf.notes = NoteSink::new(&self.annotations, notes_span(call, span), &leaf.table);
         Ok(Some(if keeps_names {
             leaf
         } else {
@@ -100,7 +102,7 @@ impl Planner {
         }))
     }
 
-    fn instant_leaf(
+    async fn instant_leaf(
         &self,
         selector: &VectorSelector,
         kind: LaneFunctionKind,
@@ -115,11 +117,11 @@ impl Planner {
             beyond: None,
             skips_buckets: frame.histograms.skips_buckets(),
         };
-        self.leaf_of(selector, function)
+        self.leaf_of(selector, function, frame).await
     }
 
     /// A smoothed selector: it looks at the samples around each step.
-    fn smoothed_leaf(
+    async fn smoothed_leaf(
         &self,
         selector: &VectorSelector,
         span: Span,
@@ -134,7 +136,7 @@ impl Planner {
             uses_starts: false,
             skips_buckets: false,
         };
-        let mut leaf = self.leaf_of(selector, function)?;
+        let mut leaf = self.leaf_of(selector, function, frame).await?;
         leaf.leaf.notes = NoteSink::new(&self.annotations, span, &leaf.table);
         Ok(leaf)
     }
@@ -161,7 +163,7 @@ impl Planner {
         self.shared.options.use_start_timestamps && matches!(id, Rate | Irate | Increase | Resets)
     }
 
-    fn range_leaf(
+    async fn range_leaf(
         &self,
         range: &MatrixSelector,
         kind: LaneFunctionKind,
@@ -183,12 +185,18 @@ impl Planner {
             beyond,
             uses_starts,
         };
-        self.leaf_of(&range.selector, function)
+        self.leaf_of(&range.selector, function, frame).await
     }
 
-    fn leaf_of(&self, selector: &VectorSelector, function: LaneFunction) -> Result<PlannedLeaf, QueryError> {
-        let selection = self.select(selector, &function)?;
-        let table = table_of(selector, &selection);
+    async fn leaf_of(
+        &self,
+        selector: &VectorSelector,
+        function: LaneFunction,
+        frame: &Frame,
+    ) -> Result<PlannedLeaf, QueryError> {
+        let selection = self.select(&selector.matchers, &function).await?;
+        let tally = self.tally(frame);
+        let table = self.table_of(selector, &selection);
         // Only functions of a range note anything; they set where it stands.
         let notes = NoteSink::new(&self.annotations, Span::default(), &table);
         Ok(PlannedLeaf {
@@ -199,6 +207,7 @@ impl Planner {
                 watch: None,
                 notes,
                 limits: self.limits.clone(),
+                tally,
                 counted: Counted::default(),
             },
             marked: Marked::Nothing,
@@ -206,8 +215,19 @@ impl Planner {
         })
     }
 
+    /// The table of a selection, with the metric name known to be one if a matcher says so.
+    fn table_of(&self, selector: &VectorSelector, selection: &Arc<dyn Selection>) -> SeriesTable {
+        let name = selector.matchers.iter().find_map(|matcher| {
+            let is_one = matcher.name() == METRIC_NAME
+                && matcher.op() == MatchOp::Equal
+                && !matcher.value().is_empty();
+            is_one.then(|| matcher.value())
+        });
+        SeriesTable::of_selection(Arc::clone(selection), name, &self.ledger)
+    }
+
     /// The series of a range selector that is a whole query, and their samples.
-    pub(crate) fn samples(
+    pub(crate) async fn samples(
         &self,
         range: &MatrixSelector,
         frame: &Frame,
@@ -215,24 +235,47 @@ impl Planner {
         let Leaf {
             selection, function, ..
         } = self
-            .range_leaf(range, LaneFunctionKind::Newest, false, frame)?
+            .range_leaf(range, LaneFunctionKind::Newest, false, frame)
+            .await?
             .leaf;
         let seen = function.range();
         let extended = function
             .beyond
             .map(|Beyond { extension, .. }| (extension, function.times.covered(function.window_ms)));
-        let plan = Samples::plan(Arc::clone(&selection), seen, extended, self.limits.clone());
+        let tally = self.tally(frame);
+        let plan = Samples::plan(
+            Arc::clone(&selection),
+            seen,
+            extended,
+            (self.limits.clone(), tally),
+        );
         Ok((selection, plan))
     }
 
-    fn select(
+    /// The series that `matchers` pick, for `function`.
+    pub(crate) async fn select(
         &self,
-        selector: &VectorSelector,
+        matchers: &[Matcher],
         function: &LaneFunction,
     ) -> Result<Arc<dyn Selection>, QueryError> {
+        /// What scrapers write, mostly; only for guessing.
+        const SCRAPE_INTERVAL_MS: i64 = 15_000;
         self.limits.check()?;
-        let selection = self.shared.source.select(&selector.matchers, function.range())?;
+        let (source, range) = (&self.shared.source, function.range());
+        if !source.is_quick(matchers, range) {
+            self.limits.leave_caller().await;
+        }
+        let selection = source.select(matchers, range)?;
         self.annotations.watch(&selection);
+        let n_samples = match function.is_single_newest() {
+            true => 0,
+            false => range.end_ms.saturating_sub(range.start_ms) / SCRAPE_INTERVAL_MS,
+        };
+        let n_samples = usize::try_from(n_samples).unwrap_or(usize::MAX);
+        let n_values = n_samples.saturating_add(function.evaluation.n_steps + 8);
+        self.limits
+            .weigh(selection.n_series().saturating_mul(n_values))
+            .await;
         Ok(selection)
     }
 
@@ -287,6 +330,14 @@ fn check_extended(call: &Call, selector: &VectorSelector) -> Result<(), QueryErr
     )))
 }
 
+/// Where notes on the samples of a range at `span` are shown: at the first argument, whichever it is.
+pub(crate) fn notes_span(call: &Call, span: Span) -> Span {
+    match call.arguments.first() {
+        Some(phi) if call.function.id == FunctionId::QuantileOverTime => phi.unparenthesized().span,
+        _ => span,
+    }
+}
+
 /// Functions of a range whose result is a sample of the series and so keeps its name; and `absent_over_time`, which
 /// wants to know of any sample, so that series without their names must not collide.
 pub(crate) fn keeps_names(id: FunctionId) -> bool {
@@ -294,14 +345,4 @@ pub(crate) fn keeps_names(id: FunctionId) -> bool {
         id,
         FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime
     )
-}
-
-/// The table of a selection, with the metric name known to be one if a matcher says so.
-fn table_of(selector: &VectorSelector, selection: &Arc<dyn Selection>) -> SeriesTable {
-    let name = selector.matchers.iter().find_map(|matcher| {
-        let is_one =
-            matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && !matcher.value().is_empty();
-        is_one.then(|| matcher.value())
-    });
-    SeriesTable::of_selection(Arc::clone(selection), name)
 }

@@ -11,7 +11,7 @@ use model::METRIC_NAME;
 use super::{Frame, Planner};
 use crate::exec::constant::Constant;
 use crate::exec::merge_duplicates::{MergeDuplicates, Overlap};
-use crate::exec::operator::Plan;
+use crate::exec::operator::{Operator, Plan};
 use crate::labels::{Column, SeriesTable};
 use crate::result::Text;
 
@@ -44,7 +44,7 @@ impl Vector {
     /// A vector without series.
     pub(crate) fn empty(frame: &Frame) -> Self {
         Self {
-            table: SeriesTable::unlabelled(0),
+            table: SeriesTable::empty(),
             plan: Constant::nothing(&frame.schema),
             marked: Marked::Nothing,
         }
@@ -53,14 +53,23 @@ impl Vector {
     /// One series without labels, with a value per step.
     pub(crate) fn constant(values: Arc<[f64]>, frame: &Frame) -> Self {
         Self {
-            table: SeriesTable::unlabelled(1),
+            table: SeriesTable::unlabelled(),
             plan: Constant::row(values, &frame.schema),
             marked: Marked::Nothing,
         }
     }
 
+    /// True when there is nothing to evaluate: whatever is done with it, nothing comes of it. An operation whose result
+    /// has no series may still fail, or have something to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.n_series() == 0 && self.plan.name() == Constant::NAME
+    }
+
     /// The same series with other values.
     pub(crate) fn map_plan(self, change: impl FnOnce(Plan) -> Plan) -> Self {
+        if self.is_empty() {
+            return self;
+        }
         Self {
             plan: change(self.plan),
             ..self

@@ -9,7 +9,7 @@ use promql::kernel::range::{RangeFunction, RangeFunctionError};
 use promql::kernel::rate::RateKind;
 
 use super::frame::{duration_error, steps_between};
-use super::selector::keeps_names;
+use super::selector::{keeps_names, notes_span};
 use super::{Frame, Planner, Vector, unsupported};
 use crate::QueryError;
 use crate::exec::lane::{LaneFunction, LaneFunctionKind};
@@ -17,6 +17,7 @@ use crate::exec::map::of_step;
 use crate::exec::merge_duplicates::Overlap;
 use crate::exec::notes::NoteSink;
 use crate::exec::subquery::Subquery as SubqueryOperator;
+use crate::exec::tally::Place;
 use crate::exec::watch::Watch;
 use crate::labels::SeriesTable;
 
@@ -121,16 +122,16 @@ impl Planner {
         let inner_frame = self.subquery_frame(subquery, &function)?;
         let inner = self.vector(&subquery.expr, &inner_frame).await?;
         let watch = self.watch(call, &function.kind, &inner.table, span);
-        let notes = NoteSink::new(&self.annotations, span, &inner.table);
+        let notes = NoteSink::new(&self.annotations, notes_span(call, span), &inner.table);
         let timestamps_ms = inner_frame.steps.iter().collect();
-        let limits = self.limits.clone();
+        let (limits, tally) = (self.limits.clone(), self.tally(frame));
         let vector = inner.map_plan(|plan| {
             SubqueryOperator::plan(
                 plan,
                 function,
                 timestamps_ms,
                 (watch, notes),
-                limits,
+                (limits, tally),
                 &frame.schema,
             )
         });
@@ -159,7 +160,7 @@ impl Planner {
             beyond: None,
             uses_starts: false,
         };
-        self.subquery_frame(subquery, &function)
+        Ok(self.subquery_frame(subquery, &function)?.placed(Place::FirstStep))
     }
 
     /// The steps of a subquery: the multiples of its step, counted from the epoch, in what its windows cover.
@@ -183,11 +184,11 @@ impl Planner {
             .saturating_add(1)
             .saturating_mul(step_ms);
         let steps = steps_between(start_ms, covered.end_ms, step_ms);
-        if i32::try_from(steps.n_steps).is_err() {
-            return Err(QueryError::TooManySamples {
-                limit: self.shared.options.max_samples,
-            });
+        // A series with a value at every step would be too long.
+        let limit = self.shared.options.max_samples;
+        if i32::try_from(steps.n_steps).is_err() || steps.n_steps as u64 > limit {
+            return Err(QueryError::TooManySamples { limit });
         }
-        Ok(Frame::new(steps).with_buckets())
+        Ok(Frame::new(steps).with_buckets().placed(Place::Elsewhere))
     }
 }

@@ -89,6 +89,31 @@ async fn a_posted_form_and_the_url_are_merged() {
 }
 
 #[tokio::test]
+async fn samples_are_counted_by_step_when_all_statistics_are_asked_for() {
+    let world = world().await;
+    let now = NOW_MS / 1000;
+    let range = format!("query=sum(up)&start={}&end={now}&step=15s", now - 15);
+    for stats in ["true", "all"] {
+        let answer = world
+            .get(&format!("/api/v1/query_range?{range}&stats={stats}"))
+            .await;
+        let samples = answer.json()["data"]["stats"]["samples"].clone();
+        let seen = samples["totalQueryableSamplesPerStep"].as_array().cloned();
+        let read = samples["samplesReadPerStep"].as_array().cloned();
+        if stats == "true" {
+            assert_eq!((seen, read), (None, None));
+            continue;
+        }
+        for (steps, total) in [(seen, "totalQueryableSamples"), (read, "samplesRead")] {
+            let steps = steps.unwrap();
+            assert_eq!((steps.len(), &steps[0][0]), (2, &json!(now - 15)));
+            let sum: u64 = steps.iter().map(|step| step[1].as_u64().unwrap()).sum();
+            assert_eq!(samples[total], sum);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_type_of_a_result_stands_before_it_and_the_name_before_labels() {
     let world = world().await;
     let text = world.get("/api/v1/query?query=up{job=\"a\"}").await.text();
