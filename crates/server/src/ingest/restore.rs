@@ -91,11 +91,9 @@ fn amount(
     lane: usize,
     newest: &NewestBuffer,
 ) -> Option<(TimestampMs, Amount)> {
-    let histograms = newest.histograms.iter();
-    let histogram = histograms
-        .filter(|(at, _)| *at as usize == lane)
-        .map(|(_, histogram)| histogram);
-    let amount = match histogram.last() {
+    let mut histograms = newest.histograms.iter();
+    let histogram = histograms.find(|(at, _)| *at as usize == lane);
+    let amount = match histogram.map(|(_, histogram)| histogram) {
         Some(histogram) if is_stale_nan(histogram.sum) => return None,
         Some(histogram) => Amount::Histogram(Box::new(HistogramTotal::stored(histogram)?)),
         None if is_stale_nan(value) => return None,
