@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use meshtide_tests::load::{Series, write_request};
+use meshtide_tests::load::{Series, native_count, write_request};
 use meshtide_tests::peers;
 use meshtide_tests::process::Server;
+use serde_json::Value;
 
 const N_SERIES: usize = 200;
 const N_SENDERS: usize = 3;
@@ -52,7 +53,7 @@ fn survive(config: &str) -> Result<()> {
         let pause_ms = if config == RESTLESS {
             300 + chance.next() % 2_000
         } else {
-            30 + chance.next() % 500
+            100 + chance.next() % 900
         };
         let pause = Duration::from_millis(pause_ms);
         let sent = send_until_killed(&mut server, round_start_ms, pause, &mut chance)?;
@@ -145,9 +146,14 @@ fn check(server: &Server, ledger: &Ledger) -> Result<()> {
     let mut stored = HashMap::new();
     for series in data["result"].as_array().context("a matrix")? {
         let number: usize = series["metric"]["i"].as_str().context("label i")?.parse()?;
-        for sample in series["values"].as_array().context("values")? {
+        let field = if Series(number).is_native() {
+            "histograms"
+        } else {
+            "values"
+        };
+        for sample in series[field].as_array().context("samples")? {
             let timestamp_ms = (sample[0].as_f64().context("a timestamp")? * 1e3).round() as i64;
-            let value: f64 = sample[1].as_str().context("a value")?.parse()?;
+            let value = value_of(Series(number), &sample[1])?;
             let twice = stored.insert((number, timestamp_ms), value.to_bits());
             ensure!(
                 twice.is_none(),
@@ -164,6 +170,22 @@ fn check(server: &Server, ledger: &Ledger) -> Result<()> {
     let invented = stored.into_keys().find(|place| !ledger.contains_key(place));
     ensure!(invented.is_none(), "{invented:?} was never sent");
     Ok(())
+}
+
+/// The value of a sample, or the sum of a native histogram, whose other numbers follow from it.
+fn value_of(series: Series, sample: &Value) -> Result<f64> {
+    if !series.is_native() {
+        return Ok(sample.as_str().context("a value")?.parse()?);
+    }
+    let sum: f64 = sample["sum"].as_str().context("a sum")?.parse()?;
+    let count: u64 = sample["count"].as_str().context("a count")?.parse()?;
+    ensure!(
+        count == native_count(sum),
+        "sum {sum} and count {count} do not belong together"
+    );
+    let buckets = sample["buckets"].as_array().context("buckets")?;
+    ensure!(buckets.len() == 2, "{} buckets", buckets.len());
+    Ok(sum)
 }
 
 /// A small generator, seeded (xorshift64*).
