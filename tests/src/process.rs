@@ -36,7 +36,14 @@ impl Server {
     /// # Errors
     /// If the process ends or is not ready within a minute; the error holds the end of its log.
     pub fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Self> {
-        let port = free_port()?;
+        Self::start_at(free_port()?, program, arguments, log)
+    }
+
+    /// As [`Self::start`], on a port that others know already.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_at(port: u16, program: &Path, arguments: &[String], log: &Path) -> Result<Self> {
         let port_text = port.to_string();
         let arguments = arguments
             .iter()

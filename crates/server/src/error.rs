@@ -30,12 +30,14 @@ pub enum ErrorKind {
     Internal,
     /// Not here, or not switched on.
     Unavailable,
+    /// Nothing of what was asked for is known.
+    NotFound,
 }
 
 /// Kind, the word in `errorType`, status. Grafana reads the JSON of 400, 422 and 503 only.
 ///
 /// Source: Prometheus `web/api/v1`, `respondError`.
-const KINDS: [(ErrorKind, &str, StatusCode); 6] = [
+const KINDS: [(ErrorKind, &str, StatusCode); 7] = [
     (ErrorKind::BadData, "bad_data", StatusCode::BAD_REQUEST),
     (
         ErrorKind::Execution,
@@ -50,6 +52,7 @@ const KINDS: [(ErrorKind, &str, StatusCode); 6] = [
         "unavailable",
         StatusCode::INTERNAL_SERVER_ERROR,
     ),
+    (ErrorKind::NotFound, "not_found", StatusCode::NOT_FOUND),
 ];
 
 /// nginx's number for a client that went away.
@@ -156,6 +159,7 @@ mod tests {
         check(ErrorKind::Timeout, "timeout", 503);
         check(ErrorKind::Internal, "internal", 500);
         check(ErrorKind::Unavailable, "unavailable", 500);
+        check(ErrorKind::NotFound, "not_found", 404);
     }
 
     #[test]

@@ -16,7 +16,6 @@ pub(crate) const PATHS: &[&str] = &[
     "/api/v1/status/tsdb",
     "/api/v1/status/walreplay",
     "/api/v1/targets",
-    "/api/v1/targets/metadata",
 ];
 
 /// 501 and which endpoint it was.

@@ -2,8 +2,9 @@
 //!
 //! Only this crate knows status codes and the shape of answers. Read in this order: [`front`] makes request lines
 //! fit for hyper and [`listener`] takes connections; [`app`] is what handlers share and `router` which path leads
-//! to which; [`ingest`] with `write_api` takes samples in; `query_api`, `series_api`, `sql_api`, `status_api`,
-//! `admin_api` and `federate` answer; `params`, `json`, `reply` and [`error`] are what they are made of.
+//! to which; [`ingest`] with `write_api` takes samples in, [`ha`] elects one
+//! of several identical senders; `query_api`, `series_api`, `exemplars_api`, `sql_api`, `status_api`,
+//! `targets_api`, `admin_api` and `federate` answer; `params`, `json`, `reply` and [`error`] are what they are made of.
 //!
 //! Invariants: handlers only wait and write small answers, everything that computes runs on the threads of
 //! ingest or of the query engine, so that probes are answered under any load. Every queue has a bound and an
@@ -14,8 +15,11 @@ mod admin_api;
 pub mod app;
 mod cors;
 pub mod error;
+mod exemplars_api;
 mod federate;
 pub mod front;
+pub mod ha;
+mod ha_api;
 mod health;
 pub mod ingest;
 mod json;
@@ -32,6 +36,7 @@ mod router;
 mod series_api;
 mod sql_api;
 mod status_api;
+mod targets_api;
 mod tree_api;
 mod write_api;
 

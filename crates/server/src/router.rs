@@ -12,8 +12,8 @@ use axum::routing::{any, get, post};
 use crate::app::App;
 use crate::metrics::{Handler, metrics_page};
 use crate::{
-    admin_api, cors, federate, health, later, otlp_api, query_api, series_api, sql_api, status_api, tree_api,
-    write_api,
+    admin_api, cors, exemplars_api, federate, ha_api, health, later, otlp_api, query_api, series_api,
+    sql_api, status_api, targets_api, tree_api, write_api,
 };
 
 /// All routes.
@@ -69,7 +69,7 @@ fn api() -> Router<App> {
         .route("/api/v1/sql", post(sql_api::sql))
         .route(
             "/api/v1/query_exemplars",
-            get(series_api::exemplars).post(series_api::exemplars),
+            get(exemplars_api::exemplars).post(exemplars_api::exemplars),
         )
         .route(
             "/api/v1/format_query",
@@ -86,12 +86,14 @@ fn api() -> Router<App> {
         )
         .route("/api/v1/label/{name}/values", get(series_api::label_values))
         .route("/api/v1/metadata", get(status_api::metadata))
+        .route("/api/v1/targets/metadata", get(targets_api::metadata))
         .route("/api/v1/rules", get(later::rules))
         .route("/api/v1/alerts", get(later::alerts))
         .route("/api/v1/status/buildinfo", get(status_api::build_info))
         .route("/api/v1/status/runtimeinfo", get(status_api::runtime_info))
         .route("/api/v1/status/config", get(status_api::config))
         .route("/api/v1/status/flags", get(status_api::flags))
+        .route("/api/v1/status/ha", get(ha_api::status))
         .route(
             "/api/v1/admin/tsdb/{action}",
             post(admin_api::act).put(admin_api::act),

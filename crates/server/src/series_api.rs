@@ -1,13 +1,9 @@
-//! Questions about series instead of values: `/series`, `/labels`, `/label/<name>/values`, `/query_exemplars`.
+//! Questions about series instead of values: `/series`, `/labels`, `/label/<name>/values`.
 
 use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use model::{Matcher, TimestampMs};
-use promql::ParseOptions;
-use promql::ast::{Expr, ExprKind};
+use model::Matcher;
 use query::LabelSets;
 
 use crate::app::IfReady;
@@ -15,7 +11,7 @@ use crate::error::ApiError;
 use crate::json;
 use crate::label_name::unescape;
 use crate::params::Params;
-use crate::reply::{ApiResult, Pieces, Reply, success};
+use crate::reply::{ApiResult, Pieces, Reply};
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -56,38 +52,6 @@ pub(crate) async fn label_values(
     let engine = &ready.opened.engine;
     let values = engine.label_values(unescape(&name), selectors, range).await?;
     Ok(reply.pieces(json::CONTENT_TYPE, Texts::new(values, limit)))
-}
-
-/// No exemplars, for any valid query: they are not stored yet. Grafana probes with times in milliseconds, which
-/// read as seconds lie in the year 56,000 and are fine.
-pub(crate) async fn exemplars(reply: Reply, params: Params) -> ApiResult {
-    let start_ms = params.time_or("start", TimestampMs::MIN)?;
-    if params.time_or("end", TimestampMs::MAX)? < start_ms {
-        return Err(ApiError::bad_data(
-            "end timestamp must not be before start timestamp",
-        ));
-    }
-    let expr = promql::parse(params.get("query"), &ParseOptions::default())
-        .map_err(|error| ApiError::bad_data(error.to_string()))?;
-    if !has_selector(&expr) {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    Ok(reply.text(json::CONTENT_TYPE, success(|json| json.push_str("[]"))))
-}
-
-/// True when there are series in the expression.
-fn has_selector(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => false,
-        ExprKind::Selector(_) | ExprKind::Range(_) => true,
-        ExprKind::Subquery(subquery) => has_selector(&subquery.expr),
-        ExprKind::Call(call) => call.arguments.iter().any(has_selector),
-        ExprKind::Aggregate(aggregate) => {
-            has_selector(&aggregate.expr) || aggregate.parameter.as_deref().is_some_and(has_selector)
-        }
-        ExprKind::Binary(binary) => has_selector(&binary.left) || has_selector(&binary.right),
-        ExprKind::Negate(inner) | ExprKind::Plus(inner) | ExprKind::Paren(inner) => has_selector(inner),
-    }
 }
 
 /// The selectors of all `match[]`.

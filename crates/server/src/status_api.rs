@@ -62,7 +62,7 @@ pub(crate) async fn runtime_info(State(app): State<App>, reply: Reply) -> Respon
     reply.text(json::CONTENT_TYPE, text)
 }
 
-fn rfc_3339(timestamp_ms: TimestampMs) -> String {
+pub(crate) fn rfc_3339(timestamp_ms: TimestampMs) -> String {
     jiff::Timestamp::from_millisecond(timestamp_ms)
         .unwrap_or_default()
         .to_string()
@@ -100,7 +100,7 @@ pub(crate) async fn metadata(ready: IfReady, reply: Reply, params: Params) -> Ap
 }
 
 /// A number that may be left out; a negative one is none.
-fn number(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
+pub(crate) fn number(params: &Params, name: &str) -> Result<Option<usize>, ApiError> {
     let text = params.get(name);
     match text.parse::<i64>() {
         Ok(number) => Ok(usize::try_from(number).ok()),

@@ -3,6 +3,7 @@
 //! | answer | when |
 //! |---|---|
 //! | 204 | everything is stored and durable, or there was nothing to store |
+//! | 202 | samples of a replica that is not elected were left out (2.0 counts them as written), the rest is stored |
 //! | 400 | the body cannot be read (nothing is stored), or something of it was refused (the rest is stored) |
 //! | 413 | the body is larger than allowed |
 //! | 415 | another encoding or message than remote write |
@@ -23,7 +24,9 @@ use wire::remote_write::{Protocol, Unsupported, negotiate};
 
 use crate::app::{App, IfReady, Ready};
 use crate::error::chain;
-use crate::ingest::{Body, Failure, Job, Message, RefusalKind, Refusals, Slot, Stored, Taken, name_sample};
+use crate::ingest::{
+    Body, Dropped, Failure, Job, Message, RefusalKind, Refusals, Slot, Stored, Taken, name_sample,
+};
 use crate::metrics::WriteOutcome;
 
 /// A body that takes longer than this to arrive holds its room for nothing.
@@ -52,7 +55,7 @@ pub(crate) async fn write(State(app): State<App>, ready: IfReady, request: Reque
     let limit = app.config.ingest.limits.compressed_bytes;
     let message = Message::RemoteWrite(protocol);
     let answer = match take(&app, &ready, limit, message, request.into_body()).await {
-        Ok(taken) => stored(&app, &ready, taken),
+        Ok(taken) => stored(&app, &ready, protocol, taken),
         Err(failure) => rejected(&app, &failure),
     };
     answer.into_response(protocol)
@@ -149,8 +152,8 @@ async fn read(app: &App, slot: &mut Slot, limit: usize, body: &mut HttpBody) -> 
 struct Answer {
     status: StatusCode,
     text: String,
-    /// Floats and native histograms.
-    n_written: (usize, usize),
+    /// Floats, native histograms and exemplars.
+    n_written: (usize, usize, usize),
 }
 
 /// Names what the store refused.
@@ -183,20 +186,37 @@ pub(crate) fn name_refused(ready: &Ready, stored: &Stored, sample_idx: usize, re
     }
 }
 
+/// Names the exemplars that the store refused.
+fn note_exemplars(ready: &Ready, stored: &Stored, refusals: &mut Refusals) {
+    for (series, timestamp_ms) in &stored.outcome.exemplars.out_of_order {
+        refusals.push_reason(|| {
+            let labels = ready.opened.store.series_labels(*series).unwrap_or_default();
+            format!("series {labels}: exemplar at {timestamp_ms} ms: out of order exemplar")
+        });
+    }
+}
+
 /// What the store made of the samples, together with what was refused before.
-fn stored(app: &App, ready: &Ready, taken: Taken) -> Answer {
+fn stored(app: &App, ready: &Ready, protocol: Protocol, taken: Taken) -> Answer {
+    let exemplars = taken.exemplar_tally();
     let mut refusals = taken.refusals;
     let mut n_written = (0, 0);
     if let Some(stored) = taken.stored {
         n_written = stored.n_written();
         note_refusals(ready, &stored, &mut refusals);
+        // As in Prometheus, 1.0 is not told.
+        if protocol == Protocol::V2 {
+            note_exemplars(ready, &stored, &mut refusals);
+        }
     }
     let mut text = refusals.text();
-    app.metrics
-        .write
-        .note_taken(n_written, &refusals, taken.n_exemplars);
-    let (status, outcome) = if text.is_empty() {
+    app.metrics.write.note_taken(n_written, &refusals, &exemplars);
+    let dropped = taken.dropped;
+    let has_dropped = dropped != Dropped::default() || exemplars.counts.n_dropped > 0;
+    let (status, outcome) = if text.is_empty() && !has_dropped {
         (StatusCode::NO_CONTENT, WriteOutcome::Stored)
+    } else if text.is_empty() {
+        (StatusCode::ACCEPTED, WriteOutcome::Deduplicated)
     } else {
         text.push('\n');
         (StatusCode::BAD_REQUEST, WriteOutcome::Partial)
@@ -205,7 +225,11 @@ fn stored(app: &App, ready: &Ready, taken: Taken) -> Answer {
     Answer {
         status,
         text,
-        n_written,
+        n_written: (
+            n_written.0 + dropped.n_floats,
+            n_written.1 + dropped.n_histograms,
+            exemplars.n_written + exemplars.counts.n_dropped,
+        ),
     }
 }
 
@@ -220,7 +244,7 @@ fn rejected(app: &App, failure: &Failure) -> Answer {
     Answer {
         status,
         text,
-        n_written: (0, 0),
+        n_written: (0, 0, 0),
     }
 }
 
@@ -228,7 +252,7 @@ impl Answer {
     fn into_response(self, protocol: Protocol) -> Response {
         let mut response = (self.status, self.text).into_response();
         let headers = response.headers_mut();
-        if self.status == StatusCode::NO_CONTENT {
+        if matches!(self.status, StatusCode::NO_CONTENT | StatusCode::ACCEPTED) {
             headers.remove(header::CONTENT_TYPE);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -238,7 +262,7 @@ impl Answer {
             for (name, n_written) in [
                 ("x-prometheus-remote-write-samples-written", self.n_written.0),
                 ("x-prometheus-remote-write-histograms-written", self.n_written.1),
-                ("x-prometheus-remote-write-exemplars-written", 0),
+                ("x-prometheus-remote-write-exemplars-written", self.n_written.2),
             ] {
                 headers.insert(name, HeaderValue::from(n_written));
             }

@@ -4,7 +4,7 @@
 //! once. One thread writes the log (`commit`), one fills the head (`apply`); queries read catalog and head
 //! (`selection`). What the head holds follows from the log alone, so a store that is opened again is the same store.
 //!
-//! Limits: those of [`StoreConfig`]; 200,000 metrics with metadata of 64 KiB each.
+//! Limits: those of [`StoreConfig`]; 20,000 notes of 64 KiB each; 200,000 metrics with metadata of 64 KiB each.
 
 mod apply;
 mod block_stats;
@@ -44,6 +44,7 @@ pub use flush::FlushOutcome;
 pub use stats::StoreStats;
 
 use crate::blocks::live::Blocks;
+use crate::exemplars::{self, Exemplar, SeriesExemplars};
 use crate::wal::WalCounters;
 use crate::{Error, Head, Refusal};
 
@@ -54,6 +55,17 @@ pub struct AppendOutcome {
     pub written: usize,
     /// Samples refused, in the order of the batch.
     pub refused: Vec<Refusal>,
+    /// What became of the exemplars.
+    pub exemplars: ExemplarOutcome,
+}
+
+/// What became of the exemplars of a batch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExemplarOutcome {
+    /// Exemplars taken, and those that were there already.
+    pub written: usize,
+    /// Those that are not behind the newest one of their series.
+    pub out_of_order: Vec<(SeriesRef, TimestampMs)>,
 }
 
 /// Called once when a request is durable and visible, or has failed. Runs on a thread of the store, so it must be
@@ -238,6 +250,12 @@ impl Store {
         Ok(series)
     }
 
+    /// The series with these labels, if there is one.
+    #[must_use]
+    pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.registry.find(labels)
+    }
+
     /// Queues samples. `done` is called when they are durable (see [`WalSync`]) and visible to queries, or with
     /// the reason why not. Requests are written, and their contradictions judged, in the order in which they were
     /// queued. The series must come from this store.
@@ -245,7 +263,40 @@ impl Store {
     /// # Errors
     /// At once, with `done` dropped: [`Error::Overloaded`] when the queue is full, [`Error::Closed`].
     pub fn append(&self, batch: SampleBatch, done: Done<AppendOutcome>) -> Result<(), Error> {
-        self.queue.push(Request::Append { batch, done })
+        self.append_with(batch, Vec::new(), done)
+    }
+
+    /// As [`Self::append`], with exemplars, whose series must come from this store, too.
+    ///
+    /// # Errors
+    /// As of [`Self::append`].
+    pub fn append_with(
+        &self,
+        batch: SampleBatch,
+        exemplars: Vec<Exemplar>,
+        done: Done<AppendOutcome>,
+    ) -> Result<(), Error> {
+        self.queue.push(Request::Append {
+            batch,
+            exemplars,
+            exemplar_outcome: ExemplarOutcome::default(),
+            done,
+        })
+    }
+
+    /// The exemplars between two times, both included, of the series that at least one of `selectors` picks, sorted
+    /// by the labels of the series.
+    #[must_use]
+    pub fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        first_ms: TimestampMs,
+        last_ms: TimestampMs,
+    ) -> Vec<SeriesExemplars> {
+        let _session = self.session();
+        let catalog = self.registry.catalog();
+        let catalog = catalog.read();
+        exemplars::select(&catalog, self.registry.exemplars(), selectors, first_ms, last_ms)
     }
 
     /// Takes what metrics say about themselves; the newest word on each metric stays. It is visible at once; `done`
@@ -255,7 +306,23 @@ impl Store {
     /// At once, with `done` dropped: [`Error::Limit`] when there is too much of it, and as [`Self::append`].
     pub fn put_metadata(&self, metadata: Vec<MetricMetadata>, done: Done<()>) -> Result<(), Error> {
         self.registry.put_metadata(metadata)?;
-        self.queue.push(Request::Metadata { done })
+        self.queue.push(Request::Remember { done })
+    }
+
+    /// Keeps a short text under a name until another takes its place, also beyond a restart; an empty one takes it
+    /// away. `done` is called when it is durable. What is appended afterwards is not durable before it.
+    ///
+    /// # Errors
+    /// At once, with `done` dropped: [`Error::Limit`] beyond 20,000 notes or 64 KiB, and as [`Self::append`].
+    pub fn put_note(&self, name: &str, text: &str, done: Done<()>) -> Result<(), Error> {
+        self.registry.put_note((name.to_owned(), text.to_owned()))?;
+        self.queue.push(Request::Remember { done })
+    }
+
+    /// Names and texts of the notes whose name begins with `prefix`, by name.
+    #[must_use]
+    pub fn notes(&self, prefix: &str) -> Vec<(String, String)> {
+        self.registry.notes(prefix)
     }
 
     /// What is known about metrics, by name.
@@ -285,6 +352,10 @@ impl Store {
             resolver_bytes: self.resolver.heap_bytes(),
             head: self.head.stats(),
             blocks: self.shared.block_counters.stats(&self.shared.blocks),
+            exemplars: {
+                let ring = self.registry.exemplars().lock();
+                (ring.len(), ring.heap_bytes())
+            },
         }
     }
 

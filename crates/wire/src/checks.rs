@@ -11,8 +11,8 @@ use crate::error::{DecodeError, LabelsError};
 use crate::exposition::{Dialect, Escaping, Event, Parser, SampleLine, text};
 use crate::grpc::{Frame, HEADER_BYTES, frame};
 use crate::limits::Limits;
-use crate::otlp::{Rejection, Series, Settings, Visitor, Walker, json};
-use crate::remote_write::{Histogram, Histograms, SeriesLabels, v1, v2};
+use crate::otlp::{Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
+use crate::remote_write::{Exemplars, Histogram, Histograms, SeriesLabels, v1, v2};
 use crate::snappy::{Compressor, decompress};
 
 /// Decompressing stays within the limit, and what comes out can be compressed and comes out again.
@@ -50,6 +50,7 @@ pub fn remote_write_v1(body: &[u8]) {
         };
         check_samples(series.samples(), series.n_samples, body);
         check_histograms(series.histograms(), series.n_histograms, body);
+        check_exemplars(series.exemplars(), series.n_exemplars);
         let label_bytes = series.label_bytes(&mut scratch);
         assert!(label_bytes.len() <= body.len());
         check_text(&v1::describe_labels(label_bytes));
@@ -88,6 +89,7 @@ pub fn remote_write_v2(body: &[u8]) {
         n_series += 1;
         check_samples(series.samples(), series.n_samples, body);
         check_histograms(series.histograms(), series.n_histograms, body);
+        check_exemplars(series.exemplars(request.symbols()), series.n_exemplars);
         check_text(&series.describe(request.symbols()));
         if let Err(refused) = series.metadata(request.symbols()) {
             check_text(&refused.to_string());
@@ -192,6 +194,10 @@ impl Visitor for Told {
 
     fn histogram(&mut self, series: &Series<'_>, _: &Histogram) {
         self.note(series);
+    }
+
+    fn exemplar(&mut self, _: &Exemplar) {
+        assert!(!self.keys.is_empty(), "an exemplar belongs to a series");
     }
 
     fn rejected(&mut self, rejection: Rejection, n_points: u64, _: &str) {
@@ -315,6 +321,16 @@ fn check_samples<S>(samples: impl Iterator<Item = Result<S, DecodeError>>, n_sam
         }
     }
     assert_eq!(n_found, n_samples);
+}
+
+/// Their structure was checked when the series was read, so all of them can be read.
+fn check_exemplars(exemplars: Exemplars<'_, '_>, n_exemplars: usize) {
+    let mut n_found = 0;
+    for exemplar in exemplars {
+        assert!(exemplar.is_ok(), "{exemplar:?}");
+        n_found += 1;
+    }
+    assert_eq!(n_found, n_exemplars);
 }
 
 fn check_histograms(mut histograms: Histograms<'_>, n_histograms: usize, body: &[u8]) {

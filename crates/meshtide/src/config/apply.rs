@@ -10,7 +10,7 @@ use model::Labels;
 use query::EngineOptions;
 use query::sql::SqlOptions;
 use server::listener;
-use storage::{BlockCacheConfig, BlockConfig, StoreConfig, WalSync as StoreSync};
+use storage::{BlockCacheConfig, BlockConfig, ExemplarConfig, StoreConfig, WalSync as StoreSync};
 use wire::otlp::DeltaPolicy;
 
 use super::{Delta, Otlp, Settings, Span, Strategy, WalSync};
@@ -43,6 +43,14 @@ impl Settings {
         positive("storage.block_window", self.storage.block_window)?;
         positive("storage.flush_interval", self.storage.flush_interval)?;
         positive("storage.wal_sync_interval", self.storage.wal_sync_interval)?;
+        positive("ha.failover_timeout", self.ha.failover_timeout)?;
+        for pair in &self.ha.pairs {
+            let names = pair.group.iter().chain([&pair.replica]);
+            ensure!(
+                !pair.group.is_empty() && names.clone().all(|name| !name.is_empty()),
+                "ha.pairs: a pair needs a group of labels and a replica label"
+            );
+        }
         positive("query.lookback", self.query.lookback)?;
         positive("query.timeout", self.query.timeout)?;
         positive("query.subquery_step", self.query.subquery_step)?;
@@ -91,6 +99,10 @@ impl Settings {
                 label_value_bytes_max: self.ingest.label_value_bytes_max,
                 ..CatalogLimits::default()
             },
+            exemplars: ExemplarConfig {
+                max: self.storage.exemplars_max,
+                per_series_max: self.storage.exemplars_per_series_max,
+            },
             blocks: BlockConfig {
                 window_ms: self.storage.block_window.ms,
                 flush_interval_ms: self.storage.flush_interval.ms,
@@ -134,6 +146,7 @@ impl Settings {
             future_max_ms: self.ingest.future_max.ms,
             retention_ms: Some(self.storage.retention.ms),
             otlp: self.otlp(),
+            ha: self.ha(),
             limits: wire::Limits {
                 otlp_bytes: self.otlp.decompressed_body_max.as_usize(),
                 compressed_bytes: self.ingest.body_max.as_usize(),
@@ -169,6 +182,18 @@ impl Settings {
             },
             envoy_profile: self.otlp.envoy_profile,
             nesting_max: self.otlp.nesting_max,
+        }
+    }
+
+    fn ha(&self) -> server::ha::Config {
+        let pairs = self.ha.pairs.iter().map(|pair| server::ha::PairLabels {
+            group: pair.group.clone(),
+            replica: pair.replica.clone(),
+        });
+        server::ha::Config {
+            enabled: self.ha.enabled,
+            failover_ms: self.ha.failover_timeout.ms,
+            pairs: pairs.collect(),
         }
     }
 

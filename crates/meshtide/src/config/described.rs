@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::value::{Bytes, Delta, Listen, Span, Strategy, WalSync};
+use super::value::{Bytes, Delta, HaPair, Listen, Span, Strategy, WalSync};
 
 /// Something with a place in the file.
 pub(super) trait Described {
@@ -50,6 +50,19 @@ impl Described for WalSync {
             Self::Always => " always\n",
             Self::Interval => " interval\n",
         });
+    }
+}
+
+impl Described for Vec<HaPair> {
+    fn describe(&self, indent: usize, yaml: &mut String) {
+        let margin = " ".repeat(indent);
+        for HaPair { group, replica } in self {
+            yaml.push_str(&format!(
+                "\n{margin}- {{group: [{}], replica: {replica}}}",
+                group.join(", ")
+            ));
+        }
+        yaml.push('\n');
     }
 }
 

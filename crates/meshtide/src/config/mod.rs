@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use section::section;
 
-pub(crate) use value::{Bytes, Delta, Listen, Span, Strategy, WalSync};
+pub(crate) use value::{Bytes, Delta, HaPair, Listen, Span, Strategy, WalSync};
 
 section! {
     /// Everything that can be set.
@@ -29,6 +29,8 @@ section! {
         ingest: Ingest = Ingest::default(),
         /// Taking OpenTelemetry's metrics in, by OTLP: see docs/otlp.md.
         otlp: Otlp = Otlp::default(),
+        /// Pairs of identical Prometheus servers, of which one at a time is listened to: see docs/high-availability.md.
+        ha: Ha = Ha::default(),
         /// Answering queries.
         query: Query = Query::default(),
         /// Answering SQL. Its time, memory and threads are out of those of queries.
@@ -85,6 +87,10 @@ section! {
         wal_sync_interval: Span = Span::seconds(1),
         /// Size at which the log begins its next file.
         wal_segment: Bytes = Bytes(64 << 20),
+        /// Exemplars that are kept, the newest ones of all series together; some 200 bytes each. 0 keeps none.
+        exemplars_max: usize = 100_000,
+        /// Exemplars that are kept of one series.
+        exemplars_per_series_max: usize = 1_000,
         /// Samples that may wait to be written to the log; some 24 bytes each.
         queue_samples_max: usize = 1_000_000,
     }
@@ -157,6 +163,19 @@ section! {
 /// The promoted attributes, as people write them.
 fn promoted() -> BTreeMap<String, String> {
     wire::otlp::Settings::default().promoted.into_iter().collect()
+}
+
+section! {
+    /// Pairs of identical Prometheus servers.
+    Ha {
+        /// Whether pairs are looked for. Without, every replica's samples are stored, with its replica label.
+        enabled: bool = true,
+        /// How long the elected replica has to be silent until the other one takes over.
+        failover_timeout: Span = Span::seconds(30),
+        /// The labels that name a pair, and the label in which its replicas differ and which is taken off. The first
+        /// label of the group has to be there, the others tell pairs apart when they are.
+        pairs: Vec<HaPair> = HaPair::defaults(),
+    }
 }
 
 section! {

@@ -68,3 +68,19 @@ fn what_is_wrong_is_named_with_its_place() {
     check("storage: {wal_sync: sometimes}", &["storage.wal_sync", "always"]);
     check("external_labels: {\"\": x}", &["external_labels", "empty name"]);
 }
+
+#[test]
+fn pairs_of_replicas_are_read_and_checked() {
+    let settings =
+        Settings::parse("ha: {pairs: [{group: [a, b], replica: r}], failover_timeout: 1m}").unwrap();
+    assert_eq!(settings.ha.failover_timeout, Span::minutes(1));
+    assert_eq!(settings.ha.pairs[0].group, ["a", "b"]);
+    for bad in [
+        "{group: [], replica: r}",
+        "{group: [a], replica: ''}",
+        "{group: [a]}",
+    ] {
+        let error = Settings::parse(&format!("ha: {{pairs: [{bad}]}}")).unwrap_err();
+        assert!(format!("{error:#}").contains("ha.pairs"), "{bad}: {error:#}");
+    }
+}

@@ -116,6 +116,26 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// Labels by which replicas name their pair and themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaPair {
+    /// Labels that are the same on both.
+    pub(crate) group: Vec<String>,
+    /// The label in which they differ.
+    pub(crate) replica: String,
+}
+
+impl HaPair {
+    /// Those of Prometheus Operator and of Mimir.
+    pub(crate) fn defaults() -> Vec<Self> {
+        let pairs = server::ha::PairLabels::defaults().into_iter();
+        pairs
+            .map(|server::ha::PairLabels { group, replica }| Self { group, replica })
+            .collect()
+    }
+}
+
 impl Bytes {
     /// For limits on memory.
     pub(crate) fn as_usize(self) -> usize {

@@ -19,6 +19,8 @@ pub struct Config {
     pub limits: Limits,
     /// How OTLP becomes series.
     pub otlp: wire::otlp::Settings,
+    /// Which of several identical Prometheus servers are listened to.
+    pub ha: crate::ha::Config,
 }
 
 impl Default for Config {
@@ -31,6 +33,7 @@ impl Default for Config {
             retention_ms: None,
             limits: Limits::default(),
             otlp: wire::otlp::Settings::default(),
+            ha: crate::ha::Config::default(),
         }
     }
 }

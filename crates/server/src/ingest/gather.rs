@@ -9,6 +9,7 @@ use model::{MetricMetadata, Sample, TimestampMs};
 use wire::remote_write::{Histogram, Histograms, v1, v2};
 use wire::{DecodeError, LabelsError, Limits};
 
+use super::exemplars::ExemplarColumns;
 use super::histograms::Intake;
 
 /// What one request holds. Reused from request to request; [`Columns::clear`] keeps the memory.
@@ -34,7 +35,7 @@ pub(super) struct Columns {
     pub(super) empty: Vec<usize>,
     /// Metadata messages of remote write 1.0.
     pub(super) metadata: Vec<MetricMetadata>,
-    pub(super) n_exemplars: usize,
+    pub(super) exemplars: ExemplarColumns,
     /// Label bytes that lie apart in a body.
     scattered: Vec<u8>,
     intake: Intake,
@@ -63,7 +64,7 @@ impl Columns {
         self.broken.clear();
         self.empty.clear();
         self.metadata.clear();
-        self.n_exemplars = 0;
+        self.exemplars.clear();
     }
 
     /// Rows there is memory for, samples of the last request included.
@@ -96,7 +97,10 @@ impl Columns {
                 self.values.push(sample.value);
             }
             self.gather_histograms(series.histograms(), limits)?;
-            self.end_series(n_before, series.n_exemplars);
+            if series.n_exemplars > 0 {
+                self.exemplars.gather(self.keys.len() - 1, series.exemplars())?;
+            }
+            self.end_series(n_before);
         }
         Ok(())
     }
@@ -131,7 +135,11 @@ impl Columns {
             if !has_content && matches!(series.metadata(request.symbols()), Ok(None)) {
                 self.empty.push(position);
             }
-            self.end_series(n_before, series.n_exemplars);
+            if series.n_exemplars > 0 {
+                self.exemplars
+                    .gather(position, series.exemplars(request.symbols()))?;
+            }
+            self.end_series(n_before);
         }
         Ok(())
     }
@@ -211,10 +219,9 @@ impl Columns {
         self.starts_ms.push(start_ms);
     }
 
-    fn end_series(&mut self, n_before: usize, n_exemplars: usize) {
+    fn end_series(&mut self, n_before: usize) {
         // A body is smaller than 4 GiB, so its samples are fewer.
         let n_samples = u32::try_from(self.values.len() - n_before);
         self.n_samples.push(n_samples.unwrap_or(u32::MAX));
-        self.n_exemplars += n_exemplars;
     }
 }

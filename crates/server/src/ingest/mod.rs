@@ -1,10 +1,10 @@
 //! Taking samples in: from the compressed body of a remote-write request to the store's queue.
 //!
-//! The way of a request, split by duty: `write_api` reads headers and body; `admission` says whether there is
-//! room; a thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
-//! `histograms`), turns label
-//! bytes into series (`resolve`), and hands one batch to the store; the store's answer goes straight back to the
-//! waiting handler. `otlp` does the same for OTLP, for which `deltas` adds up differences. `refusal` collects what is not taken and why.
+//! The way of a request, split by duty: `write_api` reads headers and body; `admission` says whether there is room; a
+//! thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
+//! `histograms`), turns label bytes into series (`resolve`, with `origins` for pairs of replicas), gives `exemplars` to
+//! them, and hands one batch to the store; the store's answer goes straight back to the waiting handler. `otlp` does the
+//! same for OTLP, for which `deltas` adds up differences. `refusal` collects what is not taken and why.
 //!
 //! Invariants:
 //! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its
@@ -27,10 +27,12 @@ mod buffers;
 mod config;
 mod decompress;
 mod deltas;
+mod exemplars;
 mod gather;
 mod histogram_total;
 mod histograms;
 mod metadata;
+mod origins;
 mod otlp;
 mod refusal;
 mod resolve;
@@ -53,10 +55,12 @@ pub use config::Config;
 pub(crate) use admission::{Admission, Slot};
 pub(crate) use buffers::{Body, Buffers};
 pub(crate) use decompress::Compression;
+pub(crate) use exemplars::{ExemplarCounts, ExemplarTally};
 pub(crate) use otlp::{Encoding, OtlpBody, Points};
 pub(crate) use refusal::{RefusalKind, Refusals};
-pub(crate) use resolve::name_sample;
+pub(crate) use resolve::{Dropped, name_sample};
 
+use crate::ha::Tracker;
 use deltas::Deltas;
 use metadata::KnownMetadata;
 use worker::Worker;
@@ -67,6 +71,8 @@ pub(crate) struct Ingest {
     /// `None` only while it is dropped.
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    /// The elections of replicas, if there are any.
+    ha: Option<Arc<Tracker>>,
 }
 
 /// What a body holds.
@@ -93,10 +99,24 @@ pub(crate) struct Taken {
     pub(crate) metadata: Option<MetadataDurable>,
     /// What was refused before the store saw it.
     pub(crate) refusals: Refusals,
-    /// Exemplars, which are not stored.
-    pub(crate) n_exemplars: usize,
+    /// What was left out because its replica is not elected.
+    pub(crate) dropped: Dropped,
+    /// Exemplars that did not get to the store.
+    pub(crate) exemplars: ExemplarCounts,
     /// What became of the data points of an OTLP request.
     pub(crate) points: Option<Points>,
+}
+
+impl Taken {
+    /// What became of all exemplars.
+    pub(crate) fn exemplar_tally(&self) -> ExemplarTally {
+        let outcome = self.stored.as_ref().map(|stored| &stored.outcome.exemplars);
+        ExemplarTally {
+            n_written: outcome.map_or(0, |outcome| outcome.written),
+            n_out_of_order: outcome.map_or(0, |outcome| outcome.out_of_order.len()),
+            counts: self.exemplars,
+        }
+    }
 }
 
 /// The resolver's keyed hash.
@@ -168,6 +188,8 @@ impl Ingest {
         let (jobs, queue) = crossbeam_channel::bounded(config.requests_max.max(1));
         let known_metadata = Arc::new(KnownMetadata::default());
         let deltas = Arc::new(Deltas::default());
+        let tracker = || Tracker::new(config.ha.clone(), Arc::clone(store), Arc::clone(clock));
+        let ha = config.ha.enabled.then(|| Arc::new(tracker()));
         let mut threads = Vec::new();
         for number in 0..config.threads.max(1) {
             let worker = Worker::new(
@@ -176,6 +198,7 @@ impl Ingest {
                 Arc::clone(clock),
                 Arc::clone(&known_metadata),
                 Arc::clone(&deltas),
+                ha.clone(),
             );
             let queue = queue.clone();
             let thread = std::thread::Builder::new().name(format!("ingest-{number}"));
@@ -184,7 +207,13 @@ impl Ingest {
         Ok(Self {
             jobs: Some(jobs),
             threads,
+            ha,
         })
+    }
+
+    /// The elections of replicas, unless they are switched off.
+    pub(crate) fn ha(&self) -> Option<&Tracker> {
+        self.ha.as_deref()
     }
 
     /// Hands a request to the threads. Its answer comes through `job.reply`.

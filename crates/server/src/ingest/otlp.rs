@@ -7,7 +7,7 @@ use catalog::SeriesKey;
 use model::{MetricMetadata, Sample, TimestampMs};
 use storage::Store;
 use wire::grpc::Frame;
-use wire::otlp::{Rejection, Series, Settings, Visitor, Walker, json};
+use wire::otlp::{Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
 use wire::remote_write::{Histogram, SeriesLabels};
 use wire::{DecodeError, Limits};
 
@@ -302,6 +302,15 @@ impl Visitor for Gather<'_> {
         self.of_series.push(series.point);
     }
 
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        let pairs = exemplar.labels.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+        let position = self.columns.keys.len().saturating_sub(1);
+        self.columns
+            .exemplars
+            .push_checked(position, exemplar.timestamp_ms, exemplar.value, pairs);
+    }
+
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str) {
         let (counted, _) = self
             .points
@@ -351,6 +360,8 @@ impl Visitor for Register<'_, '_> {
     fn histogram(&mut self, series: &Series<'_>, _: &Histogram) {
         self.series(series);
     }
+
+    fn exemplar(&mut self, _: &Exemplar) {}
 
     fn rejected(&mut self, _: Rejection, _: u64, _: &str) {}
 }

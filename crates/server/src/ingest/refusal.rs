@@ -63,6 +63,11 @@ impl Refusals {
         if let Some(counted) = self.n_samples.get_mut(kind as usize) {
             *counted += n_samples;
         }
+        self.push_reason(reason);
+    }
+
+    /// Notes a refusal that concerns no sample.
+    pub(crate) fn push_reason(&mut self, reason: impl FnOnce() -> String) {
         self.n_refusals += 1;
         if self.reasons.len() < REASONS_MAX {
             self.reasons.push(reason());

@@ -3,16 +3,19 @@
 use std::iter::repeat_n;
 
 use catalog::SeriesKey;
-use model::{Labels, LaneIdx, MetricMetadata, Sample, SampleBatch, SeriesRef, StreamId, TimestampMs};
-use storage::Store;
+use model::{Labels, MetricMetadata, Sample, SampleBatch, SeriesRef, TimestampMs};
+use storage::{Exemplar, Store};
 use wire::remote_write::{SeriesLabels, v1, v2};
 use wire::{Limits, RefusedSeries};
 
 use crate::error::chain;
+use crate::ha::Verdict;
 
 use super::deltas::{Amount, Difference, Sender, Stamps, TooOld};
+use super::exemplars::{ExemplarCounts, Place};
 use super::gather::Columns;
 use super::metadata::family_metadata;
+use super::origins::{DROPPED, Met, NO_SERIES, Origins};
 use super::{Failure, RefusalKind, Refusals};
 
 /// Which timestamps are taken.
@@ -29,12 +32,6 @@ impl Bounds {
     }
 }
 
-/// Stands where a sample has no series.
-const NO_SERIES: SeriesRef = SeriesRef {
-    stream: StreamId(u32::MAX),
-    lane: LaneIdx(u16::MAX),
-};
-
 /// Turns the columns of one request into a batch.
 #[derive(Debug)]
 pub(super) struct Resolving<'a> {
@@ -44,6 +41,21 @@ pub(super) struct Resolving<'a> {
     /// One per series of the request; `None` when it is unknown or refused.
     pub(super) found: &'a mut Vec<Option<SeriesRef>>,
     pub(super) refusals: &'a mut Refusals,
+    pub(super) origins: Origins<'a>,
+}
+
+/// What was left out of a request because it comes from replicas that are not elected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) n_floats: usize,
+    pub(crate) n_histograms: usize,
+}
+
+impl Dropped {
+    /// Floats and native histograms.
+    pub(crate) fn n_samples(self) -> usize {
+        self.n_floats + self.n_histograms
+    }
 }
 
 /// A series of the request that is not known yet.
@@ -57,8 +69,10 @@ struct NewSeries {
 impl Resolving<'_> {
     /// Looks all series up; true when a second walk is needed, because some are unknown or carry nothing.
     pub(super) fn look_up(&mut self) -> bool {
+        self.origins.salt(&mut self.columns.keys);
         let n_unknown = self.store.resolver().get_batch(&self.columns.keys, self.found);
-        n_unknown > 0 || !self.columns.empty.is_empty()
+        let n_shadows = self.origins.first().settle(self.found);
+        n_unknown + n_shadows > 0 || !self.columns.empty.is_empty()
     }
 
     /// Registers the series of a remote-write 1.0 request that are unknown.
@@ -104,12 +118,15 @@ impl Resolving<'_> {
                 continue;
             }
             let labels = series.labels(symbols, self.limits);
-            if let Ok(labels) = &labels
-                && let Ok(Some(metadata)) = series.metadata(symbols)
-            {
-                all_metadata.push(family_metadata(labels.metric_name(), metadata));
-            }
+            let name = labels.as_ref().map_or("", SeriesLabels::metric_name);
             self.register(new, labels)?;
+            let is_dropped = self.found.get(position) == Some(&Some(DROPPED));
+            if let Ok(Some(metadata)) = series.metadata(symbols)
+                && !name.is_empty()
+                && !is_dropped
+            {
+                all_metadata.push(family_metadata(name, metadata));
+            }
         }
         Ok(all_metadata)
     }
@@ -143,7 +160,7 @@ impl Resolving<'_> {
         })
     }
 
-    /// A series that carries no sample is only checked: it would be a series of nothing.
+    /// A series that carries no sample is looked for and not made: it would be a series of nothing.
     fn register(
         &mut self,
         new: NewSeries,
@@ -156,29 +173,71 @@ impl Resolving<'_> {
                 return Ok(());
             }
         };
-        if new.n_samples == 0 {
-            self.refuse_only_histograms(new, &labels);
-            return Ok(());
+        let (met, is_to_be_looked_up) = self.origins.meet(labels.as_slice());
+        if is_to_be_looked_up {
+            self.look_up_rest(new.position, &met);
+            if !self.is_new(new.position) {
+                return Ok(());
+            }
         }
-        let owned = match Labels::from_pairs(labels.as_slice().iter().copied()) {
+        let key = self.origins.key_of(&met, new.key);
+        let pairs = labels.as_slice().iter().copied();
+        let pairs = pairs.filter(|(name, _)| met.replica_label() != Some(*name));
+        let owned = match Labels::from_pairs(pairs) {
             Ok(owned) => owned,
             Err(reason) => {
                 self.refuse(new, || format!("series {labels}: {reason}"));
                 return Ok(());
             }
         };
-        match self.store.register(new.key, &owned) {
-            Ok(series) => {
-                if let Some(found) = self.found.get_mut(new.position) {
-                    *found = Some(series);
-                }
+        if met.verdict == Verdict::Lost {
+            // Next time it is known without a look at its labels, also when this replica is elected then.
+            let series = self.store.find(&owned).unwrap_or(NO_SERIES);
+            self.store.resolver().insert(key, series);
+            self.set_found(new.position, DROPPED);
+            return Ok(());
+        }
+        if new.n_samples == 0 {
+            // Exemplars come alone, behind a sample of their series.
+            if let Some(series) = self.store.find(&owned) {
+                self.store.resolver().insert(key, series);
+                self.set_found(new.position, series);
+            } else {
+                self.refuse_only_histograms(new, &labels);
             }
+            return Ok(());
+        }
+        match self.store.register(key, &owned) {
+            Ok(series) => self.set_found(new.position, series),
             Err(storage::Error::Series(reason)) => {
                 self.refuse(new, || format!("series {labels}: {reason}"));
             }
             Err(error) => return Err(Failure::Unavailable(chain(&error))),
         }
         Ok(())
+    }
+
+    /// Looks up the series at and behind a position that are unknown so far, as series of another origin.
+    fn look_up_rest(&mut self, position: usize, met: &Met) {
+        let behind = self.found.iter().enumerate().skip(position);
+        let unknown = behind.filter(|(_, found)| found.is_none());
+        let (positions, keys): (Vec<usize>, Vec<SeriesKey>) = unknown
+            .filter_map(|(at, _)| Some((at, self.origins.key_of(met, *self.columns.keys.get(at)?))))
+            .unzip();
+        let mut found = Vec::new();
+        self.store.resolver().get_batch(&keys, &mut found);
+        met.settle(&mut found);
+        for (at, series) in positions.into_iter().zip(found) {
+            if let Some(series) = series {
+                self.set_found(at, series);
+            }
+        }
+    }
+
+    fn set_found(&mut self, position: usize, series: SeriesRef) {
+        if let Some(found) = self.found.get_mut(position) {
+            *found = Some(series);
+        }
     }
 
     /// Names the native histograms of a series that has nothing else, if they are none.
@@ -262,8 +321,9 @@ impl Resolving<'_> {
         }
     }
 
-    /// The batch of all samples whose series is known and whose time is within `bounds`. Takes the columns.
-    pub(super) fn batch(&mut self, bounds: Bounds) -> SampleBatch {
+    /// The batch of all samples whose series is known and whose time is within `bounds`, and what was left out of
+    /// it for its origin. Takes the columns.
+    pub(super) fn batch(&mut self, bounds: Bounds) -> (SampleBatch, Dropped) {
         self.refuse_bad_histograms();
         let counts = self.columns.n_samples.iter().map(|n_samples| *n_samples as usize);
         let mut whole = SampleBatch {
@@ -273,7 +333,8 @@ impl Resolving<'_> {
             histograms: std::mem::take(&mut self.columns.histograms),
             starts_ms: std::mem::take(&mut self.columns.starts_ms),
         };
-        let mut is_whole = whole.timestamps_ms.iter().all(|time| bounds.hold(*time));
+        let mut is_whole =
+            !self.origins.has_lost() && whole.timestamps_ms.iter().all(|time| bounds.hold(*time));
         for (found, n_samples) in self.found.iter().zip(counts) {
             is_whole &= found.is_some() || n_samples == 0;
             whole
@@ -281,11 +342,20 @@ impl Resolving<'_> {
                 .extend(repeat_n(found.unwrap_or(NO_SERIES), n_samples));
         }
         if is_whole {
-            return whole;
+            return (whole, Dropped::default());
         }
-        let mut batch = SampleBatch::with_capacity(whole.len());
+        let mut batch = SampleBatch::default();
+        let mut dropped = Dropped::default();
+        let mut histogram_rows = whole.histograms.rows().peekable();
         for (row, (series, timestamp_ms)) in whole.series.iter().zip(&whole.timestamps_ms).enumerate() {
-            if *series == NO_SERIES {
+            let is_histogram = histogram_rows.next_if_eq(&row).is_some();
+            match *series {
+                NO_SERIES => continue,
+                DROPPED if is_histogram => dropped.n_histograms += 1,
+                DROPPED => dropped.n_floats += 1,
+                _ => {}
+            }
+            if *series == DROPPED {
                 continue;
             }
             match refusal(*timestamp_ms, bounds) {
@@ -295,13 +365,26 @@ impl Resolving<'_> {
                 }),
             }
         }
-        batch
+        (batch, dropped)
+    }
+
+    /// The exemplars of known series. Takes them out of the columns.
+    pub(super) fn exemplars(&mut self, bounds: Bounds) -> (Vec<Exemplar>, ExemplarCounts) {
+        let found = &*self.found;
+        let place = |position: usize| match found.get(position) {
+            Some(Some(DROPPED)) => Place::Dropped,
+            Some(Some(series)) => Place::Series(*series),
+            Some(None) | None => Place::Unknown,
+        };
+        self.columns.exemplars.resolve(bounds.newest_ms, place)
     }
 
     /// Names the native histograms of known series that are none.
     fn refuse_bad_histograms(&mut self) {
         for bad in std::mem::take(&mut self.columns.bad_histograms) {
-            if let Some(Some(series)) = self.found.get(bad.position) {
+            if let Some(Some(series)) = self.found.get(bad.position)
+                && *series != DROPPED
+            {
                 self.refusals.push(RefusalKind::Histogram, 1, || {
                     name_sample(self.store, *series, bad.timestamp_ms, &bad.reason)
                 });

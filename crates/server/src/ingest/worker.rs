@@ -3,22 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
+use catalog::Resolver;
 use crossbeam_channel::Receiver;
 use model::{Clock, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
-use storage::{AppendOutcome, Store};
+use storage::{AppendOutcome, Exemplar, Store};
 use tokio::sync::oneshot;
-use wire::remote_write::{Protocol, v2};
-use wire::snappy;
+use wire::remote_write::{Protocol, SeriesLabels, v1, v2};
+use wire::{Limits, snappy};
 
 use crate::error::chain;
+use crate::ha::Tracker;
 
 use super::deltas::Deltas;
+use super::exemplars::ExemplarCounts;
 use super::gather::Columns;
 use super::metadata::KnownMetadata;
+use super::origins::Origins;
 use super::otlp::{self, OtlpBody, Points};
 use super::resolve::{Bounds, Resolving};
 use super::{
-    Config, Failure, Job, Message, MetadataDurable, Refusals, Stored, SymbolHash, Taken, resolver_hash,
+    Config, Dropped, Failure, Job, Message, MetadataDurable, Refusals, Stored, SymbolHash, Taken,
+    resolver_hash,
 };
 
 /// Decodes requests until there are no more.
@@ -28,6 +33,7 @@ pub(super) struct Worker {
     clock: Arc<dyn Clock>,
     known_metadata: Arc<KnownMetadata>,
     deltas: Arc<Deltas>,
+    ha: Option<Arc<Tracker>>,
     v2_keys: v2::SeriesKeys<SymbolHash>,
     otlp: otlp::Reader,
     scratch: Scratch,
@@ -57,6 +63,7 @@ impl Worker {
         clock: Arc<dyn Clock>,
         known_metadata: Arc<KnownMetadata>,
         deltas: Arc<Deltas>,
+        ha: Option<Arc<Tracker>>,
     ) -> Self {
         let hash = resolver_hash(&store);
         Self {
@@ -67,6 +74,7 @@ impl Worker {
             clock,
             known_metadata,
             deltas,
+            ha,
             scratch: Scratch::default(),
         }
     }
@@ -127,13 +135,17 @@ impl Worker {
         })?;
         let mut refusals = Refusals::default();
         let mut metadata = std::mem::take(&mut columns.metadata);
-        let n_exemplars = columns.n_exemplars;
+        let resolver = self.store.resolver();
         let mut resolving = Resolving {
             store: &self.store,
             limits,
             columns,
             found,
             refusals: &mut refusals,
+            origins: match &self.ha {
+                Some(tracker) => request.origins(tracker, resolver, limits),
+                None => Origins::none(resolver),
+            },
         };
         if resolving.look_up() {
             match request {
@@ -141,12 +153,20 @@ impl Worker {
                 Walked::V2(request) => metadata = resolving.register_v2(&request)?,
             }
         }
-        let batch = resolving.batch(bounds(&self.config, self.clock.now_ms()));
+        let bounds = bounds(&self.config, self.clock.now_ms());
+        let exemplars = resolving.exemplars(bounds);
+        let (batch, dropped) = resolving.batch(bounds);
+        if let Some(tracker) = &self.ha
+            && dropped != Dropped::default()
+        {
+            tracker.note_dropped(dropped.n_samples());
+        }
         Ok(Decoded {
             batch,
+            dropped,
             metadata,
             refusals,
-            n_exemplars,
+            exemplars,
             points: None,
         })
     }
@@ -170,36 +190,43 @@ impl Worker {
             columns,
             found,
             refusals: &mut refusals,
+            origins: Origins::none(self.store.resolver()),
         };
         let mut metadata = Vec::new();
         if resolving.look_up() {
             metadata = self.otlp.register(body, origin, &mut resolving)?;
         }
-        self.otlp.convert(&self.deltas, &mut resolving);
         let bounds = bounds(&self.config, self.clock.now_ms());
+        // What is converted loses its position.
+        let exemplars = resolving.exemplars(bounds);
+        self.otlp.convert(&self.deltas, &mut resolving);
         self.otlp.note_rows(&resolving, bounds, &mut points);
+        let (batch, dropped) = resolving.batch(bounds);
         Ok(Decoded {
-            batch: resolving.batch(bounds),
+            batch,
+            dropped,
             metadata,
             refusals,
-            n_exemplars: 0,
+            exemplars,
             points: Some(points),
         })
     }
 
     fn hand_over(&self, decoded: Decoded, reply: oneshot::Sender<Result<Taken, Failure>>) {
+        let (exemplars, exemplar_counts) = decoded.exemplars;
         let mut taken = Taken {
             stored: None,
             metadata: None,
             refusals: decoded.refusals,
-            n_exemplars: decoded.n_exemplars,
+            dropped: decoded.dropped,
+            exemplars: exemplar_counts,
             points: decoded.points,
         };
         match self.put_metadata(decoded.metadata) {
             Ok(durable) => taken.metadata = durable,
             Err(failure) => return drop(reply.send(Err(failure))),
         }
-        if decoded.batch.is_empty() {
+        if decoded.batch.is_empty() && exemplars.is_empty() {
             return drop(reply.send(Ok(taken)));
         }
         let series = decoded.batch.series.clone();
@@ -217,7 +244,7 @@ impl Worker {
             });
             drop(reply.send(result));
         };
-        if let Err(error) = self.store.append(decoded.batch, Box::new(answer)) {
+        if let Err(error) = self.store.append_with(decoded.batch, exemplars, Box::new(answer)) {
             // `answer` was dropped and the reply with it, which the handler takes for what it is.
             tracing::debug!(%error, "the store does not take samples");
         }
@@ -253,12 +280,35 @@ enum Walked<'a> {
     V2(v2::Request<'a>),
 }
 
+impl Walked<'_> {
+    /// From whom its series come, as far as the first one says it.
+    fn origins<'t>(&self, tracker: &'t Tracker, resolver: &'t Resolver, limits: &Limits) -> Origins<'t> {
+        let mut scattered = Vec::new();
+        let first = match self {
+            Self::V1(body) => {
+                let mut entries = v1::Request::new(body, limits).filter_map(Result::ok);
+                let first = entries.find_map(|entry| match entry {
+                    v1::Entry::Series(series) => Some(series),
+                    v1::Entry::Metadata(_) => None,
+                });
+                first.and_then(|first| v1::parse_labels(first.label_bytes(&mut scattered), limits).ok())
+            }
+            Self::V2(request) => {
+                let first = request.series().find_map(Result::ok);
+                first.and_then(|first| first.labels(request.symbols(), limits).ok())
+            }
+        };
+        Origins::new(tracker, resolver, first.as_ref().map(SeriesLabels::as_slice))
+    }
+}
+
 /// What is left of a request once its labels are resolved.
 struct Decoded {
     batch: SampleBatch,
+    dropped: Dropped,
     metadata: Vec<MetricMetadata>,
     refusals: Refusals,
-    n_exemplars: usize,
+    exemplars: (Vec<Exemplar>, ExemplarCounts),
     points: Option<Points>,
 }
 

@@ -3,6 +3,7 @@
 //! Counters are moved once per request, never per sample. Label values form closed sets. Names begin with
 //! `meshtide_` and end in their unit and, for counters, `_total`.
 
+mod ha;
 mod http;
 mod page;
 mod text;

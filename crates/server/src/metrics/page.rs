@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use storage::{BlockStats, StoreStats};
 
+use super::ha::write_ha;
 use super::text::Page;
 use crate::app::App;
 use crate::process::Usage;
@@ -39,6 +40,9 @@ pub(crate) async fn metrics_page(State(app): State<App>, reply: Reply) -> Respon
     );
     // Adding up the head takes milliseconds when it is large: not on a thread of the sockets. Neither on one of the
     // queries, so that there are metrics when these are busy.
+    if let Some(tracker) = app.ready().and_then(|ready| ready.ingest.ha()) {
+        write_ha(&mut page, tracker);
+    }
     if let Some(ready) = app.ready() {
         let store = Arc::clone(&ready.opened.store);
         if let Ok(stats) = tokio::task::spawn_blocking(move || store.stats()).await {
@@ -258,6 +262,16 @@ fn write_sizes(page: &mut Page, stats: &StoreStats) {
             "meshtide_head_bytes",
             "Heap memory of the head.",
             stats.head.bytes.total() as f64,
+        ),
+        (
+            "meshtide_exemplars",
+            "Exemplars that are kept.",
+            stats.exemplars.0 as f64,
+        ),
+        (
+            "meshtide_exemplar_bytes",
+            "Memory of the exemplars that are kept.",
+            stats.exemplars.1 as f64,
         ),
         (
             "meshtide_resolver_bytes",

@@ -2,13 +2,15 @@
 
 use super::Counter;
 use super::text::Page;
-use crate::ingest::{RefusalKind, Refusals};
+use crate::ingest::{ExemplarTally, RefusalKind, Refusals};
 
 /// How a write request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
     /// Everything is stored.
     Stored,
+    /// Something was left out because its replica is not elected, the rest is stored.
+    Deduplicated,
     /// Something was refused, the rest is stored.
     Partial,
     /// The body could not be read.
@@ -19,13 +21,17 @@ pub(crate) enum WriteOutcome {
     Unavailable,
 }
 
-const OUTCOMES: [(WriteOutcome, &str); 5] = [
+const OUTCOMES: [(WriteOutcome, &str); 6] = [
     (WriteOutcome::Stored, "stored"),
+    (WriteOutcome::Deduplicated, "deduplicated"),
     (WriteOutcome::Partial, "partial"),
     (WriteOutcome::Malformed, "malformed"),
     (WriteOutcome::Unsupported, "unsupported"),
     (WriteOutcome::Unavailable, "unavailable"),
 ];
+
+/// Why an exemplar is not kept.
+const EXEMPLAR_REASONS: [&str; 4] = ["out_of_order", "labels", "unknown_series", "future"];
 
 /// Counters of `/api/v1/write`.
 #[derive(Debug, Default)]
@@ -37,6 +43,7 @@ pub(crate) struct WriteMetrics {
     refused: [Counter; RefusalKind::ALL.len()],
     histograms: Counter,
     exemplars: Counter,
+    refused_exemplars: [Counter; EXEMPLAR_REASONS.len()],
     points: Counter,
     rejected_points: Counter,
 }
@@ -47,13 +54,32 @@ impl WriteMetrics {
     }
 
     /// Counts what became of the content of one request, of which so many floats and native histograms are written.
-    pub(crate) fn note_taken(&self, n_written: (usize, usize), refusals: &Refusals, n_exemplars: usize) {
+    pub(crate) fn note_taken(
+        &self,
+        n_written: (usize, usize),
+        refusals: &Refusals,
+        exemplars: &ExemplarTally,
+    ) {
         self.samples.add(n_written.0);
         self.histograms.add(n_written.1);
         for (kind, n_samples) in refusals.n_samples() {
             self.refused[kind as usize].add(n_samples);
         }
-        self.exemplars.add(n_exemplars);
+        self.exemplars.add(exemplars.n_written);
+        let ExemplarTally {
+            n_out_of_order,
+            counts,
+            ..
+        } = *exemplars;
+        let refused = [
+            n_out_of_order,
+            counts.n_invalid,
+            counts.n_unknown,
+            counts.n_future,
+        ];
+        for (counter, n_refused) in self.refused_exemplars.iter().zip(refused) {
+            counter.add(n_refused);
+        }
     }
 
     /// Counts the data points of one OTLP request.
@@ -94,12 +120,17 @@ impl WriteMetrics {
             "Native histograms acknowledged, exact duplicates included.",
             self.histograms.get(),
         );
-        let name = "meshtide_write_dropped_exemplars_total";
+        let name = "meshtide_write_exemplars_total";
         page.one_counter(
             name,
-            "Exemplars received; they are not stored yet.",
+            "Exemplars acknowledged, exact duplicates included.",
             self.exemplars.get(),
         );
+        let name = "meshtide_write_refused_exemplars_total";
+        page.counter(name, "Exemplars that are not kept, by reason.");
+        for (reason, counter) in EXEMPLAR_REASONS.into_iter().zip(&self.refused_exemplars) {
+            page.sample(name, &[("reason", reason)], counter.get() as f64);
+        }
         let name = "meshtide_otlp_points_total";
         page.one_counter(name, "OTLP data points received.", self.points.get());
         let name = "meshtide_otlp_rejected_points_total";

@@ -46,7 +46,7 @@ pub(super) fn accepted(app: &App, ready: &Ready, mut taken: Taken) -> Accepted {
         }
     }
     let metrics = &app.metrics.write;
-    metrics.note_taken(n_written, &taken.refusals, 0);
+    metrics.note_taken(n_written, &taken.refusals, &taken.exemplar_tally());
     metrics.note_points(points.n_points(), points.n_rejected());
     let texts = [points.text(), taken.refusals.text()];
     let texts: Vec<&str> = texts

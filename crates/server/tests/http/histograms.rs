@@ -70,7 +70,7 @@ async fn exemplars_are_counted_and_histograms_stored_beside_the_floats() {
     );
     let page = world.get("/metrics").await.text();
     for line in [
-        "meshtide_write_dropped_exemplars_total 1",
+        "meshtide_write_exemplars_total 1",
         "meshtide_write_histograms_total 2",
         "meshtide_write_requests_total{outcome=\"stored\"} 2",
         "meshtide_write_samples_total 2",

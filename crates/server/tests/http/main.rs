@@ -4,9 +4,12 @@ mod support;
 
 mod api;
 mod connections;
+mod exemplars;
 mod federate;
 mod grpc;
+mod ha;
 mod histograms;
+mod metadata;
 mod otlp;
 mod otlp_checks;
 mod otlp_deltas;

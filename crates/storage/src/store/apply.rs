@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Receiver;
 use model::SampleBatch;
 
-use super::AppendOutcome;
 use super::commit::Group;
 use super::queue::{QueueGauge, Request};
+use super::{AppendOutcome, ExemplarOutcome};
 use crate::{Head, RefusalReason};
 
 /// What was appended and refused.
@@ -29,18 +29,24 @@ pub(crate) fn apply_groups(
         for request in group.requests {
             let weight = request.weight();
             match request {
-                Request::Append { batch, done } => {
-                    let outcome = append(&batch, head, counters);
+                Request::Append {
+                    batch,
+                    exemplar_outcome,
+                    done,
+                    ..
+                } => {
+                    let mut outcome = append(&batch, head, counters);
+                    outcome.exemplars = exemplar_outcome;
                     drop(batch);
                     gauge.release(weight);
                     done(Ok(outcome));
                 }
-                Request::Metadata { done } => {
+                Request::Remember { done } => {
                     gauge.release(weight);
                     done(Ok(()));
                 }
                 Request::Barrier { segment, done } => done(Ok(segment)),
-                Request::Visit { done } => done(Ok(())),
+                Request::Restate { done } | Request::Visit { done } => done(Ok(())),
                 Request::Close => {}
             }
         }
@@ -62,5 +68,9 @@ fn append(batch: &SampleBatch, head: &Head, counters: &AppendCounters) -> Append
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
-    AppendOutcome { written, refused }
+    AppendOutcome {
+        written,
+        refused,
+        exemplars: ExemplarOutcome::default(),
+    }
 }

@@ -18,8 +18,10 @@ use super::config::WalSync;
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
+use crate::exemplars::{Exemplar, Taken};
 use crate::wal::{
-    Payload, ROWS_MAX, RecordEncoder, RecordKind, SegmentSpans, WalCounters, WalEnd, WalWriter,
+    Payload, ROWS_MAX, RecordEncoder, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_exemplars,
+    is_definition,
 };
 
 /// Samples of a group, unless its last request has more.
@@ -145,7 +147,10 @@ impl Committer {
             group.fail(failure, &self.gauge);
             return Ok(());
         }
-        if let Err(error) = self.write(&group).and_then(|()| self.heed_barrier(&mut group)) {
+        let written = self
+            .write(&mut group)
+            .and_then(|()| self.heed_restatement(&group));
+        if let Err(error) = written.and_then(|()| self.heed_barrier(&mut group)) {
             group.fail(&error, &self.gauge);
             self.fail(error);
             self.try_again();
@@ -155,6 +160,16 @@ impl Committer {
             unsent.0.fail(&Error::Closed, &self.gauge);
             Error::Closed
         })
+    }
+
+    /// Syncs if the group asks for a restatement to be durable.
+    fn heed_restatement(&mut self, group: &Group) -> Result<(), Error> {
+        let asks = |request: &Request| matches!(request, Request::Restate { .. });
+        if group.requests.iter().any(asks) {
+            self.wal.sync()?;
+            self.unsynced_since_ms = None;
+        }
+        Ok(())
     }
 
     /// Ends the segment if the group ends with a barrier.
@@ -174,7 +189,7 @@ impl Committer {
             .note(self.wal.segment_number(), newest_ms.unwrap_or(TimestampMs::MIN));
     }
 
-    fn write(&mut self, group: &Group) -> Result<(), Error> {
+    fn write(&mut self, group: &mut Group) -> Result<(), Error> {
         let is_empty = |request: &Request| matches!(request, Request::Barrier { .. } | Request::Visit { .. });
         if group.requests.iter().all(is_empty) {
             return Ok(());
@@ -187,11 +202,14 @@ impl Committer {
             push_all(&mut self.wal, &pending, false)?;
             pending
         };
+        let taken = group.take_exemplars(&self.registry);
+        let exemplars = encode_exemplars(&taken, &mut self.encoder)?;
         let samples = self.encoder.encode_samples(group.batches())?;
-        if samples.is_empty() && definitions.is_empty() && !begins_segment {
+        if samples.is_empty() && exemplars.is_empty() && definitions.is_empty() && !begins_segment {
             return Ok(());
         }
         self.note_span(group.batches());
+        push_all(&mut self.wal, &exemplars, false)?;
         push_all(&mut self.wal, &samples, false)?;
         self.finish_group(&definitions)
     }
@@ -267,10 +285,45 @@ impl Group {
     fn batches(&self) -> impl Iterator<Item = &SampleBatch> {
         self.requests.iter().filter_map(|request| match request {
             Request::Append { batch, .. } => Some(batch),
-            Request::Metadata { .. } | Request::Barrier { .. } | Request::Visit { .. } | Request::Close => {
-                None
-            }
+            Request::Remember { .. }
+            | Request::Barrier { .. }
+            | Request::Restate { .. }
+            | Request::Visit { .. }
+            | Request::Close => None,
         })
+    }
+
+    /// Puts the exemplars of all requests into the ring, and the outcomes into the requests; gives those that are new.
+    fn take_exemplars(&mut self, registry: &Registry) -> Vec<Exemplar> {
+        let mut new = Vec::new();
+        for request in &mut self.requests {
+            let Request::Append {
+                exemplars,
+                exemplar_outcome,
+                ..
+            } = request
+            else {
+                continue;
+            };
+            if exemplars.is_empty() {
+                continue;
+            }
+            let mut ring = registry.exemplars().lock();
+            for exemplar in exemplars {
+                match ring.push(exemplar) {
+                    Taken::New => {
+                        exemplar_outcome.written += 1;
+                        new.push(exemplar.clone());
+                    }
+                    Taken::Nothing => exemplar_outcome.written += 1,
+                    Taken::OutOfOrder => {
+                        let place = (exemplar.series, exemplar.timestamp_ms);
+                        exemplar_outcome.out_of_order.push(place);
+                    }
+                }
+            }
+        }
+        new
     }
 
     fn fail(self, error: &Error, gauge: &QueueGauge) {
@@ -284,7 +337,7 @@ impl Group {
 /// Pushes records; as copies only those that define series.
 fn push_all(wal: &mut WalWriter, payloads: &[Payload], is_copy: bool) -> Result<(), Error> {
     for payload in payloads {
-        if !is_copy || payload.kind() != RecordKind::Metadata {
+        if !is_copy || is_definition(payload.kind() as u8) {
             wal.push(payload, is_copy)?;
         }
     }

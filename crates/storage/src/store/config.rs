@@ -6,6 +6,7 @@ use catalog::{CatalogLimits, HashSecret};
 use model::{Clock, Files, TimestampMs};
 
 use crate::blocks::BlockCacheConfig;
+use crate::exemplars::ExemplarConfig;
 
 /// How a store behaves.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct StoreConfig {
     pub limits: CatalogLimits,
     /// When samples become blocks and what becomes of those.
     pub blocks: BlockConfig,
+    /// How many exemplars are kept.
+    pub exemplars: ExemplarConfig,
 }
 
 /// When samples become blocks, and what becomes of those.
@@ -96,6 +99,7 @@ impl Default for StoreConfig {
             segment_bytes: 64 << 20,
             limits: CatalogLimits::default(),
             blocks: BlockConfig::default(),
+            exemplars: ExemplarConfig::default(),
         }
     }
 }

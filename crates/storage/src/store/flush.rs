@@ -5,8 +5,8 @@
 //!    later, late or not, stands in a later segment and stays in the head.
 //! 2. *Write.* One block per window, stream by stream. Queries and appends go on.
 //! 3. *Commit.* One catalog record names the blocks and says what of the log they hold. From here on it is done.
-//! 4. *Tidy.* When nobody reads who does not see the blocks, the head drops what they hold; segments that nobody needs
-//!    are removed; streams without samples are let go.
+//! 4. *Tidy.* When nobody reads who does not see the blocks, the head drops what they hold; streams without samples and
+//!    exemplars are let go; segments that nobody needs are removed.
 //!
 //! A crash before 3 leaves blocks that nobody names and a log that has everything; a crash after it leaves a log of
 //! which a restart skips what is said to be in blocks.
@@ -102,8 +102,8 @@ impl Keeper {
             duration_ms = begin.elapsed().as_millis() as u64,
             "samples were written to blocks"
         );
-        self.trim()?;
         self.let_go()?;
+        self.trim()?;
         self.release_ids();
         Ok(outcome)
     }
@@ -141,6 +141,14 @@ impl Keeper {
         let (sender, receiver) = mpsc::channel();
         let done = Box::new(move |segment: Result<u64, Error>| drop(sender.send(segment.map(at))));
         self.queue.push(Request::Barrier { segment: 0, done })?;
+        receiver.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Sees to it that the current segment of the log, which restates everything, is durable.
+    fn restate(&self) -> Result<(), Error> {
+        let (sender, receiver) = mpsc::channel();
+        let done = Box::new(move |restated: Result<(), Error>| drop(sender.send(restated)));
+        self.queue.push(Request::Restate { done })?;
         receiver.recv().unwrap_or(Err(Error::Closed))
     }
 
@@ -259,9 +267,16 @@ impl Keeper {
         })
     }
 
-    /// Removes segments of the log that nobody needs.
+    /// Removes segments of the log that nobody needs. What they hold beside samples stands in a later one before.
     pub(super) fn trim(&self) -> Result<(), Error> {
         let version = self.blocks.current();
+        if self.registry.remembers()
+            && self.spans.may_trim(&version.state.flushed)
+            && let Err(error) = self.restate()
+        {
+            tracing::warn!(%error, "the log is not trimmed, for it could not begin another segment");
+            return Ok(());
+        }
         let n_removed = self
             .spans
             .trim(&*self.files, &self.wal_dir, &version.state.flushed)?;
@@ -289,11 +304,13 @@ impl Keeper {
     /// milliseconds for what is queued, and 5 µs per entity that stays.
     fn let_go(&self) -> Result<(), Error> {
         let catalog = self.registry.catalog();
+        let with_exemplars = self.registry.exemplars().lock().streams();
+        let is_vacant = |id: StreamId| self.head.is_vacant(id) && !with_exemplars.contains(&id);
         let (mut n_streams, mut n_vacant) = (0_usize, 0_usize);
         for id in (0..catalog.read().n_stream_ids()).map(StreamId) {
             if catalog.read().has_stream(id) {
                 n_streams += 1;
-                n_vacant += usize::from(self.head.is_vacant(id));
+                n_vacant += usize::from(is_vacant(id));
             }
         }
         if n_vacant == 0 || n_vacant * 8 < n_streams {
@@ -301,7 +318,9 @@ impl Keeper {
         }
         let gate = self.gate.write();
         let since = self.barrier(|segment| segment)?;
-        let (entities, streams) = self.registry.retain(|stream| !self.head.is_vacant(stream));
+        let with_exemplars = self.registry.exemplars().lock().streams();
+        let is_vacant = |id: StreamId| self.head.is_vacant(id) && !with_exemplars.contains(&id);
+        let (entities, streams) = self.registry.retain(|stream| !is_vacant(stream));
         let catalog = self.registry.catalog();
         let catalog = catalog.read();
         self.resolver.retain(|series| catalog.has_stream(series.stream));

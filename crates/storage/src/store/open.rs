@@ -1,6 +1,5 @@
 //! Opening a store: lock, recovery, threads.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::thread::JoinHandle;
 
 use catalog::{Catalog, CatalogLimits, HashSecret, Resolver};
 use crossbeam_channel::{Receiver, Sender};
-use model::{Clock, FileLock, Files, MetricMetadata};
+use model::{Clock, FileLock, Files};
 use parking_lot::Mutex;
 
 use super::apply::apply_groups;
@@ -22,9 +21,10 @@ use super::{Shared, Store, Threads};
 use crate::blocks::Watermark;
 use crate::blocks::live::Blocks;
 use crate::blocks::objects::{FileObjects, Objects};
+use crate::exemplars::{ExemplarConfig, ExemplarRing};
 use crate::wal::{
-    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Replay, SegmentSpans, WalEnd, WalWriter,
-    recover,
+    RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Remembered, Replay, SegmentSpans,
+    WalEnd, WalWriter, recover,
 };
 use crate::{Error, Head, HeadConfig};
 
@@ -64,6 +64,7 @@ impl Store {
             dir: &wal_dir,
             clock: &*clock,
             flushed: &blocks.current().state.flushed,
+            exemplars: config.exemplars,
         };
         let catalog = Catalog::new(config.limits.clone(), secret.clone());
         let mut recovered = log.read(catalog, head, progress)?;
@@ -227,6 +228,7 @@ struct Log<'a> {
     dir: &'a Path,
     clock: &'a dyn Clock,
     flushed: &'a [Watermark],
+    exemplars: ExemplarConfig,
 }
 
 /// What a log gave.
@@ -246,17 +248,12 @@ impl Log<'_> {
         head: Head,
         progress: &mut dyn FnMut(RecoveryProgress),
     ) -> Result<Recovered, Error> {
-        let mut metadata = BTreeMap::new();
-        let mut put_metadata = |more: Vec<MetricMetadata>| {
-            metadata.extend(
-                more.into_iter()
-                    .map(|metric| (metric.metric_name.clone(), metric)),
-            );
-        };
+        let mut remembered = Remembered::default();
+        let mut exemplars = ExemplarRing::new(self.exemplars);
         let spans = SegmentSpans::default();
         let target = RecoveryTarget {
-            replay: Replay::new(&mut catalog, &head),
-            put_metadata: &mut put_metadata,
+            replay: Replay::new(&mut catalog, &head, &mut exemplars),
+            remembered: &mut remembered,
             flushed: self.flushed,
             spans: &spans,
             progress,
@@ -264,10 +261,12 @@ impl Log<'_> {
         let (report, end) = recover(self.files, self.dir, target, self.clock)?;
         report.log();
         // Definitions whose samples are all in blocks.
-        let catalog = catalog.retained(|stream| !head.is_vacant(stream), |_| false);
+        let with_exemplars = exemplars.streams();
+        let is_kept = |stream| !head.is_vacant(stream) || with_exemplars.contains(&stream);
+        let catalog = catalog.retained(is_kept, |_| false);
         let (entities, streams) = catalog.vacant_ids();
         Ok(Recovered {
-            registry: Arc::new(Registry::new(catalog, metadata)),
+            registry: Arc::new(Registry::new(catalog, remembered, exemplars)),
             head: Arc::new(head),
             spans: Arc::new(spans),
             vacant: VacantIds {

@@ -8,21 +8,26 @@ use crossbeam_channel::{Receiver, Sender};
 use model::SampleBatch;
 use parking_lot::RwLock;
 
-use super::{AppendOutcome, Done};
+use super::{AppendOutcome, Done, ExemplarOutcome};
 use crate::Error;
+use crate::exemplars::Exemplar;
 
 /// Something to be made durable.
 pub(crate) enum Request {
-    /// Samples.
+    /// Samples, and exemplars until they are in the ring.
     Append {
         batch: SampleBatch,
+        exemplars: Vec<Exemplar>,
+        exemplar_outcome: ExemplarOutcome,
         done: Done<AppendOutcome>,
     },
-    /// Metadata, which the registry holds.
-    Metadata { done: Done<()> },
+    /// Metadata or notes, which the registry holds.
+    Remember { done: Done<()> },
     /// Ends a segment of the log. `done` runs when everything before is in the head and nothing behind it, and is
     /// told the number of the next segment.
     Barrier { segment: u64, done: Done<u64> },
+    /// Begins a segment if none is open, so that one restates everything, and syncs it.
+    Restate { done: Done<()> },
     /// Runs on the thread that fills the head, between groups.
     Visit { done: Done<()> },
     /// Nothing comes after this.
@@ -49,9 +54,9 @@ impl Request {
     /// What it counts in the queue.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Append { batch, .. } => batch.len().max(1),
-            Self::Metadata { .. } => 1,
-            Self::Barrier { .. } | Self::Visit { .. } | Self::Close => 0,
+            Self::Append { batch, exemplars, .. } => (batch.len() + exemplars.len()).max(1),
+            Self::Remember { .. } => 1,
+            Self::Barrier { .. } | Self::Restate { .. } | Self::Visit { .. } | Self::Close => 0,
         }
     }
 
@@ -59,7 +64,7 @@ impl Request {
     pub(crate) fn fail(self, error: &Error) {
         match self {
             Self::Append { done, .. } => done(Err(error.repeat())),
-            Self::Metadata { done } => done(Err(error.repeat())),
+            Self::Remember { done } | Self::Restate { done } => done(Err(error.repeat())),
             Self::Barrier { done, .. } => done(Err(error.repeat())),
             // It needs no log.
             Self::Visit { done } => done(Ok(())),
@@ -143,8 +148,9 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Append { batch, .. } => write!(f, "Append({} samples)", batch.len()),
-            Self::Metadata { .. } => f.write_str("Metadata"),
+            Self::Remember { .. } => f.write_str("Remember"),
             Self::Barrier { .. } => f.write_str("Barrier"),
+            Self::Restate { .. } => f.write_str("Restate"),
             Self::Visit { .. } => f.write_str("Visit"),
             Self::Close => f.write_str("Close"),
         }
@@ -165,7 +171,12 @@ mod tests {
             },
         );
         let done = Box::new(|_| {});
-        Request::Append { batch, done }
+        Request::Append {
+            batch,
+            exemplars: Vec::new(),
+            exemplar_outcome: ExemplarOutcome::default(),
+            done,
+        }
     }
 
     #[test]

@@ -28,4 +28,6 @@ pub struct StoreStats {
     pub head: HeadStats,
     /// Blocks.
     pub blocks: BlockStats,
+    /// Exemplars that are kept, and their bytes.
+    pub exemplars: (usize, usize),
 }

@@ -4,8 +4,11 @@ mod blocks;
 mod crashes;
 mod damage;
 mod errors;
+mod exemplars;
 mod extended;
 mod fixture;
+mod notes;
+mod remembered;
 mod replay;
 
 use std::collections::BTreeMap;

@@ -16,21 +16,17 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{Array, ListArray, RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array};
+use arrow_array::{RecordBatch, StringArray, UInt8Array, UInt16Array, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use catalog::{Definition, LaneName};
 use model::{EntityId, Labels, LaneIdx, StreamId};
 
-use super::columns::column;
+use super::columns::{TextLists, column, text_item};
 use super::ipc::{self, ROWS_MAX};
 use super::record::{Payload, RecordEncoder, RecordKind};
 
 /// Text of one record, roughly.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-
-fn text_item() -> Arc<Field> {
-    Arc::new(Field::new("item", DataType::Utf8, false))
-}
 
 static ENTITIES: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -315,35 +311,6 @@ pub(crate) fn decode_lanes(payload: &[u8]) -> Result<Vec<Definition>, String> {
         })
     };
     rows.map(lane).collect()
-}
-
-/// A column of lists of texts.
-struct TextLists<'a> {
-    offsets: &'a [i32],
-    texts: &'a StringArray,
-}
-
-impl<'a> TextLists<'a> {
-    fn of(batch: &'a RecordBatch, idx: usize) -> Result<Self, String> {
-        let lists = column::<ListArray>(batch, idx)?;
-        let texts = lists.values().as_any().downcast_ref();
-        Ok(Self {
-            offsets: lists.value_offsets(),
-            texts: texts.ok_or_else(|| format!("column {idx} holds no texts"))?,
-        })
-    }
-
-    fn row(&self, row: usize) -> Result<Vec<&'a str>, String> {
-        let bounds = self.offsets.get(row..).and_then(|rest| rest.get(..2));
-        let Some([start, end]) = bounds else {
-            return Err("a list is cut off".to_owned());
-        };
-        let range = usize::try_from(*start).ok().zip(usize::try_from(*end).ok());
-        range
-            .filter(|(start, end)| start <= end && *end <= self.texts.len())
-            .map(|(start, end)| (start..end).map(|idx| self.texts.value(idx)).collect())
-            .ok_or_else(|| "a list lies outside of its texts".to_owned())
-    }
 }
 
 #[cfg(test)]

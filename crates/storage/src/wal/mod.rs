@@ -2,14 +2,15 @@
 //!
 //! `docs/format/wal.md` is the page about the files. Read in this order: `segment` and `frame` for how bytes
 //! lie in files; `record` for what frames hold, with `samples`, `extended` (and `histogram` in it),
-//! `definitions` and `metadata` as Arrow record batches (`ipc`); `writer` for the writing end; `reader`, `chain`, `recovery` and `replay` for
+//! `definitions`, `metadata`, `notes` and `exemplars` as Arrow record batches (`ipc`); `writer` for the writing end; `reader`, `chain`, `recovery` and `replay` for
 //! the reading end.
 //!
 //! Invariants:
-//! - A group of requests is written as: new definitions, metadata, samples, then the definitions once more. So
+//! - A group of requests is written as: new definitions, metadata and notes, exemplars, samples, then the definitions once more. So
 //!   definitions stand before the samples that need them, and a single damaged place never takes both copies.
-//! - Every segment begins with all definitions and metadata there are. It can be read without those before it,
+//! - Every segment begins with all definitions, metadata, notes and exemplars there are. It can be read without those before it,
 //!   which may therefore be removed once their samples are kept elsewhere.
+//! - Before a segment is removed, a later one that restates everything is durable.
 //! - A segment whose write or sync failed is never written again.
 //! - An id (of an entity, a stream, a lane) never means two things in the life of a data directory.
 //!
@@ -31,14 +32,17 @@ mod chain;
 mod columns;
 mod counters;
 mod definitions;
+mod exemplars;
 mod extended;
 mod frame;
 mod histogram;
 mod ipc;
 mod metadata;
+mod notes;
 mod reader;
 mod record;
 mod recovery;
+mod remembered;
 mod replay;
 mod report;
 mod samples;
@@ -49,14 +53,19 @@ mod survey;
 mod writer;
 
 pub use counters::WalStats;
+pub use notes::Note;
+pub(crate) use record::is_definition;
 pub use record::{Payload, Record, RecordEncoder, RecordKind, decode as decode_record};
 pub use report::{Damage, RecoveryProgress, RecoveryReport};
 
 pub(crate) use counters::WalCounters;
 pub(crate) use definitions::encode_definitions;
+pub(crate) use exemplars::encode_exemplars;
 pub(crate) use ipc::ROWS_MAX;
 pub(crate) use metadata::encode_metadata;
+pub(crate) use notes::encode_notes;
 pub(crate) use recovery::{RecoveryTarget, recover};
+pub(crate) use remembered::Remembered;
 pub(crate) use replay::Replay;
 pub(crate) use spans::SegmentSpans;
 pub(crate) use survey::survey_log;

@@ -8,10 +8,13 @@ use catalog::Definition;
 use model::{MetricMetadata, SampleBatch};
 
 use super::definitions::{decode_entities, decode_lanes, decode_streams};
+use super::exemplars::decode_exemplars;
 use super::extended::{ExtendedColumns, decode_extended};
 use super::ipc::{IpcEncoder, ROWS_MAX};
 use super::metadata::decode_metadata;
+use super::notes::{Note, decode_notes};
 use super::samples::{SampleColumns, decode_samples};
+use crate::exemplars::Exemplar;
 
 /// The kinds of records, by their stored number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,10 @@ pub enum RecordKind {
     Samples = 5,
     /// Samples of which some are native histograms or have a start timestamp.
     Extended = 6,
+    /// What other parts of the program want to find again.
+    Notes = 7,
+    /// Exemplars.
+    Exemplars = 8,
 }
 
 /// An encoded record.
@@ -46,6 +53,10 @@ pub enum Record {
     Metadata(Vec<MetricMetadata>),
     /// Samples.
     Samples(SampleBatch),
+    /// Notes.
+    Notes(Vec<Note>),
+    /// Exemplars.
+    Exemplars(Vec<Exemplar>),
 }
 
 /// Turns record batches into payloads.
@@ -183,6 +194,8 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         RecordKind::Metadata,
         RecordKind::Samples,
         RecordKind::Extended,
+        RecordKind::Notes,
+        RecordKind::Exemplars,
     ];
     match kinds.into_iter().find(|known| *known as u8 == kind) {
         Some(RecordKind::Entities) => decode_entities(payload).map(Record::Definitions),
@@ -191,6 +204,8 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         Some(RecordKind::Metadata) => decode_metadata(payload).map(Record::Metadata),
         Some(RecordKind::Samples) => decode_samples(payload).map(Record::Samples),
         Some(RecordKind::Extended) => decode_extended(payload).map(Record::Samples),
+        Some(RecordKind::Notes) => decode_notes(payload).map(Record::Notes),
+        Some(RecordKind::Exemplars) => decode_exemplars(payload).map(Record::Exemplars),
         None => Err(format!("unknown kind of record {kind}")),
     }
 }

@@ -15,10 +15,11 @@
 use std::path::Path;
 
 use crossbeam_channel::Receiver;
-use model::{Clock, Files, MetricMetadata, SampleBatch, TimestampMs};
+use model::{Clock, Files, SampleBatch, TimestampMs};
 
 use super::chain::{Chain, chain, list_segments};
 use super::record::Record;
+use super::remembered::Remembered;
 use super::replay::Replay;
 use super::report::{Damage, RecoveryProgress, RecoveryReport};
 use super::scan::{FoundRecord, Step, gather_definitions, scan};
@@ -35,8 +36,8 @@ const READ_AHEAD: usize = 4;
 pub(crate) struct RecoveryTarget<'a> {
     /// Definitions and samples.
     pub(crate) replay: Replay<'a>,
-    /// Metadata.
-    pub(crate) put_metadata: &'a mut dyn FnMut(Vec<MetricMetadata>),
+    /// Metadata and notes.
+    pub(crate) remembered: &'a mut Remembered,
     /// What is in blocks already and is not replayed.
     pub(crate) flushed: &'a [Watermark],
     /// Learns which segments there are.
@@ -185,7 +186,9 @@ impl Recovery<'_, '_> {
         for mut found in std::mem::take(&mut self.held) {
             self.target.replay.invent(match &mut found.record {
                 Record::Samples(batch) => Some(batch),
-                Record::Definitions(_) | Record::Metadata(_) => None,
+                Record::Definitions(_) | Record::Metadata(_) | Record::Notes(_) | Record::Exemplars(_) => {
+                    None
+                }
             });
             if !self.apply(&found)? {
                 self.tell(&found, "what it refers to is lost".to_owned());
@@ -205,7 +208,12 @@ impl Recovery<'_, '_> {
             Record::Definitions(definitions) => replay.define(definitions, &mut gather)?,
             Record::Samples(batch) => replay.append(batch, &mut gather)?,
             Record::Metadata(metadata) => {
-                (self.target.put_metadata)(metadata.clone());
+                self.target.remembered.put_metadata(metadata);
+                true
+            }
+            Record::Exemplars(exemplars) => replay.take_exemplars(exemplars, &mut gather)?,
+            Record::Notes(notes) => {
+                self.target.remembered.put_notes(notes);
                 true
             }
         };

@@ -15,6 +15,7 @@ use catalog::{Catalog, CatalogError, Definition, LaneName};
 use model::{EntityId, Labels, LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange};
 
 use super::LOST_METRIC;
+use crate::exemplars::{Exemplar, ExemplarRing};
 use crate::{Error, Head, Refusal};
 
 /// All definitions that a log still holds; the first one of each id.
@@ -29,6 +30,7 @@ pub(crate) struct GatheredDefinitions {
 pub(crate) struct Replay<'a> {
     catalog: &'a mut Catalog,
     head: &'a Head,
+    exemplars: &'a mut ExemplarRing,
     /// Lanes of each stream; 0 for ids that stand for nothing.
     n_lanes: Vec<u16>,
     /// By stream: the segment that last defined it.
@@ -67,11 +69,12 @@ impl GatheredDefinitions {
 }
 
 impl<'a> Replay<'a> {
-    /// Fills an empty catalog and head.
-    pub(crate) fn new(catalog: &'a mut Catalog, head: &'a Head) -> Self {
+    /// Fills an empty catalog, head and ring of exemplars.
+    pub(crate) fn new(catalog: &'a mut Catalog, head: &'a Head, exemplars: &'a mut ExemplarRing) -> Self {
         Self {
             catalog,
             head,
+            exemplars,
             n_lanes: Vec::new(),
             defined_in: Vec::new(),
             entity_defined_in: Vec::new(),
@@ -141,6 +144,30 @@ impl<'a> Replay<'a> {
         Ok(true)
     }
 
+    /// Takes exemplars into the ring. Those of lost series go with the labels of those. `gather` is as for
+    /// [`Self::define`]. False, with nothing taken, if they are of unknown series.
+    ///
+    /// # Errors
+    /// Those of `gather`.
+    pub(crate) fn take_exemplars(
+        &mut self,
+        exemplars: &[Exemplar],
+        gather: &mut dyn FnMut() -> Result<GatheredDefinitions, Error>,
+    ) -> Result<bool, Error> {
+        let knows_all = |replay: &Self| exemplars.iter().all(|exemplar| replay.knows(exemplar.series));
+        if !knows_all(self) && self.gathered.is_none() {
+            self.gathered = Some(gather()?);
+            self.apply_gathered(false);
+        }
+        for exemplar in exemplars {
+            // What is there already is restated.
+            if self.knows(exemplar.series) && !self.lost.contains(&exemplar.series) {
+                self.exemplars.push(exemplar);
+            }
+        }
+        Ok(true)
+    }
+
     /// Makes placeholders for what is missing of the definitions gathered and of the series of these samples; what
     /// cannot even have a placeholder leaves the batch.
     pub(crate) fn invent(&mut self, batch: Option<&mut SampleBatch>) {
@@ -206,6 +233,8 @@ impl<'a> Replay<'a> {
         // Their streams may come after them.
         let is_entity_kept =
             |entity: EntityId| self.entity_defined_in.get(entity.0 as usize) == Some(&self.segment);
+        // Those of streams that this segment has are restated in it.
+        self.exemplars.retain(is_kept);
         *self.catalog = self.catalog.retained(is_kept, is_entity_kept);
         for (id, n_lanes) in (0..).map(StreamId).zip(&mut self.n_lanes) {
             *n_lanes = u16::try_from(self.catalog.n_lanes(id)).unwrap_or(u16::MAX);

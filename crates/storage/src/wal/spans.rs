@@ -27,29 +27,31 @@ impl SegmentSpans {
         self.0.lock().keys().next().copied()
     }
 
+    /// True when [`Self::trim`] would remove a segment.
+    pub(crate) fn may_trim(&self, flushed: &[Watermark]) -> bool {
+        let first = self.first_span();
+        first.is_some_and(|(number, newest_ms)| is_flushed(flushed, number, newest_ms))
+    }
+
+    fn first_span(&self) -> Option<(u64, TimestampMs)> {
+        let spans = self.0.lock();
+        spans
+            .first_key_value()
+            .map(|(number, newest_ms)| (*number, *newest_ms))
+    }
+
     /// Removes segments from the front as long as all of their samples are in blocks. Each removal is durable before
     /// the next one, so that no gap is ever left.
     ///
     /// # Errors
     /// [`Error::Io`]; what was not removed is tried again next time.
     pub(crate) fn trim(&self, files: &dyn Files, dir: &Path, flushed: &[Watermark]) -> Result<usize, Error> {
-        // What streams left out of a flush have is only in the log, and nobody knows where: then nothing goes. The next
-        // flush that goes as far leaves none out.
-        if flushed.iter().any(|mark| !mark.except.is_empty()) {
-            return Ok(0);
-        }
         let mut n_removed = 0;
         loop {
-            let first = self
-                .0
-                .lock()
-                .first_key_value()
-                .map(|(number, newest)| (*number, *newest));
-            let Some((number, newest_ms)) = first else {
+            let Some((number, newest_ms)) = self.first_span() else {
                 return Ok(n_removed);
             };
-            let is_flushed = |mark: &Watermark| mark.covers(number, StreamId(0), newest_ms);
-            if !flushed.iter().any(is_flushed) {
+            if !is_flushed(flushed, number, newest_ms) {
                 return Ok(n_removed);
             }
             let path = segment_path(dir, number);
@@ -66,4 +68,14 @@ impl SegmentSpans {
             n_removed += 1;
         }
     }
+}
+
+/// True when all samples of a segment are in blocks.
+fn is_flushed(flushed: &[Watermark], number: u64, newest_ms: TimestampMs) -> bool {
+    // What streams left out of a flush have is only in the log, and nobody knows where: then nothing goes. The next flush
+    // that goes as far leaves none out.
+    flushed.iter().all(|mark| mark.except.is_empty())
+        && flushed
+            .iter()
+            .any(|mark| mark.covers(number, StreamId(0), newest_ms))
 }

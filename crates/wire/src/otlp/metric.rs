@@ -7,6 +7,7 @@ use super::point::DataKind;
 use super::rejection::Rejection;
 use super::resource::Resource;
 use super::settings::DeltaPolicy;
+use super::units;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
 
@@ -98,7 +99,7 @@ impl<'a> Metric<'a> {
             metric_name: self.family(resource),
             metric_type,
             help: String::from_utf8_lossy(self.description).into_owned(),
-            unit: String::from_utf8_lossy(self.unit).into_owned(),
+            unit: units::name(&String::from_utf8_lossy(self.unit)),
         }
     }
 }

@@ -16,6 +16,7 @@
 
 mod attributes;
 pub mod encoder;
+mod exemplar;
 mod exponential;
 pub mod json;
 mod metric;
@@ -29,6 +30,7 @@ mod settings;
 mod units;
 mod walk;
 
+pub use exemplar::Exemplar;
 pub use names::TranslationStrategy;
 pub use rejection::Rejection;
 pub use series::{Series, Visitor};

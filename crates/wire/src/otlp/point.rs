@@ -3,6 +3,7 @@
 
 use model::TimestampMs;
 
+use super::exemplar::Exemplar;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
 
@@ -40,6 +41,8 @@ pub(super) struct Point {
     pub(super) zero_threshold: f64,
     pub(super) positive: Side,
     pub(super) negative: Side,
+    /// Of sums and both kinds of histograms.
+    pub(super) exemplars: Vec<Exemplar>,
 }
 
 /// One side of an exponential histogram: consecutive buckets from an offset on.
@@ -62,6 +65,7 @@ impl Point {
         self.bucket_counts.clear();
         self.bounds.clear();
         self.quantiles.clear();
+        self.exemplars.clear();
         (self.scale, self.zero_count, self.zero_threshold) = (0, 0, 0.0);
         for side in [&mut self.positive, &mut self.negative] {
             side.offset = 0;
@@ -77,6 +81,13 @@ impl Point {
             DataKind::Histogram => (9, 10),
             DataKind::ExponentialHistogram => (1, 10),
         };
+        // As in Prometheus, a gauge has none.
+        let exemplars = match kind {
+            DataKind::Sum => Some(5),
+            DataKind::Histogram => Some(8),
+            DataKind::ExponentialHistogram => Some(11),
+            DataKind::Gauge | DataKind::Summary => None,
+        };
         while let Some((number, wire_type)) = message.field()? {
             match (number, wire_type) {
                 (number, WireType::Bytes) if number == attributes => self.push_attribute(&mut message)?,
@@ -86,6 +97,9 @@ impl Point {
                 (2, WireType::Fixed64) => self.start_ns = message.fixed64()?,
                 (3, WireType::Fixed64) => self.time_ns = message.fixed64()?,
                 (2 | 3, _) => return Err(message.error(WRONG_TYPE)),
+                (number, WireType::Bytes) if Some(number) == exemplars => {
+                    self.exemplars.push(Exemplar::read(message.message()?)?);
+                }
                 _ => match kind {
                     DataKind::Gauge | DataKind::Sum => self.number_field(number, wire_type, &mut message)?,
                     DataKind::Histogram => self.histogram_field(number, wire_type, &mut message)?,

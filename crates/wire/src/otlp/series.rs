@@ -4,6 +4,7 @@ use model::number::push_plain_float;
 use model::{BUCKET_LABEL, METRIC_NAME, MetricMetadata, MetricType, Sample, TimestampMs};
 
 use super::attributes::Attributes;
+use super::exemplar::Exemplar;
 use super::metric::Metric;
 use super::rejection::Rejection;
 use super::resource::{Pairs, Resource, complete_with, override_with, push_joined};
@@ -16,6 +17,9 @@ pub trait Visitor {
 
     /// A native histogram. The sum is the staleness marker when it ends its series.
     fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram);
+
+    /// An exemplar of the series that was told of last.
+    fn exemplar(&mut self, exemplar: &Exemplar);
 
     /// Points that are not taken. `metric_name` is the sender's.
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str);

@@ -18,6 +18,8 @@ struct Told {
     samples: Vec<(String, TimestampMs, f64)>,
     histograms: Vec<(String, u64, i32, Vec<i64>)>,
     rejected: Vec<(Rejection, u64)>,
+    /// The number of samples before, and the value.
+    exemplars: Vec<(usize, f64)>,
     keys: Vec<u128>,
     points: Vec<Option<u64>>,
     starts_ms: Vec<Option<TimestampMs>>,
@@ -47,6 +49,10 @@ impl Visitor for Told {
         let deltas = histogram.positive.deltas.clone();
         self.histograms
             .push((text(series), count, histogram.schema, deltas));
+    }
+
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        self.exemplars.push((self.keys.len(), exemplar.value));
     }
 
     fn rejected(&mut self, rejection: Rejection, n_points: u64, _: &str) {
@@ -414,4 +420,29 @@ proptest! {
         drop(json::to_protobuf(text.as_bytes()));
         drop(json::to_protobuf(format!(r#"{{"resourceMetrics":[{text}]}}"#).as_bytes()));
     }
+}
+
+#[test]
+fn exemplars_belong_to_the_bucket_they_fall_into_and_to_no_gauge() {
+    let exemplar = |field: u32, nanoseconds: u64, value: f64| {
+        bytes(field, [time(2, nanoseconds), fixed64(3, value)].concat())
+    };
+    let exemplars: Vec<u8> = [(4, 9.0), (3, 2.0), (2, 1.0), (1, f64::NAN)]
+        .into_iter()
+        .flat_map(|(nanoseconds, value)| exemplar(8, nanoseconds, value))
+        .collect();
+    let buckets = [bytes(
+        6,
+        [count_bytes(1), count_bytes(2), count_bytes(1)].concat(),
+    )]
+    .concat();
+    let bounds = bytes(7, [1.0_f64.to_le_bytes(), 2.0_f64.to_le_bytes()].concat());
+    let point = [time(3, NOW_NS), count(4, 4), buckets, bounds, exemplars].concat();
+    let gauge = gauge("g", &[[number_point("a", 1.0), exemplar(5, 1, 1.0)].concat()]);
+    let told = walk(&request(&[], &[gauge, histogram(&point)]));
+    assert_eq!(told.exemplars, [(2, 1.0), (3, 2.0), (4, 9.0)]);
+}
+
+fn count_bytes(count: u64) -> [u8; 8] {
+    count.to_le_bytes()
 }

@@ -26,6 +26,18 @@ pub(super) fn words(unit: &str) -> UnitWords {
     }
 }
 
+/// A unit as metadata names it: `bytes`, `bytes_per_second`.
+pub(super) fn name(unit: &str) -> String {
+    let UnitWords { main, per } = words(unit);
+    let per = if per.is_empty() { per } else { format!("per_{per}") };
+    let separator = if main.is_empty() || per.is_empty() {
+        ""
+    } else {
+        "_"
+    };
+    format!("{main}{separator}{per}")
+}
+
 fn main_word(unit: &str) -> Option<&'static str> {
     Some(match unit {
         "" | "1" => "",
@@ -93,5 +105,7 @@ mod tests {
         assert_eq!(of("{requests}/s"), (String::new(), "second".into()));
         assert_eq!(of("1"), (String::new(), String::new()));
         assert_eq!(of("foo bar"), ("foo_bar".into(), String::new()));
+        let names = ["By/s", "{requests}/s", "1", "ms"].map(name);
+        assert_eq!(names, ["bytes_per_second", "per_second", "", "milliseconds"]);
     }
 }

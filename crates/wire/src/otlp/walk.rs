@@ -205,6 +205,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
                 return Err(message.error("more data points than one request may have"));
             }
             self.point.read(data.kind, message)?;
+            self.point.exemplars.sort_by_key(|exemplar| exemplar.timestamp_ms);
             if refused.is_some() {
                 n_refused += 1;
             } else if let Err(rejection) = self.tell(metric, data, context, point_idx, visitor) {
@@ -261,6 +262,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             }
             DataKind::ExponentialHistogram => {
                 visitor.histogram(&telling.series(Part::Whole), &self.native);
+                telling.exemplars(|_| true, visitor);
                 Ok(())
             }
         }
@@ -386,7 +388,20 @@ impl Telling<'_> {
             None => return Err(Rejection::NoValue),
         };
         self.part(Part::Whole, value, visitor);
+        self.exemplars(|_| true, visitor);
         Ok(())
+    }
+
+    /// Tells of the exemplars whose value `belongs` to the series that was told of last, oldest first.
+    fn exemplars(&self, belongs: impl Fn(f64) -> bool, visitor: &mut impl Visitor) {
+        for exemplar in self
+            .point
+            .exemplars
+            .iter()
+            .filter(|exemplar| belongs(exemplar.value))
+        {
+            visitor.exemplar(exemplar);
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a sample is a float")]
@@ -398,6 +413,7 @@ impl Telling<'_> {
             && point.bucket_counts.is_sorted()
             && point.bucket_counts.last() == Some(&point.count);
         let mut below = 0_u64;
+        let mut lower = f64::NEG_INFINITY;
         for (bound, count) in point.bounds.iter().zip(&point.bucket_counts) {
             below = if is_cumulative {
                 *count
@@ -406,6 +422,8 @@ impl Telling<'_> {
             };
             if *bound != f64::INFINITY {
                 self.part(Part::Bucket(*bound), below as f64, visitor);
+                self.exemplars(|value| lower < value && value <= *bound, visitor);
+                lower = *bound;
             }
         }
         if point.bucket_counts.is_empty() && point.has_no_recorded_value {
@@ -414,6 +432,7 @@ impl Telling<'_> {
             }
         }
         self.part(Part::Bucket(f64::INFINITY), point.count as f64, visitor);
+        self.exemplars(|value| lower < value, visitor);
         if point.sum.is_some() || point.has_no_recorded_value {
             self.part(Part::Sum, point.sum.unwrap_or(0.0), visitor);
         }

@@ -1,4 +1,4 @@
-//! Structural checks of messages that are counted but not read yet: exemplars.
+//! Structural checks of messages that are read later: exemplars.
 
 use super::{Reader, WireType};
 use crate::error::DecodeError;

@@ -1,5 +1,6 @@
 //! Prometheus remote write, both protocols, both directions.
 
+mod exemplar;
 mod histogram;
 mod labels;
 mod negotiate;
@@ -9,6 +10,7 @@ pub mod v2;
 mod sample_slot;
 mod schemas;
 
+pub use exemplar::{Exemplar, Exemplars};
 pub use histogram::{Count, Histogram, Histograms, Side};
 pub use labels::SeriesLabels;
 pub use negotiate::{Protocol, Unsupported, negotiate};

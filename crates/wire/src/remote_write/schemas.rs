@@ -1,4 +1,5 @@
-//! Shapes of the messages that are counted and checked, but not stored yet: exemplars. See `proto/` for what they mean.
+//! Shapes of the messages that are checked when their series is read, and read later: exemplars. See `proto/` for what
+//! they mean.
 
 use crate::protobuf::{Field, Kind, Schema};
 

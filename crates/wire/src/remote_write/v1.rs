@@ -8,10 +8,11 @@
 //! A request can turn out to be broken after some of its entries were handed out. A caller who must not act on a
 //! part of it gathers first and acts when the iterator has ended without an error.
 //!
-//! Unknown fields are skipped. Exemplars are checked for their structure and counted.
+//! Unknown fields are skipped.
 
 use model::{MetricMetadata, MetricType, Sample};
 
+use super::exemplar::{Exemplars, LabelSource};
 use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse, series_text, text};
 use super::schemas::EXEMPLAR_V1;
@@ -58,7 +59,7 @@ pub struct TimeSeries<'a> {
     samples: Reader<'a>,
     /// Samples that [`Self::samples`] will yield.
     pub n_samples: usize,
-    /// Exemplars; not decoded, their structure is sound.
+    /// Exemplars that [`Self::exemplars`] has; their structure is sound.
     pub n_exemplars: usize,
     /// Stands before the first native histogram, if there is one.
     histograms: Reader<'a>,
@@ -278,6 +279,12 @@ impl<'a> TimeSeries<'a> {
     #[inline]
     pub fn histograms(&self) -> Histograms<'a> {
         Histograms::new(self.histograms, 4, self.n_histograms)
+    }
+
+    /// The exemplars, in the order of the body.
+    #[must_use]
+    pub fn exemplars(&self) -> Exemplars<'a, 'a> {
+        Exemplars::new(self.message, 3, LabelSource::Messages)
     }
 }
 

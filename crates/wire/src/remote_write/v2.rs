@@ -8,11 +8,11 @@
 //! one: it hashes each symbol once per request, and from these hashes it makes the key of a series by two
 //! multiplications per label, without touching text.
 //!
-//! As in 1.0, a request can turn out to be broken half way, unknown fields are skipped, and exemplars are
-//! checked for their structure and counted.
+//! As in 1.0, a request can turn out to be broken half way, and unknown fields are skipped.
 
 use model::{MetricType, TimestampMs};
 
+use super::exemplar::{Exemplars, LabelSource};
 use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse};
 use super::schemas::EXEMPLAR_V2;
@@ -50,7 +50,7 @@ pub struct TimeSeries<'a> {
     samples: Reader<'a>,
     /// Samples that [`Self::samples`] will yield.
     pub n_samples: usize,
-    /// Exemplars; not decoded, their structure is sound.
+    /// Exemplars that [`Self::exemplars`] has; their structure is sound.
     pub n_exemplars: usize,
     /// Stands before the first native histogram, if there is one.
     histograms: Reader<'a>,
@@ -381,6 +381,12 @@ impl<'a> TimeSeries<'a> {
     #[inline]
     pub fn histograms(&self) -> Histograms<'a> {
         Histograms::new(self.histograms, 3, self.n_histograms)
+    }
+
+    /// The exemplars, in the order of the body.
+    #[must_use]
+    pub fn exemplars<'s>(&self, symbols: &'s Symbols<'a>) -> Exemplars<'s, 'a> {
+        Exemplars::new(self.message, 4, LabelSource::Symbols(symbols))
     }
 
     /// What the metric says about itself; `None` when it says nothing.

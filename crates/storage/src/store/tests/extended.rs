@@ -24,7 +24,7 @@ fn layout(form: CountForm) -> Arc<HistogramLayout> {
 }
 
 /// A scrape: a float, histograms of integers and of floats, all with a start timestamp.
-fn scrape(store: &Store, number: u64) -> SampleBatch {
+pub(super) fn scrape(store: &Store, number: u64) -> SampleBatch {
     let now_ms = NOW_MS + number as i64 * 15_000;
     let (up, latency) = (register(store, UP), register(store, LATENCY));
     let mut batch = SampleBatch::default();
@@ -52,9 +52,9 @@ fn scrape(store: &Store, number: u64) -> SampleBatch {
 }
 
 /// All there is: labels → time → histogram or bits, and start timestamp.
-type Whole = BTreeMap<String, BTreeMap<i64, (Option<Arc<FloatHistogram>>, u64, i64)>>;
+pub(super) type Whole = BTreeMap<String, BTreeMap<i64, (Option<Arc<FloatHistogram>>, u64, i64)>>;
 
-fn whole(store: &Store) -> Whole {
+pub(super) fn whole(store: &Store) -> Whole {
     let mut whole = Whole::new();
     for name in ["up", "latency", "queue"] {
         let matcher = model::Matcher::equal("__name__", name);

@@ -82,6 +82,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Bytes as hexadecimal digits, which is how OTLP writes ids.
+    pub(super) fn hexadecimal(self, name: &str, number: u32, out: &mut Vec<u8>) -> Written {
+        self.convert(name, bytes_of_digits, |bytes| push_message(out, number, &bytes))
+    }
+
     /// An unsigned integer in 8 bytes.
     pub(super) fn fixed64(self, name: &str, number: u32, out: &mut Vec<u8>) -> Written {
         self.convert(name, unsigned, |value| push_fixed64(out, number, value))
@@ -197,6 +202,21 @@ impl<'a> Fields<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes of pairs of hexadecimal digits.
+fn bytes_of_digits(value: &Value) -> Option<Vec<u8>> {
+    let digits = value.as_str()?.as_bytes();
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// An unsigned integer, as a number or as text.

@@ -71,6 +71,7 @@ fn number_point(value: &Value, out: &mut Vec<u8>) -> Written {
     fields.messages("attributes", 7, out, key_value)?;
     times(fields, out)?;
     fields.varint("flags", 8, out)?;
+    fields.messages("exemplars", 5, out, exemplar)?;
     // What cannot be read is left out: the point is then rejected for having no value.
     if let Some(value) = fields.get_or_null("asDouble").and_then(float) {
         push_fixed64(out, 4, value.to_bits());
@@ -88,6 +89,7 @@ fn histogram_point(value: &Value, out: &mut Vec<u8>) -> Written {
     fields.double("sum", 5, out)?;
     fields.fixed64s("bucketCounts", 6, out)?;
     fields.doubles("explicitBounds", 7, out)?;
+    fields.messages("exemplars", 8, out, exemplar)?;
     fields.varint("flags", 10, out)
 }
 
@@ -107,6 +109,7 @@ fn exponential_point(value: &Value, out: &mut Vec<u8>) -> Written {
         })?;
     }
     fields.varint("flags", 10, out)?;
+    fields.messages("exemplars", 11, out, exemplar)?;
     fields.double("zeroThreshold", 14, out)
 }
 
@@ -122,6 +125,19 @@ fn summary_point(value: &Value, out: &mut Vec<u8>) -> Written {
         fields.double("value", 2, out)
     })?;
     fields.varint("flags", 8, out)
+}
+
+fn exemplar(value: &Value, out: &mut Vec<u8>) -> Written {
+    let fields = Fields::of(value)?;
+    fields.fixed64("timeUnixNano", 2, out)?;
+    if let Some(value) = fields.get_or_null("asDouble").and_then(float) {
+        push_fixed64(out, 3, value.to_bits());
+    } else if let Some(value) = fields.get("asInt").and_then(signed) {
+        push_fixed64(out, 6, value.cast_unsigned());
+    }
+    fields.hexadecimal("spanId", 4, out)?;
+    fields.hexadecimal("traceId", 5, out)?;
+    fields.messages("filteredAttributes", 7, out, key_value)
 }
 
 fn key_value(value: &Value, out: &mut Vec<u8>) -> Written {

@@ -29,7 +29,7 @@ impl<'a> Symbols<'a> {
     }
 
     /// Adds the next symbol.
-    pub(super) fn push(&mut self, bytes: &'a [u8]) {
+    pub(in crate::remote_write) fn push(&mut self, bytes: &'a [u8]) {
         self.texts.push(std::str::from_utf8(bytes).map_err(|_| bytes));
     }
 
@@ -39,7 +39,7 @@ impl<'a> Symbols<'a> {
     }
 
     /// The text of one symbol.
-    pub(super) fn text(&self, reference: u32) -> Result<&'a str, LabelsError> {
+    pub(in crate::remote_write) fn text(&self, reference: u32) -> Result<&'a str, LabelsError> {
         match self.texts.get(reference as usize) {
             Some(Ok(text)) => Ok(text),
             Some(Err(bytes)) => text(bytes),
