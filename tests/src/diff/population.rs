@@ -1,4 +1,4 @@
-//! Random data: the series of [`METRICS`], from a seed.
+//! Random data: the series of the metrics of a repertoire, from a seed.
 //!
 //! Series begin late or end early, pause for longer than the lookback with or without a staleness marker, restart,
 //! and miss single samples.

@@ -145,7 +145,7 @@ section! {
         promote_all_resource_attributes: bool = false,
         /// The attributes that this leaves out.
         ignore_resource_attributes: Vec<String> = Vec::new(),
-        /// Add otel_scope_name, otel_scope_version and otel_scope_<attribute> to the series of a scope with a name.
+        /// Add otel_scope_name, otel_scope_version and otel_scope_ATTRIBUTE to the series of a scope with a name.
         promote_scope_metadata: bool = false,
         /// Make a series target_info of the attributes of every resource that has a name.
         target_info: bool = true,
