@@ -66,6 +66,16 @@ impl CodeColumn {
         }
     }
 
+    /// All rows that have a code, ascending, with it.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, u32)> {
+        let (dense, rows, sparse): (&[u32], &[u32], &[u32]) = match self {
+            Self::Dense { codes, .. } => (codes, &[], &[]),
+            Self::Sparse { rows, codes } => (&[], rows, codes),
+        };
+        let dense = (0..).zip(dense.iter().copied()).filter(|(_, code)| *code != 0);
+        dense.chain(rows.iter().copied().zip(sparse.iter().copied()))
+    }
+
     /// A reader that is fast when rows are asked for in mostly ascending order.
     pub(crate) fn cursor(&self) -> CodeCursor<'_> {
         CodeCursor {

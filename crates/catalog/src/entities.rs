@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use model::{BUCKET_LABEL, EntityId, Labels};
+use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use crate::column::CodeColumn;
 use crate::dictionary::Dictionary;
 use crate::hash::HashSecret;
+use crate::order::{LabelOrder, Ranks};
 use crate::postings::{self, Postings};
 
 /// The position of a label name in [`EntityTable::labels`].
@@ -27,6 +29,7 @@ pub(crate) struct EntityTable {
     free: Vec<u32>,
     /// Rows that are an entity, the one without labels included.
     used: RoaringBitmap,
+    order: Mutex<LabelOrder>,
 }
 
 /// One label name: its values, which row has which, and the other way round.
@@ -61,6 +64,7 @@ impl EntityTable {
             keys: Vec::new(),
             free: Vec::new(),
             used: RoaringBitmap::new(),
+            order: Mutex::default(),
         };
         let first = table.intern_label(BUCKET_LABEL, secret);
         debug_assert_eq!(first, Self::BUCKET_LABEL_ID, "the first label is le");
@@ -104,6 +108,7 @@ impl EntityTable {
         self.reserve_ids(id.0 + 1);
         self.keys[id.0 as usize] = key;
         self.used.insert(id.0);
+        self.order.get_mut().note(id);
         self.ids
             .insert_unique(key.0[0], EntitySlot { key, id }, |slot| slot.key.0[0]);
     }
@@ -160,6 +165,17 @@ impl EntityTable {
         })
     }
 
+    /// How entities and lanes compare with others.
+    pub(crate) fn ranks(&self) -> Ranks {
+        let bounds = &self.bucket_label().dictionary;
+        self.order.lock().ranks(&self.labels, bounds, self.n_rows())
+    }
+
+    /// How many entities are new since somebody asked for [`Self::ranks`].
+    pub(crate) fn n_unordered(&self) -> usize {
+        self.order.lock().n_pending()
+    }
+
     /// Number of rows: one more than the highest id, some may be empty.
     pub(crate) fn n_rows(&self) -> u32 {
         self.keys.len() as u32
@@ -182,6 +198,7 @@ impl EntityTable {
             + self.label_ids.allocation_size()
             + self.ids.allocation_size()
             + postings::bitmap_bytes(&self.used)
+            + self.order.lock().heap_bytes()
             + self.keys.capacity() * size_of::<EntityKey>()
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Everything is in memory. Read in this order: [`Catalog`] (`catalog.rs`) registers series and gives out ids,
 //! which [`Definition`]s carry to the write-ahead log and back; `entities.rs` and `streams.rs` are its two tables;
-//! `matching.rs` turns matchers into codes and rows and `select.rs` those into a [`CatalogSelection`];
+//! `matching.rs` turns matchers into codes and rows and `select.rs` those into a [`CatalogSelection`],
+//! in the order that `order.rs` keeps;
 //! `labels.rs` reads the labels of a selection. [`Resolver`] stands apart: it maps raw label bytes to series
 //! without locking the catalog.
 //!
@@ -13,7 +14,7 @@
 //! - Nothing is removed yet. When it will be, a stream leaves its metric's map and its entity leaves the postings;
 //!   both are single entries, and no id needs to move.
 //!
-//! Only this crate knows roaring bitmaps. It does no IO and takes no lock but that of its regex cache.
+//! Only this crate knows roaring bitmaps. It does no IO and takes no locks but those of its regex cache and its order.
 #![forbid(unsafe_code)]
 
 mod catalog;
@@ -26,6 +27,7 @@ mod hash;
 mod labels;
 mod limits;
 mod matching;
+mod order;
 mod postings;
 mod regex_cache;
 mod resolver;

@@ -11,9 +11,13 @@ use model::{BUCKET_LABEL, EntityId, LaneIdx, METRIC_NAME, Matcher, StreamId};
 use crate::Catalog;
 use crate::entities::EntityTable;
 use crate::matching::{PickedCodes, RowSet, SMALL_DICTIONARY};
+use crate::order::Ranks;
 use crate::regex_cache::{self, CodeSet, Subject};
 use crate::selection::{CatalogSelection, SelectedLanes};
 use crate::streams::{LaneCode, Metric, MetricId, NameCode, Part, PartSet, Stream, StreamTable};
+
+/// So many new entities are put in order in no time.
+const UNORDERED_FEW: usize = 16;
 
 /// The conditions on `le`.
 struct LeFilter {
@@ -50,8 +54,10 @@ impl Catalog {
             return selection;
         }
         let le = self.le_filter(&on(BUCKET_LABEL));
+        let ranks = self.entities.ranks();
         for (metric_id, parts) in self.metrics(&on(METRIC_NAME)) {
-            self.select_metric(metric_id, parts, &entities, &le, &mut selection);
+            let chooser = LaneChooser::new(&self.streams, parts, &le, &ranks);
+            self.select_metric(metric_id, &entities, chooser, &mut selection);
         }
         selection
     }
@@ -70,7 +76,20 @@ impl Catalog {
             let label = self.entities.label_id(matcher.name(), &self.secret);
             label.is_none_or(|id| !self.is_costly(id, matcher))
         };
-        matchers.iter().all(is_quick)
+        // Nor is there much to be put in order before.
+        self.entities.n_unordered() <= UNORDERED_FEW && matchers.iter().all(is_quick)
+    }
+
+    /// Streams in the order of selections: by base metric name, then by the labels of their entities.
+    #[must_use]
+    pub fn streams_in_order(&self) -> Vec<StreamId> {
+        let ranks = self.entities.ranks();
+        let mut sorted = Vec::with_capacity(self.streams.n_streams());
+        for (_, metric) in self.streams.metrics_by_name() {
+            let streams = ordered_streams(metric, &RowSet::All, &ranks);
+            sorted.extend(streams.into_iter().map(|(_, stream)| stream));
+        }
+        sorted
     }
 
     fn le_filter(&self, matchers: &[&Matcher]) -> LeFilter {
@@ -149,34 +168,24 @@ impl Catalog {
         }
     }
 
-    fn select_metric(
-        &self,
+    fn select_metric<'a>(
+        &'a self,
         id: MetricId,
-        parts: PartSet,
         entities: &RowSet,
-        le: &LeFilter,
+        mut chooser: LaneChooser<'a>,
         selection: &mut CatalogSelection,
     ) {
         let metric = self.streams.metric(id);
-        let parts = parts.intersection(metric.parts());
-        if parts == PartSet::EMPTY {
+        if chooser.parts.intersection(metric.parts()) == PartSet::EMPTY {
             return;
         }
-        let takes_all = le.bounds.is_empty() && parts.contains_all(metric.parts());
-        let mut chooser = LaneChooser::new(&self.streams, parts, le);
-        for_each_stream(metric, entities, |entity, stream_id| {
+        for (_, stream_id) in ordered_streams(metric, entities, chooser.ranks) {
             let stream = self.streams.stream(stream_id);
-            let chosen = if takes_all {
-                SelectedLanes::All {
-                    n_lanes: stream.n_lanes(),
-                }
-            } else {
-                chooser.choose(stream)
-            };
+            let chosen = chooser.choose(stream);
             if !chosen.is_empty() {
-                selection.push(stream_id, entity, id, chosen);
+                selection.push(stream_id, stream.entity, id, chosen);
             }
-        });
+        }
     }
 }
 
@@ -195,7 +204,19 @@ impl NameFilter<'_> {
     }
 }
 
-/// Calls `visit` for the metric's streams of these entities, by entity.
+/// The metric's streams of these entities, by rank of the entity.
+fn ordered_streams(metric: &Metric, entities: &RowSet, ranks: &Ranks) -> Vec<(u32, StreamId)> {
+    let mut streams = Vec::new();
+    for_each_stream(metric, entities, |entity, stream| {
+        streams.push((ranks.of_entity(entity), stream));
+    });
+    if !streams.is_sorted() {
+        streams.sort_unstable();
+    }
+    streams
+}
+
+/// Calls `visit` for the metric's streams of these entities, by id of the entity.
 fn for_each_stream(metric: &Metric, entities: &RowSet, mut visit: impl FnMut(EntityId, StreamId)) {
     let rows = match entities {
         RowSet::All => {
@@ -232,19 +253,25 @@ struct LaneChooser<'a> {
     streams: &'a StreamTable,
     parts: PartSet,
     le: &'a LeFilter,
+    ranks: &'a Ranks,
     /// The stream before, and whether its entity's own `le` fitted.
     last: Option<(&'a Stream, bool)>,
+    /// By rank.
     chosen: Vec<LaneIdx>,
+    /// The choice is all lanes, in the order in which they came.
+    takes_all: bool,
 }
 
 impl<'a> LaneChooser<'a> {
-    fn new(streams: &'a StreamTable, parts: PartSet, le: &'a LeFilter) -> Self {
+    fn new(streams: &'a StreamTable, parts: PartSet, le: &'a LeFilter, ranks: &'a Ranks) -> Self {
         Self {
             streams,
             parts,
             le,
+            ranks,
             last: None,
             chosen: Vec::new(),
+            takes_all: false,
         }
     }
 
@@ -254,13 +281,17 @@ impl<'a> LaneChooser<'a> {
             .last
             .is_some_and(|(before, before_fits)| before_fits == entity_fits && before.has_lanes_of(stream));
         if !is_alike {
-            let lanes = (0..).map(LaneIdx).zip(self.streams.lanes(stream));
+            let codes = self.streams.lanes(stream);
+            let lanes = (0..).map(LaneIdx).zip(codes);
             let fitting = lanes.filter(|(_, lane)| self.fits(**lane, entity_fits));
-            let chosen = fitting.map(|(lane_idx, _)| lane_idx).collect();
+            let mut chosen: Vec<LaneIdx> = fitting.map(|(lane_idx, _)| lane_idx).collect();
+            let rank = |lane: &LaneIdx| self.ranks.of_lane(codes[usize::from(lane.0)]);
+            chosen.sort_unstable_by_key(rank);
+            self.takes_all = chosen.len() == codes.len() && chosen.is_sorted();
             self.chosen = chosen;
         }
         self.last = Some((stream, entity_fits));
-        if self.chosen.len() == stream.n_lanes() {
+        if self.takes_all {
             SelectedLanes::All {
                 n_lanes: self.chosen.len(),
             }

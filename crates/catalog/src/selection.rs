@@ -4,7 +4,8 @@ use model::{EntityId, LaneIdx, StreamId};
 
 use crate::streams::MetricId;
 
-/// Streams with the chosen lanes, ordered by base metric name, entity and lane.
+/// Streams with the chosen lanes, ordered by base metric name, labels of the entity, and kind of the lane
+/// ([`model::LaneKind::compare`]), whatever their ids are.
 ///
 /// The choice is frozen: lanes that appear later in its streams are not part of it.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ pub enum SelectedLanes<'a> {
         /// How many.
         n_lanes: usize,
     },
-    /// These, ascending.
+    /// These, in this order.
     Some(&'a [LaneIdx]),
 }
 

@@ -366,10 +366,6 @@ impl PartSet {
         self.0 & (1 << part as u8) != 0
     }
 
-    pub(crate) fn contains_all(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
     pub(crate) fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }

@@ -33,7 +33,9 @@ fn check(catalog: &Catalog, n_pods: usize, matchers: &[Matcher]) {
             .iter()
             .all(|matcher| matcher.matches(labels.get(matcher.name())))
     });
-    let expected: Vec<String> = expected.map(|labels| labels.get("pod").to_owned()).collect();
+    let mut expected: Vec<Labels> = expected.collect();
+    expected.sort();
+    let expected: Vec<&str> = expected.iter().map(|labels| labels.get("pod")).collect();
     let selection = catalog.select(matchers);
     let column = catalog.label_column(&selection, "pod");
     let found: Vec<&str> = (0..selection.n_series())

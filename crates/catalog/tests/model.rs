@@ -111,7 +111,7 @@ fn selected(catalog: &Catalog, selection: &CatalogSelection) -> Vec<Labels> {
         assert_eq!(stream.first_series as usize, series.len());
         let lanes: Vec<_> = selection.lanes(stream_idx).iter().collect();
         assert_eq!(lanes.len(), stream.n_lanes as usize);
-        assert!(!lanes.is_empty() && lanes.is_sorted());
+        assert!(!lanes.is_empty());
         for lane in lanes {
             series.push(
                 catalog
@@ -124,7 +124,7 @@ fn selected(catalog: &Catalog, selection: &CatalogSelection) -> Vec<Labels> {
         }
         let first = &series[stream.first_series as usize];
         let name = model::SeriesName::split(first.metric_name(), first.get("le"));
-        let key = Some((name.base.to_owned(), stream.entity));
+        let key = Some((name.base.to_owned(), catalog.entity_labels(stream.entity)));
         assert!(last_key < key, "{last_key:?} {key:?}");
         last_key = key;
     }

@@ -8,6 +8,7 @@
 //! The mapping is pure text and injective: [`SeriesName::split`] and [`SeriesName::metric_name`] are inverse to
 //! each other, whatever the metric's type is. Nobody outside the store sees it.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A row of the entity table.
@@ -102,6 +103,33 @@ impl LaneKind<'_> {
             Self::Bucket(_) => "_bucket",
         }
     }
+
+    /// The order of lanes in a stream: value, sum, count, then buckets by the number their `le` stands for, those of
+    /// equal numbers by text. What is no number comes last.
+    #[must_use]
+    pub fn compare(&self, other: &LaneKind<'_>) -> Ordering {
+        match (self, other) {
+            (Self::Bucket(a), LaneKind::Bucket(b)) => bound(a).total_cmp(&bound(b)).then_with(|| a.cmp(b)),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Value => 0,
+            Self::Sum => 1,
+            Self::Count => 2,
+            Self::Bucket(_) => 3,
+        }
+    }
+}
+
+/// The bound of a bucket; positive NaN, which `total_cmp` puts last, for what is no number.
+fn bound(le: &str) -> f64 {
+    match le.parse::<f64>() {
+        Ok(bound) if !bound.is_nan() => bound,
+        _ => f64::NAN,
+    }
 }
 
 impl fmt::Display for SeriesRef {
@@ -125,6 +153,19 @@ mod tests {
         check("x", "1.0", "x", LaneKind::Value);
         check("_sum", "", "_sum", LaneKind::Value);
         check("x_sum_sum", "", "x_sum", LaneKind::Sum);
+    }
+
+    #[test]
+    fn buckets_are_sorted_by_number_and_text() {
+        let les = [
+            "-1", "0", "0.5", "1", "1.0", "2", "10", "1e+06", "+Inf", "NaN", "x",
+        ];
+        let lanes = les.map(LaneKind::Bucket);
+        let all: Vec<_> = [LaneKind::Value, LaneKind::Sum, LaneKind::Count]
+            .into_iter()
+            .chain(lanes)
+            .collect();
+        assert!(all.is_sorted_by(|a, b| a.compare(b) == Ordering::Less), "{all:?}");
     }
 
     proptest! {

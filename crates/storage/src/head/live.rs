@@ -3,7 +3,7 @@
 //! A row of open samples says by bit which lanes it holds, so a histogram of 22 lanes is one look at one word. Values
 //! are only looked at in streams whose open rows hold a staleness marker.
 
-use model::TimeRange;
+use model::{LaneIdx, TimeRange};
 
 use super::lanes::LaneChoice;
 use super::stream::Stream;
@@ -46,22 +46,25 @@ pub(super) fn read_live(
             }
         }
         LaneChoice::List(list) => {
-            let (mut bit_word, mut found) = (usize::MAX, Found::default());
-            for (position, lane) in list.iter().enumerate() {
-                let (of_word, bit) = (usize::from(lane.0) / 64, lane.0 % 64);
-                if of_word != bit_word {
-                    bit_word = of_word;
-                    let same_word = list[position..]
-                        .iter()
-                        .take_while(|lane| usize::from(lane.0) / 64 == of_word);
-                    let wanted = same_word.fold(0, |wanted, lane| wanted | 1 << (lane.0 % 64));
-                    let Some(of_these) = live_lanes(&stream, bit_word, wanted, range) else {
-                        return false;
-                    };
-                    found = of_these;
+            let (mut rest, mut position) = (list, 0);
+            while let Some(first) = rest.first() {
+                let bit_word = usize::from(first.0) / 64;
+                let is_near = |lane: &&LaneIdx| usize::from(lane.0) / 64 == bit_word;
+                let (near, after) = rest.split_at(rest.iter().take_while(is_near).count());
+                let wanted = near.iter().fold(0, |wanted, lane| wanted | 1 << (lane.0 % 64));
+                let Some(found) = live_lanes(&stream, bit_word, wanted, range) else {
+                    return false;
+                };
+                buffer.n_sampled += found.sampled.count_ones() as usize;
+                if found.live == wanted {
+                    set_bits(&mut buffer.lanes, position, near.len());
+                } else {
+                    for (position, lane) in (position..).zip(near) {
+                        buffer.lanes[position / 64] |= (found.live >> (lane.0 % 64) & 1) << (position % 64);
+                    }
                 }
-                buffer.lanes[position / 64] |= (found.live >> bit & 1) << (position % 64);
-                buffer.n_sampled += (found.sampled >> bit & 1) as usize;
+                position += near.len();
+                rest = after;
             }
         }
     }
@@ -91,6 +94,15 @@ fn live_lanes(stream: &Stream, bit_word: usize, wanted: u64, range: TimeRange) -
     }
     let may_be_sealed = wanted & raw.ever_held_lanes(bit_word) & !found.sampled != 0;
     (!may_be_sealed || stream.sealed_in(range).is_none()).then_some(found)
+}
+
+/// Sets up to 64 bits.
+fn set_bits(words: &mut [u64], start: usize, n_bits: usize) {
+    let (word, bit) = (start / 64, start % 64);
+    words[word] |= first_bits(n_bits) << bit;
+    if bit + n_bits > 64 {
+        words[word + 1] |= first_bits(n_bits) >> (64 - bit);
+    }
 }
 
 /// The lowest `n_bits` bits, or all.
