@@ -392,7 +392,7 @@ fn one_service(
         Arc::clone(catalog),
         Arc::new(PageCache::new(1 << 30)),
     );
-    let Some(service) = source.label_values(label)?.first().cloned() else {
+    let Some(service) = source.label_values(label, TimeRange::ALL)?.first().cloned() else {
         return Ok(());
     };
     for name in [

@@ -127,12 +127,12 @@ impl Source for Listed {
         Ok(selection)
     }
 
-    fn label_names(&self) -> Result<Vec<Arc<str>>, storage::Error> {
-        self.source.label_names()
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, storage::Error> {
+        self.source.label_names(range)
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, storage::Error> {
-        self.source.label_values(name)
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, storage::Error> {
+        self.source.label_values(name, range)
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn label_names(
     range: TimeRange,
 ) -> Result<Vec<Text>, QueryError> {
     if selectors.is_empty() {
-        return Ok(source.label_names()?);
+        return Ok(source.label_names(range)?);
     }
     let mut names = Vec::new();
     for matchers in selectors {
@@ -65,7 +65,7 @@ pub(crate) fn label_values(
     ledger: &Ledger,
 ) -> Result<Vec<Text>, QueryError> {
     if selectors.is_empty() {
-        return Ok(source.label_values(name)?);
+        return Ok(source.label_values(name, range)?);
     }
     let mut values = Vec::new();
     for matchers in selectors {

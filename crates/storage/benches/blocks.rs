@@ -1,4 +1,5 @@
-//! Flushing a large head, merging a day, and opening what is left: time and resident memory.
+//! Flushing a large head, merging a day, and opening what is left: time by the clock, CPU time of all threads, and
+//! resident memory.
 //!
 //! `MESHTIDE_BENCH_ENTITIES` sets the number of entities (default 4,976: 333,392 series). Prints figures; nothing is
 //! compared.
@@ -7,7 +8,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use catalog::HashSecret;
 use model::{Labels, SampleBatch, SeriesRef, TimeRange};
@@ -38,17 +39,23 @@ fn wide(n_entities: usize) {
     drop(series);
     let before = resident_bytes();
     let peak = Peak::watch();
-    let begin = Instant::now();
+    let (begin, cpu_before) = (Instant::now(), cpu_time());
     let flushed = wait(|done| store.flush(done)).expect("flushed");
-    let elapsed = begin.elapsed();
+    let (elapsed, cpu) = (begin.elapsed(), cpu_time() - cpu_before);
     assert_eq!(flushed.samples, n_samples);
     let peak = peak.end();
     println!(
-        "flush: {n_samples} samples in {elapsed:?}, {:.1} M/s; resident {} MB before, {} MB at most, {} MB after",
-        n_samples as f64 / elapsed.as_secs_f64() / 1e6,
+        "flush: {n_samples} samples in {elapsed:?}, {cpu:?} CPU, {:.1} M per CPU-second; resident {} MB before, {} MB at most, {} MB after",
+        n_samples as f64 / cpu.as_secs_f64() / 1e6,
         before >> 20,
         peak >> 20,
         resident_bytes() >> 20,
+    );
+    std::thread::sleep(Duration::from_secs(1));
+    let n_again = fill(&store, &register(&store, 10), START_MS + 3_600_000, 1, 0);
+    println!(
+        "a second and {n_again} samples later: resident {} MB",
+        resident_bytes() >> 20
     );
     let bytes = store.stats().blocks.bytes;
     println!(
@@ -70,14 +77,14 @@ fn day(n_entities: usize) {
     }
     // Another day before this one, so that merging it takes less than half of all.
     clock.advance(3 * 86_400_000);
-    let begin = Instant::now();
+    let (begin, cpu_before) = (Instant::now(), cpu_time());
     let n_merges = wait(|done| store.tidy(done)).expect("merged");
-    let elapsed = begin.elapsed();
+    let (elapsed, cpu) = (begin.elapsed(), cpu_time() - cpu_before);
     let stats = store.stats().blocks;
     println!(
-        "compaction: {n_merges} merges wrote {} of {n_samples} samples in {elapsed:?}, {:.1} M/s; {} blocks, {:.3} bytes per sample",
+        "compaction: {n_merges} merges wrote {} of {n_samples} samples in {elapsed:?}, {cpu:?} CPU, {:.1} M per CPU-second; {} blocks, {:.3} bytes per sample",
         stats.compacted_samples,
-        stats.compacted_samples as f64 / elapsed.as_secs_f64() / 1e6,
+        stats.compacted_samples as f64 / cpu.as_secs_f64() / 1e6,
         stats.blocks,
         stats.bytes as f64 / n_samples as f64,
     );
@@ -177,6 +184,20 @@ fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>) -> Result<(), Error>) -> Re
     receiver.recv().unwrap_or(Err(Error::Closed))
 }
 
+/// CPU time of this process so far, all threads.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat
+        .rsplit_once(')')
+        .map_or("", |(_, fields)| fields)
+        .split_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
@@ -197,7 +218,7 @@ impl Peak {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 seen.fetch_max(resident_bytes(), Ordering::Relaxed);
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
         });
         Self { stop, most, thread }

@@ -30,11 +30,19 @@ pub trait Source: Send + Sync + fmt::Debug {
         false
     }
 
-    /// The names of all labels of all series, sorted, `__name__` included.
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error>;
+    /// The names of all labels of all series that have samples in `range`, sorted, `__name__` included; there may be
+    /// some of series that have none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error>;
 
-    /// All values of one label, sorted, without the empty one.
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error>;
+    /// All values that one label has in series with samples in `range`, sorted, without the empty one; there may be
+    /// some of series that have none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error>;
 }
 
 /// A known list of series, grouped by stream.

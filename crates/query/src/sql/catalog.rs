@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
-use model::METRIC_NAME;
+use model::{METRIC_NAME, TimeRange};
 use storage::Source;
 
 use super::table::Table;
@@ -44,7 +44,7 @@ struct Schema {
 impl Tables {
     /// All metrics, sorted.
     pub(crate) fn metric_names(&self) -> Result<Vec<Arc<str>>, QueryError> {
-        Ok(self.source.label_values(METRIC_NAME)?)
+        Ok(self.source.label_values(METRIC_NAME, TimeRange::ALL)?)
     }
 
     fn metric(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {

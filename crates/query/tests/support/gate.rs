@@ -70,12 +70,12 @@ impl Source for Gated {
         }))
     }
 
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_names()
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        self.inner.label_names(range)
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_values(name)
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        self.inner.label_values(name, range)
     }
 }
 

@@ -355,13 +355,13 @@ impl Source for MemorySource {
         Ok(Arc::new(selection))
     }
 
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        let selection = self.select(&[], TimeRange::ALL)?;
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        let selection = self.select(&[], range)?;
         Ok(selection.label_names())
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        let column = self.select(&[], TimeRange::ALL)?.label_column(name);
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        let column = self.select(&[], range)?.label_column(name);
         let used: BTreeSet<u32> = column.codes.iter().copied().filter(|&code| code != 0).collect();
         let mut values: Vec<_> = used
             .iter()

@@ -11,7 +11,7 @@
 //!
 //! Invariants:
 //! - Streams ascend by base metric name, then by entity ([`model::Labels`] order), lanes of a stream by
-//!   [`order::compare_lanes`], rows of a lane strictly by timestamp. The rows of a stream are contiguous.
+//!   [`model::LaneKind::compare`], rows of a lane strictly by timestamp. The rows of a stream are contiguous.
 //! - Every value survives bit for bit: whole numbers stand in `value_int`, everything else in `value_float`.
 //! - Every byte that is read was checked against a checksum first, so that damage is an error that says where.
 #![cfg_attr(

@@ -52,6 +52,21 @@ pub(crate) struct ParsedDeletion {
     last_ms: TimestampMs,
 }
 
+/// Where streams are put together.
+struct Spare {
+    merged: StreamBuffer,
+    other: StreamBuffer,
+}
+
+impl Default for Spare {
+    fn default() -> Self {
+        Self {
+            merged: StreamBuffer::stored(),
+            other: StreamBuffer::stored(),
+        }
+    }
+}
+
 impl Merge<'_> {
     /// Writes the new block, durably. None if nothing is left of the inputs.
     ///
@@ -68,12 +83,12 @@ impl Merge<'_> {
             inputs.push(input);
         }
         let mut output = NewBlock::begin(self.objects, self.id)?;
-        let mut merged = StreamBuffer::stored();
+        let mut spare = Spare::default();
         while let Some(least) = least(&mut inputs) {
             if self.stop.load(MemoryOrdering::Relaxed) {
                 return Err(Error::Closed.into());
             }
-            self.copy_stream(&mut inputs, &least, &mut merged, &mut output)?;
+            self.copy_stream(&mut inputs, &least, &mut spare, &mut output)?;
         }
         let entry = output.finish()?;
         Ok(entry.map(|entry| self.describe(&entry)))
@@ -99,7 +114,7 @@ impl Merge<'_> {
         &self,
         inputs: &mut [Input],
         least: &[usize],
-        merged: &mut StreamBuffer,
+        spare: &mut Spare,
         output: &mut NewBlock,
     ) -> Result<(), MergeError> {
         for position in least {
@@ -116,7 +131,7 @@ impl Merge<'_> {
             return Ok(());
         };
         let parts: Vec<StreamPart<'_>> = chosen.iter().map(|input| input.part()).collect();
-        let (lanes, samples) = merge(&parts, merged);
+        let (lanes, samples) = merge(&parts, &mut spare.merged, &mut spare.other);
         output
             .writer()
             .write_stream(StreamKey { base, entity }, &lanes, samples)?;

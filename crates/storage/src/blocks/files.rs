@@ -138,13 +138,21 @@ impl NewBlock {
     }
 }
 
+/// What a block says of itself.
+///
+/// # Errors
+/// As [`open_block`].
+pub(crate) fn read_manifest(objects: &dyn Objects, id: BlockId) -> Result<Manifest, Error> {
+    let name = name_of(id, MANIFEST);
+    Manifest::parse(&objects.describe(&name), &objects.get(&name)?)
+}
+
 /// Opens a block.
 ///
 /// # Errors
 /// [`Error::Damaged`] if it is not what it should be, [`Error::UnknownVersion`], [`Error::Io`].
 pub(crate) fn open_block(objects: &dyn Objects, id: BlockId) -> Result<Block, Error> {
-    let name = name_of(id, MANIFEST);
-    let manifest = Manifest::parse(&objects.describe(&name), &objects.get(&name)?)?;
+    let manifest = read_manifest(objects, id)?;
     let file = |name| -> Result<Arc<dyn RangeRead>, Error> {
         Ok(Arc::new(BlockFile::open(objects, &name_of(id, name))?))
     };

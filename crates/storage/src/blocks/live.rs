@@ -3,15 +3,16 @@
 //! A [`Version`] never changes; whoever holds one can read its blocks. The next one is published when a catalog record
 //! with it is durable. The files of a block that no version names any more are removed when the last reader has let go.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender};
 use model::TimeRange;
 use parking_lot::{Mutex, RwLock};
 
 use super::catalog::{CatalogRecords, CatalogReport};
-use super::files::{block_path, list_blocks, open_block, remove_block};
+use super::compact::is_damage;
+use super::files::{block_path, list_blocks, open_block, read_manifest, remove_block};
 use super::objects::Objects;
 use super::state::{BlockEntry, BlockId, CatalogState};
 use crate::Error;
@@ -24,6 +25,8 @@ pub(crate) struct LiveBlock {
     objects: Arc<dyn Objects>,
     /// Opened when it is first asked for.
     source: Mutex<Option<BlockSource>>,
+    /// What its manifest says; read when it is first asked for.
+    label_names: OnceLock<Arc<[Arc<str>]>>,
     /// When it was last asked for, on the clock of [`Blocks::n_uses`].
     last_use: AtomicU64,
     /// Why it cannot be read.
@@ -197,6 +200,7 @@ impl Blocks {
             entry,
             objects: Arc::clone(&self.objects),
             source: Mutex::new(None),
+            label_names: OnceLock::new(),
             last_use: AtomicU64::new(0),
             damage: Mutex::new(None),
             is_doomed: AtomicBool::new(false),
@@ -250,8 +254,23 @@ impl Blocks {
                 self.evict(block.entry.id);
                 Ok(source)
             }
-            Err(error) => Err(block.quarantine(&error)),
+            Err(error) => Err(block.give_reason(&error)),
         }
+    }
+
+    /// The names of all labels in a block, sorted; reads no more than its manifest. An error, with a line in the log, if
+    /// it is damaged.
+    pub(crate) fn label_names(&self, block: &LiveBlock) -> Result<Arc<[Arc<str>]>, Arc<str>> {
+        if let Some(damage) = &*block.damage.lock() {
+            return Err(Arc::clone(damage));
+        }
+        if let Some(names) = block.label_names.get() {
+            return Ok(Arc::clone(names));
+        }
+        let manifest =
+            read_manifest(&*self.objects, block.entry.id).map_err(|error| block.give_reason(&error))?;
+        let names = manifest.label_names.iter().map(|name| Arc::from(name.as_str()));
+        Ok(Arc::clone(block.label_names.get_or_init(|| names.collect())))
     }
 
     /// Forgets the tables of series that were not asked for lately, beyond the budget.
@@ -294,6 +313,17 @@ impl Blocks {
 }
 
 impl LiveBlock {
+    /// Why it cannot be read, for those who asked for it. Taken out of service if it is damaged; what the environment
+    /// refuses now it may grant later.
+    fn give_reason(&self, error: &Error) -> Arc<str> {
+        if is_damage(error) {
+            return self.quarantine(error);
+        }
+        let reason = describe(error);
+        tracing::error!(block = self.entry.id.0, %reason, "a block cannot be read at present");
+        reason
+    }
+
     /// Takes the block out of service; the reason, for those who asked for it.
     pub(crate) fn quarantine(&self, error: &Error) -> Arc<str> {
         let path = block_path(&*self.objects, self.entry.id);
@@ -301,8 +331,7 @@ impl LiveBlock {
         if let Some(damage) = &*held {
             return Arc::clone(damage);
         }
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-        let reason: Arc<str> = Arc::from(format!("{error}{}", cause.unwrap_or_default()));
+        let reason = describe(error);
         tracing::error!(
             block = self.entry.id.0,
             path = %path.display(),
@@ -337,6 +366,12 @@ impl Version {
             .iter()
             .filter(move |block| block.entry.overlaps(range))
     }
+}
+
+/// An error with its cause.
+fn describe(error: &Error) -> Arc<str> {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    Arc::from(format!("{error}{}", cause.unwrap_or_default()))
 }
 
 /// Nobody listens only when nobody is left to remove anything; the next start does it then.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use model::{LaneKind, TimestampMs};
 
+use crate::merged::{NO_LANE, add};
 use crate::stored::forget_predecessor;
 use crate::{LaneBuffer, StreamBuffer};
 
@@ -21,15 +22,21 @@ pub(crate) struct StreamPart<'a> {
 pub(crate) fn merge<'a>(
     parts: &'a [StreamPart<'a>],
     merged: &'a mut StreamBuffer,
+    spare: &mut StreamBuffer,
 ) -> (Cow<'a, [LaneKind<'a>]>, &'a StreamBuffer) {
     if let [only] = parts {
         return (Cow::Borrowed(&only.lanes), only.samples);
     }
     let mut lanes: Vec<LaneKind<'a>> = Vec::new();
-    for lane in parts.iter().flat_map(|part| &part.lanes) {
-        if !lanes.contains(lane) {
-            lanes.push(*lane);
+    for part in parts {
+        if part.lanes != lanes {
+            let new: Vec<_> = part.lanes.iter().filter(|lane| !lanes.contains(lane)).collect();
+            lanes.extend(new);
         }
+    }
+    if parts.iter().all(|part| has_floats_only(part.samples)) {
+        merge_floats(parts, &lanes, merged, spare);
+        return (Cow::Owned(lanes), merged);
     }
     let mut timestamps_ms: Vec<TimestampMs> = parts
         .iter()
@@ -63,6 +70,32 @@ pub(crate) fn merge<'a>(
         forget_seams(buffer, &owners);
     }
     (Cow::Owned(lanes), merged)
+}
+
+fn has_floats_only(samples: &StreamBuffer) -> bool {
+    samples.lanes().iter().all(|lane| lane.stored.is_empty())
+}
+
+/// The same for parts without native histograms, which is nearly all there is: parts that follow each other are copied
+/// column by column.
+fn merge_floats(
+    parts: &[StreamPart<'_>],
+    lanes: &[LaneKind<'_>],
+    merged: &mut StreamBuffer,
+    spare: &mut StreamBuffer,
+) {
+    merged.reset(lanes.len());
+    let mut map: Vec<u32> = Vec::new();
+    for part in parts {
+        let place = |lane: &LaneKind<'_>| part.lanes.iter().position(|own| own == lane);
+        map.clear();
+        map.extend(
+            lanes
+                .iter()
+                .map(|lane| place(lane).map_or(NO_LANE, |place| place as u32)),
+        );
+        add(merged, part.samples, &map, spare);
+    }
 }
 
 /// No part has a sample at a row.
@@ -197,7 +230,7 @@ mod tests {
             },
         ];
         let mut merged = StreamBuffer::default();
-        let (lanes, merged) = merge(&parts, &mut merged);
+        let (lanes, merged) = merge(&parts, &mut merged, &mut StreamBuffer::default());
         assert_eq!(*lanes, [sum, count, LaneKind::Value]);
         assert_eq!(merged.timestamps_ms, [10, 20, 30]);
         let values: Vec<_> = merged
@@ -238,7 +271,7 @@ mod tests {
         };
         let parts = [part(&first), part(&second)];
         let mut merged = StreamBuffer::stored();
-        let (_, merged) = merge(&parts, &mut merged);
+        let (_, merged) = merge(&parts, &mut merged, &mut StreamBuffer::default());
         assert_eq!(merged.timestamps_ms, [10, 20, 30, 40, 50, 60, 70]);
         assert_eq!(continuing(&merged.lanes()[0]), [0, 3, 4, 6]);
     }

@@ -38,22 +38,34 @@ impl Cut {
 }
 
 impl Head {
-    /// Begins a cut: rows older than `before_ms` stay as they are; of everything there is, if none is given. Returns
-    /// where the cut is; none when there is nothing older, and then no cut has begun.
+    /// Begins a cut: rows older than `before_ms` stay as they are. False when there is nothing older, and then no cut
+    /// has begun.
     ///
-    /// To be called between appends, and not during another cut.
-    pub fn begin_cut(&self, before_ms: Option<TimestampMs>) -> Option<TimestampMs> {
+    /// To be called between appends, at the place that the log notes, and not during another cut.
+    pub fn begin_cut(&self, before_ms: TimestampMs) -> bool {
+        self.note_cut(before_ms);
         let mut workspace = self.workspace.lock();
-        let (oldest_ms, newest_ms) = workspace.stats.oldest_ms.zip(workspace.stats.newest_ms)?;
-        let before_ms = before_ms.unwrap_or(newest_ms.saturating_add(1));
-        if before_ms <= oldest_ms || workspace.cut.is_some() {
-            return None;
+        let is_older = |oldest_ms: TimestampMs| oldest_ms < before_ms;
+        if !workspace.stats.oldest_ms.is_some_and(is_older) || workspace.cut.is_some() {
+            return false;
         }
         workspace.cut = Some(Cut {
             before_ms,
             done_below: 0,
         });
-        Some(before_ms)
+        true
+    }
+
+    /// Notes where the log says that a cut began. From here on no sample is too old because of one that is older.
+    pub fn note_cut(&self, before_ms: TimestampMs) {
+        let mut workspace = self.workspace.lock();
+        workspace.last_cut_ms = workspace.last_cut_ms.max(before_ms);
+    }
+
+    /// Where the head was cut last.
+    #[must_use]
+    pub fn last_cut_ms(&self) -> TimestampMs {
+        self.workspace.lock().last_cut_ms
     }
 
     /// Ends the cut: what is older goes. `n_samples` is how many samples go.

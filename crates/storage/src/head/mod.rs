@@ -84,6 +84,7 @@ impl Head {
         let streams = StreamTable::new();
         let mut workspace = Workspace {
             cut_ms: TimestampMs::MIN,
+            last_cut_ms: TimestampMs::MIN,
             out_of_order_window_ms: config.out_of_order_window_ms,
             ..Workspace::default()
         };

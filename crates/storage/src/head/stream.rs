@@ -47,6 +47,8 @@ pub(super) struct Workspace {
     pub(super) out_of_order_window_ms: i64,
     /// Older rows of the stream at hand are being written to a block; see [`super::flush`].
     pub(super) cut_ms: TimestampMs,
+    /// Where the head was cut last: what is older does not tell the age of anything.
+    pub(super) last_cut_ms: TimestampMs,
     /// The cut that is under way.
     pub(super) cut: Option<super::flush::Cut>,
     pub(super) rebuilder: Rebuilder,
@@ -196,9 +198,13 @@ impl Stream {
         self.put_older(sample, work)
     }
 
-    /// Refuses a new sample that comes too late. That depends on the newest row alone, so that a replay of a log
-    /// whose older part is in blocks decides alike.
+    /// Refuses a new sample that comes too late. That depends on the newest row alone, and not on one that a cut may
+    /// have taken away: so a replay of a log whose older part is in blocks decides alike, and it does not matter
+    /// whether the flush that cut has come to its end.
     pub(super) fn check_age(&self, sample: LaneSample, work: &Workspace) -> Result<(), RefusalReason> {
+        if self.newest_ms < work.last_cut_ms {
+            return Ok(());
+        }
         let oldest_accepted_ms = self.newest_ms.saturating_sub(work.out_of_order_window_ms);
         if sample.timestamp_ms < oldest_accepted_ms {
             return Err(RefusalReason::TooOld { oldest_accepted_ms });

@@ -13,7 +13,7 @@ use crate::{LaneBuffer, StreamBuffer};
 ///
 /// Whether a histogram continues the one before it was decided where it lies. Where the sample before it now is of
 /// another part, nothing is said of that any more; readers then compare the two.
-pub(super) fn add(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32], spare: &mut StreamBuffer) {
+pub(crate) fn add(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32], spare: &mut StreamBuffer) {
     let (Some(first_ms), Some(last_ms)) = (part.timestamps_ms.first(), part.timestamps_ms.last()) else {
         return;
     };

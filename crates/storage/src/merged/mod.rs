@@ -8,7 +8,7 @@
 //! Read in this order: `part` is what can be merged; `union` joins the streams of parts; `columns` their labels;
 //! `join` puts rows together; `selection` is the result.
 //!
-//! Order: by base metric name, then by the labels of the entity, then by [`crate::block::order::compare_lanes`], so
+//! Order: by base metric name, then by the labels of the entity, then by [`model::LaneKind::compare`], so
 //! that it does not depend on which parts there are. Where a single part has all there is, its own selection is the
 //! result, in its own order.
 //!
@@ -21,5 +21,7 @@ mod selection;
 mod tests;
 mod union;
 
+pub(crate) use join::add;
 pub use part::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys};
 pub use selection::{merge, merge_texts};
+pub(crate) use union::NO_LANE;

@@ -9,7 +9,6 @@ use model::Labels;
 
 use super::part::{Part, StreamKeys};
 use crate::SelectedStream;
-use crate::block::order::compare_lanes;
 
 /// The streams of several parts, each once.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ pub(super) struct Piece {
 pub(super) type LaneMap = Arc<[u32]>;
 
 /// The part does not have the lane.
-pub(super) const NO_LANE: u32 = u32::MAX;
+pub(crate) const NO_LANE: u32 = u32::MAX;
 
 /// The lists of lanes that pieces of a stream have: parts and positions of their lists.
 type Lists = Vec<(u32, u32)>;
@@ -108,7 +107,7 @@ impl Union {
     fn maps_of(&mut self, lists: &Lists, keys: &[StreamKeys]) -> (u32, Vec<u32>) {
         let of_list = |(part, list): &(u32, u32)| &keys[*part as usize].lanes[*list as usize];
         let mut all: Vec<&LaneName> = lists.iter().flat_map(|list| of_list(list).iter()).collect();
-        all.sort_by(|a, b| compare_lanes(a.kind(), b.kind()));
+        all.sort_by(|a, b| a.kind().compare(&b.kind()));
         all.dedup();
         let maps = lists.iter().map(|list| {
             let lanes = of_list(list);

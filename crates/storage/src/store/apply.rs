@@ -45,7 +45,7 @@ pub(crate) fn apply_groups(
                     gauge.release(weight);
                     done(Ok(()));
                 }
-                Request::Barrier { segment, done } => done(Ok(segment)),
+                Request::Barrier { segment, done, .. } => done(Ok(segment)),
                 Request::Restate { done } | Request::Visit { done } => done(Ok(())),
                 Request::Close => {}
             }

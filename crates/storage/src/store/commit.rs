@@ -20,8 +20,8 @@ use super::registry::Registry;
 use crate::Error;
 use crate::exemplars::{Exemplar, Taken};
 use crate::wal::{
-    Payload, ROWS_MAX, RecordEncoder, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_exemplars,
-    is_definition,
+    Payload, ROWS_MAX, RecordEncoder, RecordKind, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_cut,
+    encode_exemplars, is_definition,
 };
 
 /// Samples of a group, unless its last request has more.
@@ -51,6 +51,8 @@ pub(crate) struct Committer {
     pub(crate) wal_sync: WalSync,
     /// When the oldest unsynced group was written.
     pub(crate) unsynced_since_ms: Option<TimestampMs>,
+    /// Where the head was cut last; every segment begins with it.
+    pub(crate) last_cut_ms: TimestampMs,
     /// Why the log cannot be written.
     pub(crate) failure: Option<Error>,
 }
@@ -174,9 +176,10 @@ impl Committer {
 
     /// Ends the segment if the group ends with a barrier.
     fn heed_barrier(&mut self, group: &mut Group) -> Result<(), Error> {
-        if let Some(Request::Barrier { segment, .. }) = group.requests.last_mut() {
+        if let Some(Request::Barrier { segment, cut_ms, .. }) = group.requests.last_mut() {
             *segment = self.wal.finish_segment()?;
             self.unsynced_since_ms = None;
+            self.last_cut_ms = self.last_cut_ms.max(cut_ms.unwrap_or(TimestampMs::MIN));
         }
         Ok(())
     }
@@ -217,6 +220,10 @@ impl Committer {
     /// Begins a segment with everything the registry holds, which is returned.
     fn begin_segment(&mut self) -> Result<Vec<Payload>, Error> {
         self.wal.begin_segment()?;
+        if self.last_cut_ms > TimestampMs::MIN {
+            let cut = encode_cut(self.last_cut_ms, &mut self.encoder)?;
+            self.wal.push(&cut, false)?;
+        }
         let everything = self.registry.encode_all(&mut self.encoder)?;
         push_all(&mut self.wal, &everything, false)?;
         self.wal.restated();

@@ -1,7 +1,7 @@
 //! Flushing: what is old enough leaves the head and the log and becomes blocks.
 //!
-//! 1. *Cut.* A barrier in the queue ends a segment of the log; at that point of the log the head begins a cut. So
-//!    everything that is older than the cut and stands in a segment before is what goes into blocks; whatever comes
+//! 1. *Cut.* A barrier in the queue ends a segment of the log; at that point of the log, which the next segment notes,
+//!    the head begins a cut. So everything that is older than the cut and stands in a segment before is what goes into blocks; whatever comes
 //!    later, late or not, stands in a later segment and stays in the head.
 //! 2. *Write.* One block per window, stream by stream. Queries and appends go on.
 //! 3. *Commit.* One catalog record names the blocks and says what of the log they hold. From here on it is done.
@@ -11,12 +11,11 @@
 //! A crash before 3 leaves blocks that nobody names and a log that has everything; a crash after it leaves a log of
 //! which a restart skips what is said to be in blocks.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use catalog::{Catalog, Definition, LaneName};
-use model::{EntityId, Labels, LaneKind, StreamId, TimeRange, TimestampMs};
+use model::{Labels, LaneKind, StreamId, TimeRange, TimestampMs};
 
 use super::keeper::Keeper;
 use super::queue::Request;
@@ -41,8 +40,8 @@ pub struct FlushOutcome {
 struct CutPoint {
     /// The first segment behind it.
     segment: u64,
-    /// None if nothing in the head is older.
-    before_ms: Option<TimestampMs>,
+    /// False if nothing in the head is older.
+    has_begun: bool,
 }
 
 /// Blocks that are durable and not named yet.
@@ -64,11 +63,16 @@ impl Keeper {
         durable: &mut dyn FnMut(FlushOutcome),
     ) -> Result<FlushOutcome, Error> {
         let begin = std::time::Instant::now();
-        let cut = self.cut(before_ms)?;
-        let Some(cut_ms) = cut.before_ms else {
+        let newest_ms = self.head.stats().newest_ms;
+        let Some(cut_ms) = before_ms.or(newest_ms.map(|newest_ms| newest_ms.saturating_add(1))) else {
             self.trim()?;
             return Ok(FlushOutcome::default());
         };
+        let cut = self.cut(cut_ms)?;
+        if !cut.has_begun {
+            self.trim()?;
+            return Ok(FlushOutcome::default());
+        }
         // A thread of its own gives back all the memory that it took when it ends.
         let written = std::thread::scope(|scope| {
             let writing = scope.spawn(|| self.write_windows(cut_ms));
@@ -128,19 +132,29 @@ impl Keeper {
     }
 
     /// Cuts log and head at the same point.
-    fn cut(&self, before_ms: Option<TimestampMs>) -> Result<CutPoint, Error> {
+    fn cut(&self, before_ms: TimestampMs) -> Result<CutPoint, Error> {
         let head = Arc::clone(&self.head);
-        self.barrier(move |segment| CutPoint {
+        self.barrier(Some(before_ms), move |segment| CutPoint {
             segment,
-            before_ms: head.begin_cut(before_ms),
+            has_begun: head.begin_cut(before_ms),
         })
     }
 
-    /// Ends a segment of the log and runs `at` when everything before is in the head and nothing behind it.
-    fn barrier<T: Send + 'static>(&self, at: impl FnOnce(u64) -> T + Send + 'static) -> Result<T, Error> {
+    /// Ends a segment of the log and runs `at` when everything before is in the head and nothing behind it. The log
+    /// says where the head is cut, if it is.
+    fn barrier<T: Send + 'static>(
+        &self,
+        cut_ms: Option<TimestampMs>,
+        at: impl FnOnce(u64) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let (sender, receiver) = mpsc::channel();
         let done = Box::new(move |segment: Result<u64, Error>| drop(sender.send(segment.map(at))));
-        self.queue.push(Request::Barrier { segment: 0, done })?;
+        let segment = 0;
+        self.queue.push(Request::Barrier {
+            segment,
+            cut_ms,
+            done,
+        })?;
         receiver.recv().unwrap_or(Err(Error::Closed))
     }
 
@@ -155,12 +169,10 @@ impl Keeper {
     /// Writes the blocks of all windows before `cut_ms`.
     fn write_windows(&self, cut_ms: TimestampMs) -> Result<Written, Error> {
         let catalog = self.registry.catalog();
-        let streams = Streams::of(&catalog.read());
-        let extents: Vec<Option<(TimestampMs, TimestampMs)>> = streams
-            .all
-            .iter()
-            .map(|stream| self.head.extent(stream.id))
-            .collect();
+        // Their labels are put together one by one when they are written: of all streams that is a lot of text.
+        let streams = catalog.read().streams_in_order();
+        let extents: Vec<Option<(TimestampMs, TimestampMs)>> =
+            streams.iter().map(|stream| self.head.extent(*stream)).collect();
         let mut written = Written::default();
         let mut from_ms = TimestampMs::MIN;
         while let Some(window) = self.next_window(from_ms, cut_ms, &extents) {
@@ -205,18 +217,25 @@ impl Keeper {
         })
     }
 
-    fn write_window(&self, streams: &Streams, window: TimeRange, written: &mut Written) -> Result<(), Error> {
+    fn write_window(
+        &self,
+        streams: &[StreamId],
+        window: TimeRange,
+        written: &mut Written,
+    ) -> Result<(), Error> {
         let catalog = self.registry.catalog();
         let mut block: Option<NewBlock> = None;
         let mut buffer = StreamBuffer::stored();
-        for stream in &streams.all {
-            if !self.head.may_have_samples(stream.id, window) {
+        for stream in streams {
+            if !self.head.may_have_samples(*stream, window) {
                 continue;
             }
-            let names = lane_names(&catalog.read(), stream.id);
-            let lanes: Vec<LaneKind<'_>> = names.iter().map(LaneName::kind).collect();
+            let Some(names) = StreamNames::of(&catalog.read(), *stream) else {
+                continue;
+            };
+            let lanes: Vec<LaneKind<'_>> = names.lanes.iter().map(LaneName::kind).collect();
             self.head
-                .read(stream.id, LaneChoice::First(lanes.len()), window, &mut buffer)?;
+                .read(*stream, LaneChoice::First(lanes.len()), window, &mut buffer)?;
             let n_rows = buffer.timestamps_ms.len();
             let n_samples: usize = buffer
                 .lanes()
@@ -231,8 +250,8 @@ impl Keeper {
                 none => none.insert(NewBlock::begin(&self.blocks.objects, self.blocks.take_id())?),
             };
             let key = StreamKey {
-                base: &stream.base,
-                entity: streams.entity(stream),
+                base: &names.base,
+                entity: &names.entity,
             };
             block.writer().write_stream(key, &lanes, &buffer)?;
             written.n_samples += n_samples as u64;
@@ -317,7 +336,7 @@ impl Keeper {
             return Ok(());
         }
         let gate = self.gate.write();
-        let since = self.barrier(|segment| segment)?;
+        let since = self.barrier(None, |segment| segment)?;
         let with_exemplars = self.registry.exemplars().lock().streams();
         let is_vacant = |id: StreamId| self.head.is_vacant(id) && !with_exemplars.contains(&id);
         let (entities, streams) = self.registry.retain(|stream| !is_vacant(stream));
@@ -336,66 +355,30 @@ impl Keeper {
     }
 }
 
-/// All streams in the order of a block.
-struct Streams {
-    all: Vec<FlushedStream>,
-    entities: BTreeMap<EntityId, Labels>,
-}
-
-struct FlushedStream {
-    id: StreamId,
+/// What a stream is called.
+struct StreamNames {
     base: Arc<str>,
-    entity: EntityId,
+    entity: Labels,
+    lanes: Vec<LaneName>,
 }
 
-impl Streams {
-    fn of(catalog: &Catalog) -> Self {
-        let ids = 0..catalog.n_entity_ids();
-        let entities = catalog
-            .entity_definitions(ids)
-            .filter_map(|definition| match definition {
-                Definition::Entity { id, labels } => Some((id, labels)),
-                _ => None,
-            });
-        let ids = 0..catalog.n_stream_ids();
-        let all = catalog
-            .stream_definitions(ids)
-            .filter_map(|definition| match definition {
-                Definition::Stream { id, entity, base } => Some(FlushedStream { id, base, entity }),
-                _ => None,
-            });
-        let mut streams = Self {
-            entities: entities.collect(),
-            all: all.collect(),
+impl StreamNames {
+    fn of(catalog: &Catalog, stream: StreamId) -> Option<Self> {
+        let ids = stream.0..stream.0.saturating_add(1);
+        let Some(Definition::Stream { entity, base, .. }) = catalog.stream_definitions(ids.clone()).next()
+        else {
+            return None;
         };
-        let mut ranks: Vec<(&Labels, EntityId)> = streams
-            .entities
-            .iter()
-            .map(|(id, labels)| (labels, *id))
-            .collect();
-        ranks.sort_unstable();
-        let ranks: BTreeMap<EntityId, usize> = ranks
-            .into_iter()
-            .enumerate()
-            .map(|(rank, (_, id))| (id, rank))
-            .collect();
-        streams
-            .all
-            .sort_unstable_by_key(|stream| (Arc::clone(&stream.base), ranks.get(&stream.entity)));
-        streams
+        let lanes = catalog
+            .lane_definitions(ids)
+            .filter_map(|definition| match definition {
+                Definition::Lane { name, .. } => Some(name),
+                _ => None,
+            });
+        Some(Self {
+            base,
+            entity: catalog.entity_labels(entity),
+            lanes: lanes.collect(),
+        })
     }
-
-    fn entity(&self, stream: &FlushedStream) -> &Labels {
-        &self.entities[&stream.entity]
-    }
-}
-
-/// The names of the lanes of a stream.
-fn lane_names(catalog: &Catalog, stream: StreamId) -> Vec<LaneName> {
-    let lanes = catalog.lane_definitions(stream.0..stream.0.saturating_add(1));
-    let names = lanes.filter_map(|definition| match definition {
-        Definition::Lane { name, .. } => Some(name),
-        _ => None,
-    });
-    names.collect()
 }

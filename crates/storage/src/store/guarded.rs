@@ -23,7 +23,7 @@ impl Warnings {
     /// Says that a block is left out.
     pub(super) fn left_out(&self, block: &LiveBlock, reason: &str) {
         let text = format!(
-            "samples from {} to {} ms may be missing: block {} is damaged: {reason}",
+            "samples from {} to {} ms may be missing: block {} cannot be read: {reason}",
             block.entry.first_ms, block.entry.last_ms, block.entry.id.0
         );
         let mut held = self.0.lock();

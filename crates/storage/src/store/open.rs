@@ -175,6 +175,7 @@ impl Opening<'_> {
             clock: Arc::clone(&self.clock),
             wal_sync: self.config.wal_sync,
             unsynced_since_ms: None,
+            last_cut_ms: store.head.last_cut_ms(),
             failure: None,
         };
         committer.carry_over(end);

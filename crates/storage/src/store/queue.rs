@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
-use model::SampleBatch;
+use model::{SampleBatch, TimestampMs};
 use parking_lot::RwLock;
 
 use super::{AppendOutcome, Done, ExemplarOutcome};
@@ -24,8 +24,12 @@ pub(crate) enum Request {
     /// Metadata or notes, which the registry holds.
     Remember { done: Done<()> },
     /// Ends a segment of the log. `done` runs when everything before is in the head and nothing behind it, and is
-    /// told the number of the next segment.
-    Barrier { segment: u64, done: Done<u64> },
+    /// told the number of the next segment. If the head is cut there, the log says so from then on.
+    Barrier {
+        segment: u64,
+        cut_ms: Option<TimestampMs>,
+        done: Done<u64>,
+    },
     /// Begins a segment if none is open, so that one restates everything, and syncs it.
     Restate { done: Done<()> },
     /// Runs on the thread that fills the head, between groups.

@@ -9,7 +9,6 @@ use parking_lot::RwLock;
 use super::Store;
 use super::guarded::{Guarded, Warned, Warnings};
 use super::leases::Lease;
-use crate::block::BlockSource;
 use crate::blocks::compact::ParsedDeletion;
 use crate::blocks::live::LiveBlock;
 use crate::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys, merge, merge_texts};
@@ -52,17 +51,11 @@ impl Store {
         }
     }
 
-    /// What each sound block says.
-    fn texts_of_blocks(
-        &self,
-        ask: impl Fn(&BlockSource) -> Result<Vec<Arc<str>>, Error>,
-    ) -> Result<Vec<Vec<Arc<str>>>, Error> {
-        let version = self.shared.blocks.current();
-        let sources = version
-            .blocks
-            .iter()
-            .filter_map(|block| self.shared.blocks.source(block).ok());
-        sources.map(|source| ask(&source)).collect()
+    /// True when the head may have samples in `range`.
+    fn head_overlaps(&self, range: TimeRange) -> bool {
+        let stats = self.head.stats();
+        let times = stats.oldest_ms.zip(stats.newest_ms);
+        times.is_none_or(|(oldest_ms, newest_ms)| range.overlaps(oldest_ms, newest_ms))
     }
 }
 
@@ -111,16 +104,35 @@ impl Source for Store {
         is_in_head && self.registry.catalog().read().selects_quickly(matchers)
     }
 
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
-        let head = self.registry.catalog().read().label_names();
-        let blocks = self.texts_of_blocks(|source| source.label_names())?;
-        Ok(merge_texts(blocks.into_iter().chain([head])))
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        let mut lists = Vec::new();
+        if self.head_overlaps(range) {
+            lists.push(self.registry.catalog().read().label_names());
+        }
+        let version = self.shared.blocks.current();
+        for block in version.overlapping(range) {
+            // A manifest says it; of damaged blocks nothing is said here.
+            lists.extend(self.shared.blocks.label_names(block).map(|names| names.to_vec()));
+        }
+        Ok(merge_texts(lists))
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
-        let head = self.registry.catalog().read().label_values(name);
-        let blocks = self.texts_of_blocks(|source| source.label_values(name))?;
-        Ok(merge_texts(blocks.into_iter().chain([head])))
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        let mut lists = Vec::new();
+        if self.head_overlaps(range) {
+            lists.push(self.registry.catalog().read().label_values(name));
+        }
+        let version = self.shared.blocks.current();
+        let blocks = &self.shared.blocks;
+        for block in version.overlapping(range) {
+            let has_label = |names: Arc<[Arc<str>]>| names.iter().any(|own| **own == *name);
+            if blocks.label_names(block).is_ok_and(has_label)
+                && let Ok(source) = blocks.source(block)
+            {
+                lists.push(source.label_values(name, range)?);
+            }
+        }
+        Ok(merge_texts(lists))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole store on faulty files.
 
+mod ages;
 mod blocks;
 mod crashes;
 mod damage;

@@ -14,12 +14,19 @@ use arrow_ipc::{CompressionType, MetadataVersion};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 
 use super::bytes::{u32_at, u64_at};
+use super::lz4::unpacked_bytes_max;
 
 /// Rows a batch may have.
 pub(crate) const ROWS_MAX: usize = 1 << 16;
 
 /// Bytes one column buffer may have: text is cut into records far below that.
 const BUFFER_BYTES_MAX: u64 = 32 << 20;
+
+/// Bytes all of them may have together.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes beyond its length that a buffer's last block may seem to have.
+const BLOCK_BYTES_MAX: u64 = 4 << 20;
 
 /// Alignment of the parts of a message.
 const ALIGNMENT: usize = 8;
@@ -134,16 +141,22 @@ fn check_sizes(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8], schema: &SchemaR
             widths.len()
         ));
     }
+    let mut n_bytes = 0;
     for (buffer, width) in buffers.iter().zip(widths) {
         let unpacked_len = unpacked_len(buffer, body)?;
         if unpacked_len > BUFFER_BYTES_MAX || !unpacked_len.is_multiple_of(width) {
             return Err(format!("a column buffer of {unpacked_len} bytes"));
         }
+        n_bytes += unpacked_len;
+    }
+    if n_bytes > BATCH_BYTES_MAX {
+        return Err(format!("column buffers of {n_bytes} bytes"));
     }
     Ok(())
 }
 
-/// The bytes a buffer claims to have when it is unpacked; unpacking checks the claim.
+/// The bytes a buffer claims to have when it is unpacked; unpacking checks the claim, but only afterwards, so that
+/// one is refused that may become much more.
 fn unpacked_len(buffer: &arrow_ipc::Buffer, body: &[u8]) -> Result<u64, String> {
     let range = usize::try_from(buffer.offset())
         .ok()
@@ -157,11 +170,21 @@ fn unpacked_len(buffer: &arrow_ipc::Buffer, body: &[u8]) -> Result<u64, String> 
     }
     let claim = u64_at(bytes, 0).ok_or("a column buffer is cut off")?;
     // A buffer that would not shrink stands there as it is.
-    Ok(if claim == u64::MAX {
-        bytes.len() as u64 - 8
+    if claim == u64::MAX {
+        return Ok(bytes.len() as u64 - 8);
+    }
+    let frame = bytes.get(8..).unwrap_or(&[]);
+    let bytes_max = if frame.is_empty() {
+        0
     } else {
-        claim
-    })
+        unpacked_bytes_max(frame).ok_or("a column buffer is no lz4 frame")?
+    };
+    if bytes_max > claim.saturating_add(BLOCK_BYTES_MAX) {
+        return Err(format!(
+            "a column buffer of {claim} bytes that may become {bytes_max}"
+        ));
+    }
+    Ok(claim)
 }
 
 /// Adds the bytes per element of each buffer that a column of this type has, in the order of the format.
@@ -182,5 +205,51 @@ fn push_element_widths(field: &Field, widths: &mut Vec<u64>) {
 impl std::fmt::Debug for IpcEncoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IpcEncoder").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::UInt64Array;
+    use arrow_schema::Schema;
+    use std::sync::Arc;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("value", DataType::UInt64, false)]))
+    }
+
+    fn payload(n_rows: u64) -> Vec<u8> {
+        let values = UInt64Array::from_iter_values((0..n_rows).map(|row| row / 7));
+        let batch = RecordBatch::try_new(schema(), vec![Arc::new(values)]).unwrap();
+        IpcEncoder::new().unwrap().encode(&batch).unwrap()
+    }
+
+    #[test]
+    fn large_and_small_batches_are_read_back() {
+        for n_rows in [0, 1, 2, 10_000, ROWS_MAX as u64] {
+            let batch = decode(&payload(n_rows), &schema()).unwrap();
+            assert_eq!(batch.num_rows() as u64, n_rows);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_may_become_much_more_than_it_claims_is_refused_before_it_is_unpacked() {
+        let mut bytes = payload(ROWS_MAX as u64);
+        let magic = [0x04, 0x22, 0x4d, 0x18];
+        let frame = bytes.windows(4).position(|window| window == magic).unwrap();
+        assert_eq!(unpacked_bytes_max(&bytes[frame..]), Some(BLOCK_BYTES_MAX));
+        // In the place of its only block, as many tiny ones as there is room for.
+        let first = frame + 7;
+        let n_stored = u32_at(&bytes, first).unwrap() as usize;
+        let n_blocks = (n_stored / 5).min(100);
+        for (place, byte) in bytes[first..].iter_mut().zip([1, 0, 0, 0, 0].repeat(n_blocks)) {
+            *place = byte;
+        }
+        bytes[first + 5 * n_blocks..][..4].fill(0);
+        let bytes_max = n_blocks as u64 * BLOCK_BYTES_MAX;
+        assert_eq!(unpacked_bytes_max(&bytes[frame..]), Some(bytes_max));
+        let refused = decode(&bytes, &schema()).unwrap_err();
+        assert!(refused.contains("may become"), "{refused}");
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! `docs/format/wal.md` is the page about the files. Read in this order: `segment` and `frame` for how bytes
 //! lie in files; `record` for what frames hold, with `samples`, `extended` (and `histogram` in it),
-//! `definitions`, `metadata`, `notes` and `exemplars` as Arrow record batches (`ipc`); `writer` for the writing end; `reader`, `chain`, `recovery` and `replay` for
+//! `definitions`, `metadata`, `notes`, `exemplars` and `cut` as Arrow record batches (`ipc`); `writer` for the writing end;
+//! `reader`, `chain`, `recovery` and `replay` for
 //! the reading end.
 //!
 //! Invariants:
 //! - A group of requests is written as: new definitions, metadata and notes, exemplars, samples, then the definitions once more. So
 //!   definitions stand before the samples that need them, and a single damaged place never takes both copies.
-//! - Every segment begins with all definitions, metadata, notes and exemplars there are. It can be read without those before it,
+//! - Every segment begins with the last cut and all definitions, metadata, notes and exemplars there are. It can be read without those before it,
 //!   which may therefore be removed once their samples are kept elsewhere.
 //! - Before a segment is removed, a later one that restates everything is durable.
 //! - A segment whose write or sync failed is never written again.
@@ -31,12 +32,14 @@ mod bytes;
 mod chain;
 mod columns;
 mod counters;
+mod cut;
 mod definitions;
 mod exemplars;
 mod extended;
 mod frame;
 mod histogram;
 mod ipc;
+mod lz4;
 mod metadata;
 mod notes;
 mod reader;
@@ -59,6 +62,7 @@ pub use record::{Payload, Record, RecordEncoder, RecordKind, decode as decode_re
 pub use report::{Damage, RecoveryProgress, RecoveryReport};
 
 pub(crate) use counters::WalCounters;
+pub(crate) use cut::encode_cut;
 pub(crate) use definitions::encode_definitions;
 pub(crate) use exemplars::encode_exemplars;
 pub(crate) use ipc::ROWS_MAX;

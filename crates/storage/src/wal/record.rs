@@ -5,8 +5,9 @@ use std::fmt;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use catalog::Definition;
-use model::{MetricMetadata, SampleBatch};
+use model::{MetricMetadata, SampleBatch, TimestampMs};
 
+use super::cut::decode_cut;
 use super::definitions::{decode_entities, decode_lanes, decode_streams};
 use super::exemplars::decode_exemplars;
 use super::extended::{ExtendedColumns, decode_extended};
@@ -36,6 +37,8 @@ pub enum RecordKind {
     Notes = 7,
     /// Exemplars.
     Exemplars = 8,
+    /// Where the head was cut.
+    Cut = 9,
 }
 
 /// An encoded record.
@@ -57,6 +60,8 @@ pub enum Record {
     Notes(Vec<Note>),
     /// Exemplars.
     Exemplars(Vec<Exemplar>),
+    /// From here on the age of a sample is not judged by samples older than this.
+    Cut(TimestampMs),
 }
 
 /// Turns record batches into payloads.
@@ -196,6 +201,7 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         RecordKind::Extended,
         RecordKind::Notes,
         RecordKind::Exemplars,
+        RecordKind::Cut,
     ];
     match kinds.into_iter().find(|known| *known as u8 == kind) {
         Some(RecordKind::Entities) => decode_entities(payload).map(Record::Definitions),
@@ -206,6 +212,7 @@ pub fn decode(kind: u8, payload: &[u8]) -> Result<Record, String> {
         Some(RecordKind::Extended) => decode_extended(payload).map(Record::Samples),
         Some(RecordKind::Notes) => decode_notes(payload).map(Record::Notes),
         Some(RecordKind::Exemplars) => decode_exemplars(payload).map(Record::Exemplars),
+        Some(RecordKind::Cut) => decode_cut(payload).map(Record::Cut),
         None => Err(format!("unknown kind of record {kind}")),
     }
 }

@@ -186,9 +186,11 @@ impl Recovery<'_, '_> {
         for mut found in std::mem::take(&mut self.held) {
             self.target.replay.invent(match &mut found.record {
                 Record::Samples(batch) => Some(batch),
-                Record::Definitions(_) | Record::Metadata(_) | Record::Notes(_) | Record::Exemplars(_) => {
-                    None
-                }
+                Record::Definitions(_)
+                | Record::Metadata(_)
+                | Record::Notes(_)
+                | Record::Exemplars(_)
+                | Record::Cut(_) => None,
             });
             if !self.apply(&found)? {
                 self.tell(&found, "what it refers to is lost".to_owned());
@@ -214,6 +216,10 @@ impl Recovery<'_, '_> {
             Record::Exemplars(exemplars) => replay.take_exemplars(exemplars, &mut gather)?,
             Record::Notes(notes) => {
                 self.target.remembered.put_notes(notes);
+                true
+            }
+            Record::Cut(before_ms) => {
+                replay.note_cut(*before_ms);
                 true
             }
         };

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::{Catalog, CatalogError, Definition, LaneName};
-use model::{EntityId, Labels, LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange};
+use model::{EntityId, Labels, LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange, TimestampMs};
 
 use super::LOST_METRIC;
 use crate::exemplars::{Exemplar, ExemplarRing};
@@ -90,6 +90,11 @@ impl<'a> Replay<'a> {
     /// What follows stands in this segment.
     pub(crate) fn enter_segment(&mut self, segment: u64) {
         self.segment = segment;
+    }
+
+    /// The head was cut here.
+    pub(crate) fn note_cut(&self, before_ms: TimestampMs) {
+        self.head.note_cut(before_ms);
     }
 
     /// Applies definitions. `gather` finds all that the log holds; it is called at most once. False, with nothing

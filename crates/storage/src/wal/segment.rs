@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  8  "MTIDEWAL"
-//!  8  2  format version, 4
+//!  8  2  format version, 5
 //! 10  6  zero
 //! 16  8  number of this segment
 //! 24  8  number of the segment before it, 0 if there is none
@@ -12,8 +12,8 @@
 //! 48     frames
 //! ```
 //! Integers are little-endian. Magic, version and checksum stand at these places in every version. Version 1 is the
-//! same without extended sample records, notes and exemplars, version 2 without notes and exemplars, version 3 without
-//! exemplars.
+//! same without extended sample records, notes, exemplars and cuts, version 2 without notes, exemplars and cuts, version
+//! 3 without exemplars and cuts, version 4 without cuts.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ use super::bytes::{u16_at, u32_at, u64_at};
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 48;
 
 /// The version that is written; it and all before it are read.
-pub(crate) const FORMAT_VERSION: u16 = 4;
+pub(crate) const FORMAT_VERSION: u16 = 5;
 
 const MAGIC: &[u8; 8] = b"MTIDEWAL";
 const CHECKED_BYTES: usize = 44;
@@ -175,7 +175,8 @@ mod tests {
         assert_eq!(in_version(3), Ok(HEADER));
         assert_eq!(in_version(4), Ok(HEADER));
         assert_eq!(in_version(0), Err(BadHeader::Version(0)));
-        assert_eq!(in_version(5), Err(BadHeader::Version(5)));
+        assert_eq!(in_version(5), Ok(HEADER));
+        assert_eq!(in_version(6), Err(BadHeader::Version(6)));
     }
 
     #[test]

@@ -118,6 +118,15 @@ impl PageCache {
         found
     }
 
+    /// True when a page is there; nobody has asked for it.
+    pub(super) fn holds(&self, key: PageKey) -> bool {
+        let shard = self.shards.get(key.shard());
+        shard.is_some_and(|shard| {
+            let shard = shard.lock();
+            shard.young.contains_key(&key) || shard.old.contains_key(&key)
+        })
+    }
+
     /// Keeps a page that was read from `n_bytes` of a file.
     pub(super) fn put(&self, key: PageKey, page: &Arc<Page>, n_bytes: usize) {
         self.read_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);

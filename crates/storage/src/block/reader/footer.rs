@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 use codec::checksum::crc32c;
+use model::{TimeRange, TimestampMs};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -14,6 +15,7 @@ use super::super::manifest::FileSummary;
 use super::super::page::PAGE_ROWS_MAX;
 use super::super::range_read::RangeRead;
 use super::super::schema::{HistogramColumn, PAGE_CHECKSUMS, SampleColumn};
+use super::limits::page_limits;
 use super::{damaged, read_error};
 use crate::Error;
 
@@ -29,6 +31,8 @@ pub(super) struct PageTable<const N: usize> {
     /// The first row of each page, and the number of rows at the end.
     first_rows: Vec<u64>,
     places: Vec<[PagePlace; N]>,
+    /// By page, its oldest and newest timestamp, as far as that is known.
+    limits: Vec<(TimestampMs, TimestampMs)>,
 }
 
 /// Where a page is stored.
@@ -48,6 +52,7 @@ impl<const N: usize> PageTable<N> {
         Self {
             first_rows: vec![0],
             places: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -79,8 +84,29 @@ impl<const N: usize> PageTable<N> {
         place.copied().unwrap_or_default()
     }
 
+    /// Those of some rows of one series that may lie in `range`: without the pages at their beginning that are all
+    /// older, and those at their end that are all newer.
+    pub(super) fn rows_within(&self, rows: Range<u64>, range: TimeRange) -> Range<u64> {
+        let unknown = (TimestampMs::MIN, TimestampMs::MAX);
+        let limits = |page_idx: usize| self.limits.get(page_idx).copied().unwrap_or(unknown);
+        let Range { mut start, mut end } = rows;
+        let mut page_idx = self.page_of(start);
+        while start < end && limits(page_idx).1 <= range.start_ms {
+            start = self.rows(page_idx).end.min(end);
+            page_idx += 1;
+        }
+        let mut page_idx = self.page_of(end.saturating_sub(1));
+        while start < end && limits(page_idx).0 > range.end_ms {
+            end = self.rows(page_idx).start.max(start);
+            page_idx = page_idx.saturating_sub(1);
+        }
+        start..end
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
-        self.first_rows.capacity() * size_of::<u64>() + self.places.capacity() * size_of::<[PagePlace; N]>()
+        self.first_rows.capacity() * size_of::<u64>()
+            + self.places.capacity() * size_of::<[PagePlace; N]>()
+            + self.limits.capacity() * size_of::<(TimestampMs, TimestampMs)>()
     }
 }
 
@@ -116,7 +142,7 @@ impl<const N: usize> PageTable<N> {
             .with_offset_index_policy(PageIndexPolicy::Required)
             .parse_and_finish(&footer)
             .map_err(|error| damaged(file, start, error))?;
-        let pages: Self = page_table(&metadata, start).map_err(|what| damaged(file, start, what))?;
+        let pages: Self = page_table(&metadata, &footer).map_err(|what| damaged(file, start, what))?;
         if n_rows.is_some_and(|n_rows| n_rows != pages.n_rows()) {
             return Err(damaged(
                 file,
@@ -128,8 +154,12 @@ impl<const N: usize> PageTable<N> {
     }
 }
 
-/// The table of pages, or what is wrong. `end` is where the footer begins.
-fn page_table<const N: usize>(metadata: &ParquetMetaData, end: u64) -> Result<PageTable<N>, &'static str> {
+/// The table of pages, or what is wrong.
+fn page_table<const N: usize>(
+    metadata: &ParquetMetaData,
+    footer: &Footer,
+) -> Result<PageTable<N>, &'static str> {
+    let end = footer.start;
     let checksums = metadata.file_metadata().key_value_metadata();
     let checksums = checksums.and_then(|pairs| pairs.iter().find(|pair| pair.key == PAGE_CHECKSUMS));
     let checksums = checksums.and_then(|pair| pair.value.as_deref());
@@ -177,6 +207,13 @@ fn page_table<const N: usize>(metadata: &ParquetMetaData, end: u64) -> Result<Pa
             }
         }
         table.first_rows.push(first_row + n_rows);
+        if N == SampleColumn::ALL.len() {
+            let n_pages = table.places.len() - first_page;
+            let limits = timestamp_limits(group, footer, n_pages);
+            table
+                .limits
+                .extend(limits.ok_or("the index of timestamps does not decode")?);
+        }
     }
     let is_usual = |pair: &[u64]| match pair {
         [start, end] => start < end && end - start <= PAGE_ROWS_MAX as u64,
@@ -186,6 +223,19 @@ fn page_table<const N: usize>(metadata: &ParquetMetaData, end: u64) -> Result<Pa
         return Err("a page has no row, or too many");
     }
     Ok(table)
+}
+
+/// By page of a row group, the oldest and the newest timestamp.
+fn timestamp_limits(
+    group: &RowGroupMetaData,
+    footer: &Footer,
+    n_pages: usize,
+) -> Option<Vec<(TimestampMs, TimestampMs)>> {
+    let column = group.columns().get(SampleColumn::Timestamp as usize)?;
+    let offset = u64::try_from(column.column_index_offset()?).ok()?;
+    let start = usize::try_from(offset.checked_sub(footer.start)?).ok()?;
+    let length = usize::try_from(column.column_index_length()?).ok()?;
+    page_limits(footer.bytes.get(start..start.checked_add(length)?)?, n_pages)
 }
 
 fn page_place(

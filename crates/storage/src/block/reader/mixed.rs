@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::{TimeRange, TimestampMs};
 
 use super::catalog::{SeriesRuns, StreamEntry};
-use super::decoded::DecodedPages;
+use super::decoded::BlockPages;
 use super::histograms::{DecodedRuns, TimedHistogram};
 use super::pages::PageSource;
 use super::select::LaneSet;
@@ -23,13 +23,13 @@ impl PageSource<'_> {
         lanes: LaneSet<'_>,
         range: TimeRange,
         buffer: &mut StreamBuffer,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
         let mut found = Vec::new();
         for runs in self.lane_runs(stream, lanes) {
             let mut histograms = Vec::new();
             if let Some(runs) = runs {
-                self.read_histograms(runs, range, decoded, &mut histograms)?;
+                self.read_histograms(runs, range, kept, &mut histograms)?;
             }
             found.push(histograms);
         }
@@ -44,12 +44,12 @@ impl PageSource<'_> {
         lanes: LaneSet<'_>,
         range: TimeRange,
         buffer: &mut NewestBuffer,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
-        let mut decoded = std::mem::take(&mut buffer.decoded);
         let samples = buffer.samples.iter_mut();
         for (position, (runs, sample)) in (0_u32..).zip(self.lane_runs(stream, lanes).zip(samples)) {
             let Some(runs) = runs else { continue };
-            let Some(newest) = self.newest_histogram(runs, range, &mut decoded)? else {
+            let Some(newest) = self.newest_histogram(runs, range, kept)? else {
                 continue;
             };
             if sample.is_none_or(|(timestamp_ms, _)| timestamp_ms < newest.timestamp_ms) {
@@ -58,7 +58,6 @@ impl PageSource<'_> {
                 buffer.histograms.push((position, Arc::new(histogram)));
             }
         }
-        buffer.decoded = decoded;
         Ok(())
     }
 
@@ -81,7 +80,7 @@ impl PageSource<'_> {
         &self,
         runs: SeriesRuns,
         range: TimeRange,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
         histograms: &mut Vec<TimedHistogram>,
     ) -> Result<(), Error> {
         let pages = &self.catalog.histogram_pages;
@@ -90,7 +89,7 @@ impl PageSource<'_> {
         while run < end {
             let page_idx = pages.page_of(run);
             let rows = pages.rows(page_idx);
-            let page = self.runs_of_page(page_idx, decoded)?;
+            let page = self.runs_of_page(page_idx, kept)?;
             for place in places(run..end.min(rows.end), rows.start) {
                 let Some(of_page) = page.runs.get(place) else {
                     continue;
@@ -108,13 +107,13 @@ impl PageSource<'_> {
         &self,
         runs: SeriesRuns,
         range: TimeRange,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<Option<TimedHistogram>, Error> {
         let pages = &self.catalog.histogram_pages;
         let end = runs.first_run + u64::from(runs.n_runs);
         for run in (runs.first_run..end).rev() {
             let page_idx = pages.page_of(run);
-            let page = self.runs_of_page(page_idx, decoded)?;
+            let page = self.runs_of_page(page_idx, kept)?;
             let place = places(run..run + 1, pages.rows(page_idx).start).next();
             let Some(of_page) = place.and_then(|place| page.runs.get(place)) else {
                 continue;
@@ -134,15 +133,14 @@ impl PageSource<'_> {
     }
 
     /// The runs of a page, decoded once as long as nobody asks for others.
-    fn runs_of_page(&self, page_idx: usize, decoded: &mut DecodedPages) -> Result<Arc<DecodedRuns>, Error> {
-        let key = (self.block.cache_key, page_idx);
-        if let Some((held, runs)) = &decoded.runs
-            && *held == key
+    fn runs_of_page(&self, page_idx: usize, kept: &mut BlockPages) -> Result<Arc<DecodedRuns>, Error> {
+        if let Some((held, runs)) = &kept.runs
+            && *held == page_idx
         {
             return Ok(Arc::clone(runs));
         }
         let runs = Arc::new(self.decode_runs(page_idx)?);
-        decoded.runs = Some((key, Arc::clone(&runs)));
+        kept.runs = Some((page_idx, Arc::clone(&runs)));
         Ok(runs)
     }
 }

@@ -3,14 +3,16 @@
 //! [`Block`] holds the files; `footer` finds pages, `load` decodes `series.parquet` into a
 //! [`BlockCatalog`], `select` evaluates matchers on it, `read` decodes the rows of a stream, `newest` the last ones
 //! of it; `histograms` decodes native histograms, `mixed` puts them among the rows of floats; `pages` fetches pages
-//! through a [`PageCache`]; `verify` reads everything.
+//! through a [`PageCache`], `fetched` and `decoded` keep the last ones of a reader; `verify` reads everything.
 
 mod cache;
 mod catalog;
 mod decoded;
 mod dictionary;
+mod fetched;
 mod footer;
 mod histograms;
+mod limits;
 mod load;
 mod mixed;
 mod newest;

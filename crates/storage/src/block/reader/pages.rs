@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use codec::checksum::crc32c;
 
 use super::super::page::{Page, PageError, RowKind};
@@ -10,6 +11,7 @@ use super::super::range_read::RangeRead;
 use super::super::schema::{HistogramColumn, SampleColumn};
 use super::cache::{PageCache, PageKey};
 use super::catalog::BlockCatalog;
+use super::fetched::{Fetched, bytes_together};
 use super::footer::PagePlace;
 use super::{Block, damaged, read_error};
 use crate::Error;
@@ -20,15 +22,58 @@ pub(super) struct PageSource<'a> {
     pub(super) block: &'a Block,
     pub(super) catalog: &'a BlockCatalog,
     pub(super) cache: Option<&'a PageCache>,
+    /// Whoever reads goes on behind what it asks for, to the end.
+    pub(super) reads_on: bool,
 }
 
 impl PageSource<'_> {
-    /// A page of a column, unpacked.
+    /// The first of some pages of a column, unpacked; the others are going to be asked for.
     ///
     /// # Errors
     /// [`Error::Damaged`] and [`Error::Io`].
-    pub(super) fn page(&self, column: SampleColumn, page_idx: usize) -> Result<Arc<Page>, Error> {
-        self.fetch(&self.place(column, page_idx))
+    pub(super) fn page(
+        &self,
+        column: SampleColumn,
+        pages: Range<usize>,
+        fetched: &mut Fetched,
+    ) -> Result<Arc<Page>, Error> {
+        let page_idx = pages.start;
+        if let Some(page) = fetched.page(column, page_idx) {
+            return Ok(Arc::clone(page));
+        }
+        let place = self.place(column, page_idx);
+        let page = match self.cache.and_then(|cache| cache.get(place.key)) {
+            Some(page) => page,
+            None => {
+                let bytes = self.bytes(&place, column, pages, fetched)?;
+                self.unpack(&place, &bytes)?
+            }
+        };
+        fetched.keep(column, page_idx, &page);
+        Ok(page)
+    }
+
+    /// The bytes of the first of some pages, which is `page`.
+    fn bytes(
+        &self,
+        page: &PageOfFile<'_>,
+        column: SampleColumn,
+        pages: Range<usize>,
+        fetched: &mut Fetched,
+    ) -> Result<Bytes, Error> {
+        if let Some(bytes) = fetched.bytes(column, page.place) {
+            return Ok(bytes);
+        }
+        let table = &self.catalog.pages;
+        let end = if self.reads_on { table.n_pages() } else { pages.end };
+        let is_cached = |page_idx: usize| {
+            let key = PageKey::new(self.block.cache_key, column as u8, page_idx);
+            self.cache.is_some_and(|cache| cache.holds(key))
+        };
+        let n_bytes = bytes_together(table, column, pages.start..end, is_cached);
+        let read = page.read(usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
+        fetched.keep_bytes(column, page.place.offset, read);
+        Ok(fetched.bytes(column, page.place).unwrap_or_default())
     }
 
     /// As [`Self::page`], of a file that is there.
@@ -90,19 +135,20 @@ impl PageSource<'_> {
         if let Some(page) = self.cache.and_then(|cache| cache.get(page.key)) {
             return Ok(page);
         }
-        let (file, place) = (page.file, page.place);
-        let bytes = file
-            .read_at(place.offset, place.n_bytes as usize)
-            .map_err(|source| read_error(file, source))?;
-        if crc32c(&bytes) != place.crc32c {
+        self.unpack(page, &page.read(page.place.n_bytes as usize)?)
+    }
+
+    /// Unpacks the bytes of a page and keeps it in the cache.
+    fn unpack(&self, page: &PageOfFile<'_>, bytes: &[u8]) -> Result<Arc<Page>, Error> {
+        if crc32c(bytes) != page.place.crc32c {
             let what = format!(
                 "the checksum of a page of {} is not that of its content",
                 page.name
             );
-            return Err(damaged(file, place.offset, what));
+            return Err(damaged(page.file, page.place.offset, what));
         }
         let n_rows = usize::try_from(page.rows.end - page.rows.start).unwrap_or(usize::MAX);
-        let parsed = Page::parse(&bytes, n_rows, page.kind);
+        let parsed = Page::parse(bytes, n_rows, page.kind);
         let parsed = Arc::new(parsed.map_err(|error| page.damaged(error))?);
         if let Some(cache) = self.cache {
             cache.put(page.key, &parsed, bytes.len());
@@ -125,6 +171,12 @@ struct PageOfFile<'a> {
 }
 
 impl PageOfFile<'_> {
+    /// The `n_bytes` from its beginning on.
+    fn read(&self, n_bytes: usize) -> Result<Bytes, Error> {
+        let read = self.file.read_at(self.place.offset, n_bytes);
+        read.map_err(|source| read_error(self.file, source))
+    }
+
     fn damaged(&self, error: PageError) -> Error {
         let what = format!("a page of {} does not decode: {error}", self.name);
         damaged(self.file, self.place.offset, what)

@@ -12,7 +12,8 @@ use model::{TimeRange, TimestampMs};
 use super::super::page::{DeltaReader, Page, PageError};
 use super::super::schema::SampleColumn;
 use super::catalog::{BlockCatalog, SeriesEntry, StreamEntry};
-use super::decoded::{self, DecodedPage, DecodedPages};
+use super::decoded::{self, BlockPages, DecodedPage};
+use super::fetched::Fetched;
 use super::pages::PageSource;
 use super::select::LaneSet;
 use super::{Block, PageCache};
@@ -62,13 +63,11 @@ impl Block {
             block: self,
             catalog,
             cache,
+            reads_on: true,
         };
         source.read(stream, LaneSet::All, range, buffer)
     }
 }
-
-/// A page of a block, for whoever decodes pages as a whole.
-type PageName = (u64, usize);
 
 impl PageSource<'_> {
     /// Reads some lanes of a stream.
@@ -79,12 +78,16 @@ impl PageSource<'_> {
         range: TimeRange,
         buffer: &mut StreamBuffer,
     ) -> Result<(), Error> {
-        let mut decoded = std::mem::take(&mut buffer.decoded);
-        let mut result = self.read_with(stream, lanes, range, buffer, &mut decoded);
+        let mut kept = buffer.decoded.take(self.block.cache_key);
+        let mut result = self.read_with(stream, lanes, range, buffer, &mut kept);
         if result.is_ok() && !self.catalog.stream_runs(stream).is_empty() {
-            result = self.mix_in(stream, lanes, range, buffer, &mut decoded);
+            result = self.mix_in(stream, lanes, range, buffer, &mut kept);
         }
-        buffer.decoded = decoded;
+        if !self.reads_on {
+            // The cache has what is worth keeping.
+            kept.fetched = Fetched::default();
+        }
+        buffer.decoded.put_back(kept);
         result
     }
 
@@ -94,7 +97,7 @@ impl PageSource<'_> {
         lanes: LaneSet<'_>,
         range: TimeRange,
         buffer: &mut StreamBuffer,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
         let series = self.catalog.series_entries(stream);
         let n_lanes = lanes.len(series.len());
@@ -104,9 +107,9 @@ impl PageSource<'_> {
             return Ok(());
         };
         if !owners.all(|owner| owner == first_owner) {
-            return self.read_uneven(series, lanes, range, buffer, decoded);
+            return self.read_uneven(series, lanes, range, buffer, kept);
         }
-        let times = self.times(series.get(first_owner), range, decoded)?;
+        let times = self.times(series.get(first_owner), range, kept)?;
         let (timestamps_ms, lane_buffers) = buffer.parts_mut();
         *timestamps_ms = times.timestamps_ms;
         let n_rows = timestamps_ms.len() as u64;
@@ -118,7 +121,7 @@ impl PageSource<'_> {
                 let rows = start..start + n_rows;
                 Some(WantedRows { rows, lane })
             });
-        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, decoded)
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, kept)
     }
 
     /// Reads lanes that do not share their timestamps.
@@ -128,14 +131,14 @@ impl PageSource<'_> {
         lanes: LaneSet<'_>,
         range: TimeRange,
         buffer: &mut StreamBuffer,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
         let mut times: Vec<(usize, Times)> = Vec::new();
         let mut of_lane = Vec::new();
         for lane in lanes.iter(series.len()) {
             let owner = times_owner(series, lane);
             if times.last().is_none_or(|(last, _)| *last != owner) {
-                times.push((owner, self.times(series.get(owner), range, decoded)?));
+                times.push((owner, self.times(series.get(owner), range, kept)?));
             }
             of_lane.push(times.len() - 1);
         }
@@ -152,7 +155,7 @@ impl PageSource<'_> {
             let rows = start..start + times.timestamps_ms.len() as u64;
             Some(WantedRows { rows, lane })
         });
-        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, decoded)?;
+        self.read_values(&wanted.collect::<Vec<_>>(), lane_buffers, kept)?;
         for (times_idx, lane_buffer) in of_lane.iter().zip(lane_buffers) {
             if let Some((_, times)) = times.get(*times_idx) {
                 spread(lane_buffer, &times.timestamps_ms, timestamps_ms);
@@ -166,13 +169,15 @@ impl PageSource<'_> {
         &self,
         series: Option<&SeriesEntry>,
         range: TimeRange,
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<Times, Error> {
-        let mut timestamps_ms = Vec::new();
+        let (mut timestamps_ms, mut n_skipped) = (Vec::new(), 0);
         if let Some(series) = series {
-            timestamps_ms.resize(series.n_rows as usize, 0);
-            let rows = series.first_row..series.first_row + u64::from(series.n_rows);
-            self.read_timestamps(rows, &mut timestamps_ms, &mut decoded.timestamps_ms)?;
+            let all = series.first_row..series.first_row + u64::from(series.n_rows);
+            let rows = self.catalog.pages.rows_within(all.clone(), range);
+            n_skipped = rows.start - all.start;
+            timestamps_ms.resize(length(&rows), 0);
+            self.read_timestamps(rows, &mut timestamps_ms, kept)?;
         }
         let n_older = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.start_ms);
         let end = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms <= range.end_ms);
@@ -180,7 +185,7 @@ impl PageSource<'_> {
         timestamps_ms.drain(..n_older);
         Ok(Times {
             timestamps_ms,
-            n_older: n_older as u64,
+            n_older: n_skipped + n_older as u64,
         })
     }
 
@@ -188,24 +193,28 @@ impl PageSource<'_> {
         &self,
         rows: Range<u64>,
         timestamps_ms: &mut [i64],
-        decoded: &mut DecodedPage<i64>,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
         let pages = &self.catalog.pages;
+        let (decoded, fetched) = (&mut kept.timestamps_ms, &mut kept.fetched);
         let (mut row, mut rest) = (rows.start, timestamps_ms);
         let mut page_idx = pages.page_of(row);
+        let end_page = pages.page_of(rows.end.saturating_sub(1)) + 1;
         while row < rows.end && !rest.is_empty() {
             let page_rows = pages.rows(page_idx);
             let in_page =
                 length(&(page_rows.start..row))..length(&(page_rows.start..rows.end.min(page_rows.end)));
             let (now, later) = rest.split_at_mut(in_page.len().min(rest.len()));
-            let (key, n_rows) = (self.page_name(page_idx), length(&page_rows));
-            if decoded.is_worth_it(key, n_rows, in_page.len()) {
-                let all = decoded.get(key, n_rows, |all| {
-                    self.read_integers(SampleColumn::Timestamp, page_idx, 0..n_rows, all)
-                });
+            let n_rows = length(&page_rows);
+            let wanted = page_idx..end_page;
+            let mut read = |rows, values: &mut [i64]| {
+                self.read_integers(SampleColumn::Timestamp, wanted.clone(), rows, values, fetched)
+            };
+            if decoded.is_worth_it(page_idx, n_rows, in_page.len()) {
+                let all = decoded.get(page_idx, n_rows, |all| read(0..n_rows, all));
                 decoded::copy(all?, in_page, now);
             } else {
-                self.read_integers(SampleColumn::Timestamp, page_idx, in_page, now)?;
+                read(in_page, now)?;
             }
             rest = later;
             row = page_rows.end;
@@ -214,15 +223,17 @@ impl PageSource<'_> {
         Ok(())
     }
 
-    /// The integers of some rows of a page of a column where every row has one.
+    /// The integers of some rows of the first of some pages, of a column where every row has one.
     pub(super) fn read_integers(
         &self,
         column: SampleColumn,
-        page_idx: usize,
+        pages: Range<usize>,
         rows: Range<usize>,
         values: &mut [i64],
+        fetched: &mut Fetched,
     ) -> Result<(), Error> {
-        let page = self.page(column, page_idx)?;
+        let page_idx = pages.start;
+        let page = self.page(column, pages, fetched)?;
         let read = page.integers().and_then(|mut integers| {
             integers.skip(rows.start)?;
             integers.read(values)
@@ -230,16 +241,12 @@ impl PageSource<'_> {
         read.map_err(|error| self.damaged(column, page_idx, error))
     }
 
-    fn page_name(&self, page_idx: usize) -> PageName {
-        (self.block.cache_key, page_idx)
-    }
-
     /// The values of some rows of lanes, which come in the order of their rows, into the buffers of those lanes.
     fn read_values(
         &self,
         wanted: &[WantedRows],
         lane_buffers: &mut [LaneBuffer],
-        decoded: &mut DecodedPages,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
         for lane in wanted {
             if let Some(buffer) = lane_buffers.get_mut(lane.lane) {
@@ -248,7 +255,7 @@ impl PageSource<'_> {
         }
         let pages = &self.catalog.pages;
         let mut wanted = wanted;
-        let mut next_page = 0;
+        let (mut next_page, mut end_page) = (0, 0);
         while let Some((first, rest)) = wanted.split_first() {
             let page_idx = pages.page_of(first.rows.start).max(next_page);
             let page_rows = pages.rows(page_idx);
@@ -257,8 +264,11 @@ impl PageSource<'_> {
                 continue;
             }
             let in_page = wanted.partition_point(|lane| lane.rows.start < page_rows.end);
+            if end_page <= page_idx {
+                end_page = self.end_of_pages(wanted);
+            }
             let (in_page, _) = wanted.split_at(in_page);
-            self.read_page_values(page_idx, in_page, lane_buffers, &mut decoded.values)?;
+            self.read_page_values(page_idx..end_page, in_page, lane_buffers, kept)?;
             next_page = page_idx + 1;
             // The last one may go on in the next page.
             let n_done = in_page
@@ -270,14 +280,29 @@ impl PageSource<'_> {
         Ok(())
     }
 
-    /// The part of the values of some lanes that stands in one page.
+    /// Where the pages end that begin with that of the first rows and are all wanted.
+    fn end_of_pages(&self, wanted: &[WantedRows]) -> usize {
+        let pages = &self.catalog.pages;
+        let mut end = 0;
+        for lane in wanted.iter().filter(|lane| !lane.rows.is_empty()) {
+            if end > 0 && pages.page_of(lane.rows.start) > end {
+                break;
+            }
+            end = pages.page_of(lane.rows.end - 1) + 1;
+        }
+        end
+    }
+
+    /// The part of the values of some lanes that stands in the first of some pages.
     fn read_page_values(
         &self,
-        page_idx: usize,
+        pages: Range<usize>,
         wanted: &[WantedRows],
         lane_buffers: &mut [LaneBuffer],
-        decoded: &mut DecodedPage<f64>,
+        kept: &mut BlockPages,
     ) -> Result<(), Error> {
+        let page_idx = pages.start;
+        let (decoded, fetched) = (&mut kept.values, &mut kept.fetched);
         let page_rows = self.catalog.pages.rows(page_idx);
         let within = |lane: &WantedRows| {
             let (start, end) = (
@@ -286,19 +311,8 @@ impl PageSource<'_> {
             );
             length(&(page_rows.start..start))..length(&(page_rows.start..end))
         };
-        let (key, n_rows) = (self.page_name(page_idx), length(&page_rows));
         let n_wanted = wanted.iter().map(|lane| within(lane).len()).sum();
-        let values = if decoded.is_worth_it(key, n_rows, n_wanted) {
-            let all = decoded.get(key, n_rows, |all| {
-                let pages = self.value_pages(page_idx)?;
-                let mut decoder = self.value_decoder(page_idx, &pages)?;
-                let read = decoder.read(0..n_rows, all).map(|_| ());
-                read.map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))
-            });
-            PageValues::Decoded(all?)
-        } else {
-            PageValues::Encoded(self.value_pages(page_idx)?)
-        };
+        let values = self.page_values(pages.clone(), n_wanted, decoded, fetched)?;
         let mut decoder = match &values {
             PageValues::Decoded(_) => None,
             PageValues::Encoded(pages) => Some(self.value_decoder(page_idx, pages)?),
@@ -329,17 +343,39 @@ impl PageSource<'_> {
             if has_starts {
                 buffer.starts_ms.resize(buffer.values.len(), 0);
                 let starts_ms = buffer.starts_ms.get_mut(places).unwrap_or(&mut []);
-                self.read_starts(page_idx, in_page, starts_ms)?;
+                self.read_starts(pages.clone(), in_page, starts_ms, fetched)?;
             }
         }
         Ok(())
     }
 
-    /// The pages of integers and floats that hold the values of one page of rows.
-    fn value_pages(&self, page_idx: usize) -> Result<ValuePages, Error> {
-        let integers = self.page(SampleColumn::ValueInt, page_idx)?;
-        let floats = if integers.n_values() < length(&self.catalog.pages.rows(page_idx)) {
-            Some(self.page(SampleColumn::ValueFloat, page_idx)?)
+    /// The values of the first of some pages, decoded if little of it is wanted.
+    fn page_values<'a>(
+        &self,
+        pages: Range<usize>,
+        n_wanted: usize,
+        decoded: &'a mut DecodedPage<f64>,
+        fetched: &mut Fetched,
+    ) -> Result<PageValues<'a>, Error> {
+        let (page_idx, n_rows) = (pages.start, length(&self.catalog.pages.rows(pages.start)));
+        if !decoded.is_worth_it(page_idx, n_rows, n_wanted) {
+            return self.value_pages(pages, fetched).map(PageValues::Encoded);
+        }
+        let all = decoded.get(page_idx, n_rows, |all| {
+            let pages = self.value_pages(pages, fetched)?;
+            let mut decoder = self.value_decoder(page_idx, &pages)?;
+            let read = decoder.read(0..n_rows, all).map(|_| ());
+            read.map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))
+        });
+        all.map(PageValues::Decoded)
+    }
+
+    /// The pages of integers and floats that hold the values of the first of some pages of rows.
+    fn value_pages(&self, pages: Range<usize>, fetched: &mut Fetched) -> Result<ValuePages, Error> {
+        let n_rows = length(&self.catalog.pages.rows(pages.start));
+        let integers = self.page(SampleColumn::ValueInt, pages.clone(), fetched)?;
+        let floats = if integers.n_values() < n_rows {
+            Some(self.page(SampleColumn::ValueFloat, pages, fetched)?)
         } else {
             None
         };
@@ -351,9 +387,15 @@ impl PageSource<'_> {
             .map_err(|error| self.damaged(SampleColumn::ValueInt, page_idx, error))
     }
 
-    fn read_starts(&self, page_idx: usize, rows: Range<usize>, starts_ms: &mut [i64]) -> Result<(), Error> {
-        let column = SampleColumn::StartTimestamp;
-        let page = self.page(column, page_idx)?;
+    fn read_starts(
+        &self,
+        pages: Range<usize>,
+        rows: Range<usize>,
+        starts_ms: &mut [i64],
+        fetched: &mut Fetched,
+    ) -> Result<(), Error> {
+        let (column, page_idx) = (SampleColumn::StartTimestamp, pages.start);
+        let page = self.page(column, pages, fetched)?;
         let Some(runs) = page.runs().filter(|_| page.n_values() > 0) else {
             return Ok(());
         };

@@ -54,6 +54,7 @@ impl BlockSource {
             block: &self.block,
             catalog: &self.catalog,
             cache: Some(&self.cache),
+            reads_on: false,
         }
     }
 
@@ -142,11 +143,17 @@ impl Source for BlockSource {
         Ok(Arc::new(self.choose(matchers, range, Arc::new([]))))
     }
 
-    fn label_names(&self) -> Result<Vec<Arc<str>>, Error> {
+    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        if !self.overlaps(range) {
+            return Ok(Vec::new());
+        }
         Ok(self.catalog.label_names())
     }
 
-    fn label_values(&self, name: &str) -> Result<Vec<Arc<str>>, Error> {
+    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
+        if !self.overlaps(range) {
+            return Ok(Vec::new());
+        }
         Ok(self.catalog.label_values(name))
     }
 }

@@ -1,18 +1,21 @@
 //! What is written comes back, whatever it is; damage is told.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::{Labels, MatchOp, Matcher, TimeRange, stale_nan};
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::super::MemoryFile;
+use super::super::RangeRead;
 use super::super::testing::{
     Content, LaneSamples, LaneText, N_NATIVES, WrittenBlock, all_of_selection, any_content, labels,
     lane_kind, lane_text, samples_of, series_labels, write,
 };
 use super::{Block, BlockFiles, BlockSource, PageCache};
-use crate::block::order::compare_lanes;
 use crate::{Error, Source, StreamBuffer};
 
 /// A small block with all that is special.
@@ -165,15 +168,15 @@ fn matchers_pick_what_they_pick_by_text() {
     }
     assert_eq!(
         source
-            .label_names()
+            .label_names(TimeRange::ALL)
             .unwrap()
             .iter()
             .map(|name| &**name)
             .collect::<Vec<_>>(),
         ["__name__", "job", "le"]
     );
-    assert_eq!(source.label_values("le").unwrap().len(), 5);
-    assert_eq!(source.label_values("__name__").unwrap().len(), 5);
+    assert_eq!(source.label_values("le", TimeRange::ALL).unwrap().len(), 5);
+    assert_eq!(source.label_values("__name__", TimeRange::ALL).unwrap().len(), 5);
 }
 
 #[test]
@@ -183,7 +186,7 @@ fn series_come_by_metric_entity_and_lane() {
     let catalog = block.load_catalog().unwrap();
     let expected = content.iter().map(|((base, entity), lanes)| {
         let mut lanes: Vec<LaneText> = lanes.keys().cloned().collect();
-        lanes.sort_by(|a, b| compare_lanes(lane_kind(a), lane_kind(b)));
+        lanes.sort_by(|a, b| lane_kind(a).compare(&lane_kind(b)));
         (base.clone(), entity.clone(), lanes)
     });
     let found = (0..catalog.n_streams()).map(|stream_idx| {
@@ -228,6 +231,106 @@ fn long_series_span_pages() {
         );
     }
     block.open().verify().unwrap();
+}
+
+/// A file that notes how it is read.
+#[derive(Debug)]
+struct NotedFile {
+    file: MemoryFile,
+    reads: Arc<Mutex<Vec<usize>>>,
+}
+
+impl RangeRead for NotedFile {
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, n_bytes: usize) -> std::io::Result<Bytes> {
+        self.reads.lock().push(n_bytes);
+        self.file.read_at(offset, n_bytes)
+    }
+}
+
+/// A source whose reads of `samples.parquet` are noted.
+fn noted_source(block: &WrittenBlock) -> (BlockSource, Arc<Mutex<Vec<usize>>>) {
+    let reads = Arc::<Mutex<Vec<usize>>>::default();
+    let files = BlockFiles {
+        samples: Arc::new(NotedFile {
+            file: MemoryFile::new("samples.parquet", block.samples.clone()),
+            reads: Arc::clone(&reads),
+        }),
+        series: Arc::new(MemoryFile::new("series.parquet", block.series.clone())),
+        histograms: None,
+    };
+    let block = Arc::new(Block::open(block.manifest.clone(), files).unwrap());
+    let catalog = Arc::new(block.load_catalog().unwrap());
+    reads.lock().clear();
+    let source = BlockSource::new(block, catalog, Arc::new(PageCache::new(1 << 24)));
+    (source, reads)
+}
+
+#[test]
+fn of_a_long_series_only_pages_of_the_range_are_read() {
+    let samples: LaneSamples = (0..300_000).map(|t| (t, ((t as f64).to_bits(), 0, 0))).collect();
+    let content = Content::from([(
+        ("a".to_owned(), labels(&[])),
+        [(("", String::new()), samples)].into(),
+    )]);
+    let block = write(&content).unwrap();
+    let n_pages = 300_000_u64.div_ceil(65_536);
+    // Of timestamps and of integers each.
+    let check = |start_ms: i64, end_ms: i64, n_read: u64| {
+        let (source, _) = noted_source(&block);
+        let range = TimeRange { start_ms, end_ms };
+        let found = source.select(&[], range).unwrap();
+        let mut buffer = StreamBuffer::default();
+        found.read(0, range, &mut buffer).unwrap();
+        assert_eq!(buffer.timestamps_ms.first(), Some(&(start_ms + 1).max(0)));
+        assert_eq!(buffer.timestamps_ms.last(), Some(&end_ms.min(299_999)));
+        let last = *buffer.timestamps_ms.last().unwrap() as f64;
+        assert_eq!(buffer.lanes()[0].values.last(), Some(&last));
+        assert_eq!(source.cache.stats().misses, 2 * n_read, "{range:?}");
+    };
+    check(-1, i64::MAX, n_pages);
+    check(-1, 65_535, 1);
+    check(65_535, 65_536, 1);
+    check(70_000, 140_000, 2);
+    check(262_143, i64::MAX, 1);
+}
+
+#[test]
+fn neighbouring_pages_are_read_together_and_the_others_not_at_all() {
+    let samples = |lane: i64| -> LaneSamples {
+        (0..20_000)
+            .map(|t| (t * 15_000, (((t * lane) as f64).to_bits(), 0, 0)))
+            .collect()
+    };
+    // Each of them is a page of its own.
+    let lanes = (0..8).map(|lane| (("_bucket", lane.to_string()), samples(lane)));
+    let content = Content::from([(("a".to_owned(), labels(&[])), lanes.collect())]);
+    let (source, reads) = noted_source(&write(&content).unwrap());
+    let n_reads = |le: &str| {
+        reads.lock().clear();
+        let matcher = Matcher::new(MatchOp::Regex, "le", le).unwrap();
+        let _ = all_of_range(&source, &[matcher]);
+        reads.lock().len()
+    };
+    assert_eq!(n_reads("0"), 2, "timestamps and values");
+    assert_eq!(n_reads("[1-3]"), 1, "the values of three");
+    assert_eq!(n_reads("[4-7]"), 1);
+    assert_eq!(n_reads(".*"), 0, "all are known");
+}
+
+/// What a source gives for these matchers, without asking for the newest as well.
+fn all_of_range(source: &BlockSource, matchers: &[Matcher]) -> usize {
+    let found = source.select(matchers, TimeRange::ALL).unwrap();
+    let mut buffer = StreamBuffer::default();
+    found.read(0, TimeRange::ALL, &mut buffer).unwrap();
+    buffer.lanes().len()
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use codec::checksum::crc32c_append;
 use model::{Labels, TimeRange, TimestampMs};
 
-use super::super::order::{StreamKey, compare_lanes};
+use super::super::order::StreamKey;
 use super::super::range_read::RangeRead;
 use super::super::schema::SampleColumn;
 use super::catalog::BlockCatalog;
-use super::decoded::DecodedPages;
+use super::decoded::BlockPages;
+use super::fetched::Fetched;
 use super::pages::PageSource;
 use super::select::LaneSet;
 use super::{Block, damaged, read_error};
@@ -58,7 +59,7 @@ impl Block {
             return Err(self.series_damaged("its streams are not sorted"));
         }
         for stream in streams {
-            if !stream.lanes().is_sorted_by(|a, b| compare_lanes(*a, *b).is_lt()) {
+            if !stream.lanes().is_sorted_by(|a, b| a.compare(b).is_lt()) {
                 return Err(self.series_damaged("the lanes of a stream are not sorted"));
             }
         }
@@ -71,15 +72,16 @@ impl Block {
             block: self,
             catalog,
             cache: None,
+            reads_on: true,
         };
         let mut buffer = StreamBuffer::default();
-        let mut decoded = DecodedPages::default();
+        let mut kept = BlockPages::default();
         let mut times = None;
         for stream in &catalog.streams {
             let mut before_ms = Vec::new();
             for (series_idx, series) in (stream.first_series..).zip(catalog.series_entries(*stream)) {
                 let lane_ms = pages
-                    .times(Some(series), TimeRange::ALL, &mut decoded)?
+                    .times(Some(series), TimeRange::ALL, &mut kept)?
                     .timestamps_ms;
                 let has_sample = !lane_ms.is_empty() || catalog.has_runs(series_idx);
                 if !has_sample || !lane_ms.is_sorted_by(|a, b| a < b) {
@@ -103,6 +105,7 @@ impl Block {
             block: self,
             catalog,
             cache: None,
+            reads_on: true,
         };
         let Some((file, _)) = self.histograms() else {
             return Ok(None);
@@ -145,17 +148,19 @@ impl Block {
             block: self,
             catalog,
             cache: None,
+            reads_on: true,
         };
         let counts = catalog.series.iter().map(|series| series.n_rows as usize);
         let mut expected = (0_i64..)
             .zip(counts)
             .flat_map(|(series_id, n_rows)| std::iter::repeat_n(series_id, n_rows));
-        let mut ids = Vec::new();
+        let (mut ids, mut fetched) = (Vec::new(), Fetched::default());
         for page_idx in 0..catalog.pages.n_pages() {
             let rows = catalog.pages.rows(page_idx);
             let n_rows = usize::try_from(rows.end - rows.start).unwrap_or(0);
             ids.resize(n_rows, 0);
-            pages.read_integers(SampleColumn::SeriesId, page_idx, 0..n_rows, &mut ids)?;
+            let page = page_idx..page_idx + 1;
+            pages.read_integers(SampleColumn::SeriesId, page, 0..n_rows, &mut ids, &mut fetched)?;
             if !ids.iter().copied().eq(expected.by_ref().take(n_rows)) {
                 let offset = catalog
                     .pages

@@ -24,7 +24,7 @@ use self::histograms::{HistogramsWriter, NativeRow, WrittenHistograms};
 use self::samples::SamplesWriter;
 use self::series::SeriesTable;
 use super::manifest::{BLOCK_VERSION, Manifest};
-use super::order::{StreamKey, compare_lanes};
+use super::order::StreamKey;
 use crate::{Error, LaneBuffer, StreamBuffer};
 
 /// What errors call the files, whose paths are known to whoever handed in the sinks.
@@ -122,7 +122,7 @@ impl<W: Write + Send> BlockWriter<W> {
         }
         let mut sorted: Vec<(LaneKind<'_>, &LaneBuffer)> =
             lanes.iter().copied().zip(samples.lanes()).collect();
-        sorted.sort_by(|(a, _), (b, _)| compare_lanes(*a, *b));
+        sorted.sort_by(|(a, _), (b, _)| a.compare(b));
         let mut is_first = true;
         for (lane, buffer) in sorted {
             let rows = &mut self.scratch;
@@ -134,12 +134,9 @@ impl<W: Write + Send> BlockWriter<W> {
                 self.series.push_stream(key)?;
             }
             let same_timestamps = !is_first && rows.timestamps_ms == rows.previous_ms;
-            let series_id = self.series.push_lane(
-                lane,
-                self.samples.n_rows(),
-                rows.timestamps_ms.len() as u64,
-                same_timestamps,
-            )?;
+            let series_id = self
+                .series
+                .push_lane(lane, rows.timestamps_ms.len(), same_timestamps)?;
             self.samples
                 .push_lane(series_id, rows)
                 .map_err(|source| write_error(SAMPLES_NAME, source))?;

@@ -12,7 +12,7 @@ use model::{BUCKET_LABEL, LaneKind, METRIC_NAME, SeriesName};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::super::manifest::FileSummary;
@@ -21,11 +21,9 @@ use super::super::schema::{self, SeriesColumn};
 use super::sink::CheckedSink;
 use crate::Error;
 
-/// Rows that are turned into columns at a time.
-const BATCH_ROWS: usize = 65_536;
-
-/// Rows of a page: the file is small, and read as a whole.
-const PAGE_ROWS: usize = 1 << 20;
+/// Rows that are turned into columns at a time, and rows of a page: until a page is full the writer takes ten bytes
+/// per row and label, which is a hundred times what they become.
+const BATCH_ROWS: usize = 16_384;
 
 /// Room for the distinct values of a label: no column is to fall back to repeating them.
 const DICTIONARY_BYTES_MAX: usize = 1 << 30;
@@ -39,7 +37,9 @@ pub(super) struct SeriesTable {
     entities: Vec<EntityCodes>,
     entity_idx: HashMap<EntityCodes, u32>,
     streams: Vec<StreamRow>,
-    series: Vec<SeriesRow>,
+    /// In batches of [`BATCH_ROWS`], so that none ever moves.
+    series: Vec<Vec<SeriesRow>>,
+    n_series: usize,
     /// Runs of native histograms so far.
     n_runs: u64,
 }
@@ -67,8 +67,7 @@ struct SeriesRow {
     name_code: u32,
     /// Code of the bucket's bound; 0 for what is no bucket.
     le_code: u32,
-    first_row: u64,
-    n_rows: u64,
+    n_rows: u32,
     same_timestamps: bool,
     /// Where its runs of native histograms end.
     runs_end: u64,
@@ -101,18 +100,20 @@ impl SeriesTable {
         Ok(())
     }
 
-    /// Adds a series to the last stream; returns its id.
+    /// Adds a series to the last stream, whose rows follow those of the series before; returns its id.
     pub(super) fn push_lane(
         &mut self,
         lane: LaneKind<'_>,
-        first_row: u64,
-        n_rows: u64,
+        n_rows: usize,
         same_timestamps: bool,
     ) -> Result<u32, Error> {
         // Ids are signed in the file.
-        let series_id = i32::try_from(self.series.len())
+        let series_id = i32::try_from(self.n_series)
             .map_err(|_| TOO_MANY)?
             .cast_unsigned();
+        let n_rows = u32::try_from(n_rows).map_err(|_| Error::Unblockable {
+            what: "2^32 samples of one series",
+        })?;
         let base = self.streams.last().map_or("", |stream| &stream.base);
         let name = SeriesName { base, lane }.metric_name();
         let (_, name_code) = self.code(METRIC_NAME, &name);
@@ -123,22 +124,30 @@ impl SeriesTable {
         let stream = u32::try_from(self.streams.len())
             .map_err(|_| TOO_MANY)?
             .saturating_sub(1);
-        self.series.push(SeriesRow {
+        let row = SeriesRow {
             stream,
             name_code,
             le_code,
-            first_row,
             n_rows,
             same_timestamps,
             runs_end: self.n_runs,
-        });
+        };
+        match self.series.last_mut().filter(|batch| batch.len() < BATCH_ROWS) {
+            Some(batch) => batch.push(row),
+            None => {
+                let mut batch = Vec::with_capacity(BATCH_ROWS);
+                batch.push(row);
+                self.series.push(batch);
+            }
+        }
+        self.n_series += 1;
         Ok(series_id)
     }
 
     /// Says that the last series has these runs of native histograms, which follow those before.
     pub(super) fn note_runs(&mut self, runs: std::ops::Range<u64>) {
         self.n_runs = runs.end;
-        if let Some(series) = self.series.last_mut() {
+        if let Some(series) = self.series.last_mut().and_then(|batch| batch.last_mut()) {
             series.runs_end = runs.end;
         }
     }
@@ -155,8 +164,8 @@ impl SeriesTable {
         let mut sink = CheckedSink::new(sink);
         {
             let mut writer = ArrowWriter::try_new(&mut sink, Arc::clone(&schema), Some(properties()))?;
-            let table = Columns::new(&self, &labels);
-            for (batch_idx, rows) in self.series.chunks(BATCH_ROWS).enumerate() {
+            let mut table = Columns::new(&self, &labels);
+            for (batch_idx, rows) in self.series.iter().enumerate() {
                 let columns = table.columns(batch_idx * BATCH_ROWS, rows);
                 let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
                 writer.write(&batch?)?;
@@ -168,7 +177,7 @@ impl SeriesTable {
         (file.footer_bytes, file.footer_crc32c) = (0, 0);
         let written = WrittenSeries {
             file,
-            n_series: self.series.len() as u64,
+            n_series: self.n_series as u64,
             n_streams: self.streams.len() as u64,
             n_entities: self.entities.len() as u64,
             label_names,
@@ -275,7 +284,8 @@ fn properties() -> WriterProperties {
         .set_created_by(schema::CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(usize::MAX))
-        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_data_page_row_count_limit(BATCH_ROWS)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX);
     for column in SeriesColumn::ALL {
         let path = ColumnPath::from(column.name());
@@ -293,6 +303,9 @@ struct Columns<'a> {
     ranks: Vec<u32>,
     /// Positions of the labels in the table, sorted by name, with their dictionaries.
     labels: Vec<(usize, ArrayRef)>,
+    /// The first row of the next series, and its first run of native histograms.
+    next_row: i64,
+    next_run: i64,
 }
 
 impl<'a> Columns<'a> {
@@ -306,6 +319,8 @@ impl<'a> Columns<'a> {
             table,
             ranks: table.entity_ranks(),
             labels: labels.iter().map(dictionary).collect(),
+            next_row: 0,
+            next_run: 0,
         }
     }
 
@@ -319,31 +334,36 @@ impl<'a> Columns<'a> {
         reason = "ids were checked when they were given"
     )]
     #[expect(clippy::cast_possible_wrap, reason = "ids were checked when they were given")]
-    fn columns(&self, first_id: usize, rows: &[SeriesRow]) -> Vec<ArrayRef> {
+    fn columns(&mut self, first_id: usize, rows: &[SeriesRow]) -> Vec<ArrayRef> {
         let entity = |row: &SeriesRow| self.table.streams[row.stream as usize].entity as usize;
         let ids = (first_id..).take(rows.len()).map(|id| id as i32);
         let ranks = rows.iter().map(|row| self.ranks[entity(row)].cast_signed());
+        let next_row = &mut self.next_row;
+        let first_rows = rows.iter().map(|row| {
+            let first_row = *next_row;
+            *next_row += i64::from(row.n_rows);
+            first_row
+        });
+        let first_rows = Int64Array::from_iter_values(first_rows);
         let mut same_timestamps = BooleanBuilder::with_capacity(rows.len());
         rows.iter()
             .for_each(|row| same_timestamps.append_value(row.same_timestamps));
-        let before = first_id
-            .checked_sub(1)
-            .map_or(0, |id| self.table.series[id].runs_end);
         let ends = rows.iter().map(|row| row.runs_end.cast_signed());
-        let first_runs: Vec<i64> = [before.cast_signed()]
+        let first_runs: Vec<i64> = [self.next_run]
             .into_iter()
             .chain(ends.clone())
             .take(rows.len())
             .collect();
+        self.next_run = rows
+            .last()
+            .map_or(self.next_run, |row| row.runs_end.cast_signed());
         let n_runs = ends.zip(&first_runs).map(|(end, first)| end - first);
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int32Array::from_iter_values(ids)),
             Arc::new(Int32Array::from_iter_values(ranks)),
+            Arc::new(first_rows),
             Arc::new(Int64Array::from_iter_values(
-                rows.iter().map(|row| row.first_row.cast_signed()),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                rows.iter().map(|row| row.n_rows.cast_signed()),
+                rows.iter().map(|row| i64::from(row.n_rows)),
             )),
             Arc::new(same_timestamps.finish()),
             Arc::new(Int64Array::from_iter_values(first_runs.iter().copied())),

@@ -194,7 +194,13 @@ struct Life {
     /// Times whose deletion was asked for, and acknowledged.
     deletion_asked: bool,
     deletion_done: bool,
+    /// Samples before it may be dropped, and were.
+    expiry_asked_ms: Option<i64>,
+    expiry_done_ms: Option<i64>,
 }
+
+/// How long blocks are kept in a life that may end at any operation.
+const RETENTION_MS: i64 = 10_000_000;
 
 const DELETED: std::ops::RangeInclusive<i64> = NOW_MS + 20_000..=NOW_MS + 40_000;
 
@@ -217,7 +223,16 @@ impl Life {
         self.append(store, 0, 140..150)?;
         wait(|done| store.clean(done))?;
         flush(store)?;
-        wait(|done| store.tidy(done)).map(drop)
+        wait(|done| store.tidy(done))?;
+        // Of two days the first is too old then.
+        self.append(store, 0, 700..710)?;
+        flush(store)?;
+        let expiry_ms = NOW_MS + 600_000;
+        world.clock.advance(expiry_ms + RETENTION_MS - world.clock_ms());
+        self.expiry_asked_ms = Some(expiry_ms);
+        wait(|done| store.tidy(done))?;
+        self.expiry_done_ms = self.expiry_asked_ms;
+        Ok(())
     }
 
     fn append(&mut self, store: &Store, first: usize, seconds: std::ops::Range<i64>) -> Result<(), Error> {
@@ -247,6 +262,9 @@ impl Life {
         if self.deletion_asked {
             forget(&mut certain, is_deleted);
         }
+        if let Some(asked_ms) = self.expiry_asked_ms {
+            forget(&mut certain, |_, at| at < asked_ms);
+        }
         for (series, samples) in &certain {
             for (at, bits) in samples {
                 let held = found.get(series).and_then(|samples| samples.get(at));
@@ -254,6 +272,13 @@ impl Life {
             }
         }
         assert_contains(&self.sent, found);
+        if let Some(done_ms) = self.expiry_done_ms {
+            let oldest_ms = found.values().flat_map(BTreeMap::keys).min();
+            assert!(
+                oldest_ms.is_some_and(|oldest_ms| *oldest_ms >= done_ms),
+                "{place}: {oldest_ms:?} is older than the retention"
+            );
+        }
         if self.deletion_done {
             let mut left = found.clone();
             forget(&mut left, |series, at| !is_deleted(series, at));
@@ -276,6 +301,7 @@ fn crash_world(seed: u64) -> World {
     let mut world = world(seed);
     // The out-of-order window ends where the clock is moved to.
     world.config.out_of_order_window_ms = 200_000;
+    world.config.blocks.retention_ms = RETENTION_MS;
     world
 }
 
@@ -343,6 +369,34 @@ fn an_error_at_any_operation_is_told_and_got_over() {
 }
 
 #[test]
+fn a_sample_that_contradicts_a_block_is_taken_and_not_seen_and_the_first_one_stays_for_good() {
+    let world = world(1);
+    let (store, _) = world.open();
+    let first = append_numbered(&store, &[(0, NOW_MS, 1.0), (0, NOW_MS + 5_000, 2.0)]).unwrap();
+    let kept = first[0].2;
+    let mut model = Content::new();
+    learn(&mut model, first);
+    // In the head the contradiction is known, and refused.
+    assert_eq!(append_numbered(&store, &[(0, NOW_MS, 7.0)]).unwrap(), []);
+    flush(&store).unwrap();
+    let taken = append_numbered(&store, &[(0, NOW_MS, 7.0), (0, NOW_MS + 1_000, 3.0)]).unwrap();
+    assert_eq!(taken.len(), 2, "nobody looks into blocks");
+    learn(&mut model, taken);
+    assert_eq!(model[&labels_of(0).to_string()][&NOW_MS], kept);
+    assert_eq!(content(&store), model, "in the head");
+    drop(store);
+    world.files.crash();
+    let (store, _) = world.open();
+    assert_eq!(content(&store), model, "after a restart");
+    flush(&store).unwrap();
+    assert_eq!(content(&store), model, "in a block of its own");
+    world.clock.advance(1_000_000);
+    wait(|done| store.tidy(done)).unwrap();
+    assert_eq!(store.stats().blocks.blocks, 1);
+    assert_eq!(content(&store), model, "merged");
+}
+
+#[test]
 fn after_a_flush_the_log_the_head_and_the_catalog_are_empty() {
     let world = world(1);
     let (store, _) = world.open();
@@ -362,7 +416,7 @@ fn after_a_flush_the_log_the_head_and_the_catalog_are_empty() {
     assert_eq!(store.resolver().len(), 0);
     assert!(world.segments().is_empty());
     assert_eq!(content(&store), before);
-    assert_eq!(store.label_values("pod").unwrap().len(), 1);
+    assert_eq!(store.label_values("pod", TimeRange::ALL).unwrap().len(), 1);
     // The same series come back under other ids, then, with the log trimmed, under the old ones.
     for round in 0..20 {
         life.append(&store, 0, 60 + 10 * round..70 + 10 * round).unwrap();
