@@ -6,7 +6,8 @@
 //! | `delete_series` | 204 when no query sees the samples any more; their bytes go when blocks are merged or cleaned |
 //! | `clean_tombstones` | 204 when the bytes of everything deleted are gone |
 //!
-//! Flushing also happens by itself. Deleting flushes first, so it takes as long as that.
+//! Flushing also happens by itself. Deleting flushes first, so it takes as long as that. Where the disk does not let us,
+//! the answer is 503: everything is as before, and the same request succeeds when there is room.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -16,7 +17,7 @@ use storage::{Done, Error};
 use tokio::sync::oneshot;
 
 use crate::app::{App, IfReady};
-use crate::error::{ApiError, ErrorKind, chain};
+use crate::error::{ApiError, ErrorKind};
 use crate::json;
 use crate::params::Params;
 use crate::reply::{ApiResult, Reply, success};
@@ -73,7 +74,6 @@ async fn delete(ready: &IfReady, params: &Params) -> ApiResult {
 /// Asks the store for something and waits for it.
 async fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>) -> Result<(), Error>) -> Result<T, ApiError> {
     let (sender, answer) = oneshot::channel();
-    let failed = |error: Error| ApiError::new(ErrorKind::Internal, chain(&error));
-    ask(Box::new(move |result| drop(sender.send(result)))).map_err(failed)?;
-    answer.await.unwrap_or(Err(Error::Closed)).map_err(failed)
+    ask(Box::new(move |result| drop(sender.send(result))))?;
+    Ok(answer.await.unwrap_or(Err(Error::Closed))?)
 }

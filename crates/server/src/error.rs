@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Unavailable,
     /// Nothing of what was asked for is known.
     NotFound,
+    /// The disk, or a full queue, does not let us. The same request may succeed later.
+    NotNow,
 }
 
 /// Kind, the word in `errorType`, status. Grafana reads the JSON of 400, 422 and 503 only.
@@ -53,6 +55,7 @@ const KINDS: [(ErrorKind, &str, StatusCode); 7] = [
         StatusCode::INTERNAL_SERVER_ERROR,
     ),
     (ErrorKind::NotFound, "not_found", StatusCode::NOT_FOUND),
+    (ErrorKind::NotNow, "unavailable", StatusCode::SERVICE_UNAVAILABLE),
 ];
 
 /// nginx's number for a client that went away.
@@ -121,6 +124,19 @@ impl From<QueryError> for ApiError {
     }
 }
 
+impl From<storage::Error> for ApiError {
+    fn from(error: storage::Error) -> Self {
+        let kind = match &error {
+            storage::Error::Io { .. }
+            | storage::Error::Unwritable
+            | storage::Error::Overloaded { .. }
+            | storage::Error::Closed => ErrorKind::NotNow,
+            _ => ErrorKind::Internal,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
 /// An error with its causes, on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -160,6 +176,26 @@ mod tests {
         check(ErrorKind::Internal, "internal", 500);
         check(ErrorKind::Unavailable, "unavailable", 500);
         check(ErrorKind::NotFound, "not_found", 404);
+        check(ErrorKind::NotNow, "unavailable", 503);
+    }
+
+    #[test]
+    fn what_a_disk_refuses_may_be_tried_again() {
+        let source = std::io::ErrorKind::StorageFull.into();
+        let path = "blocks/1/samples.parquet".into();
+        let action = "write";
+        let full = storage::Error::Io { action, path, source };
+        assert_eq!(
+            ApiError::from(full),
+            ApiError::new(
+                ErrorKind::NotNow,
+                "cannot write blocks/1/samples.parquet: no storage space"
+            )
+        );
+        assert_eq!(ApiError::from(storage::Error::Closed).kind, ErrorKind::NotNow);
+        let what = "2^32 samples of one series";
+        let ours = storage::Error::Unblockable { what };
+        assert_eq!(ApiError::from(ours).kind, ErrorKind::Internal);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use server::Config;
+use storage::StoreConfig;
 
 use crate::support::{Answer, World};
 
@@ -201,4 +203,76 @@ async fn large_answers_are_compressed_when_asked() {
     std::io::Read::read_to_string(&mut decoder, &mut plain).unwrap();
     let json: serde_json::Value = serde_json::from_str(&plain).unwrap();
     assert_eq!(json["data"]["rows"].as_array().unwrap().len(), 100_000);
+}
+
+/// In milliseconds.
+const HOUR_MS: i64 = 3_600_000;
+
+#[tokio::test]
+async fn blocks_are_read_like_the_head_and_only_those_pages_that_may_matter() {
+    let config = Config {
+        admin_api: true,
+        ..Config::default()
+    };
+    let world = World::closed(config);
+    let store = world.open(StoreConfig::default());
+    for hour in [-5, -3, 0] {
+        let samples: Vec<(i64, f64)> = (0..4)
+            .map(|row| (hour * HOUR_MS + row * 15_000 - 60_000, (row + hour) as f64))
+            .collect();
+        let series = [r#"x{job="a"}"#, r#"x{job="b"}"#, r#"y{job="a"}"#];
+        let written = world.write_v1(&series.map(|series| (series, &samples[..]))).await;
+        assert_eq!(written.status, StatusCode::NO_CONTENT);
+    }
+    let statements = [
+        "SELECT metric, series_id, timestamp, value FROM samples ORDER BY metric, series_id, timestamp",
+        "SELECT job, sum(value), count(*) FROM x GROUP BY job ORDER BY job",
+        "SELECT count(*) FROM series",
+        "SELECT max(timestamp) FROM samples WHERE metric = 'x' AND timestamp < '2023-11-14T20:00:00Z'",
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'metrics' ORDER BY table_name",
+    ];
+    let mut before = Vec::new();
+    for statement in statements {
+        before.push(ask(&world, &[], statement).await.json()["data"].clone());
+    }
+    let flush = Request::post("/api/v1/admin/tsdb/flush")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(world.send(flush).await.json()["data"]["blocks"], 3);
+    for (statement, before) in statements.iter().zip(&before) {
+        let after = ask(&world, &[], statement).await;
+        assert_eq!(after.json()["data"], *before, "{statement}: {}", after.text());
+    }
+    // A block here has one page of each column; of timestamps and values one each is read.
+    world.files.kill();
+    drop(store);
+    let world = World {
+        files: world.files,
+        ..World::closed(Config::default())
+    };
+    let store = world.open(StoreConfig::default());
+    let mut n_read = 0;
+    for (statement, n_pages) in [
+        ("SELECT count(*) FROM series", 0),
+        ("SELECT value FROM samples WHERE metric = 'z'", 0),
+        ("SELECT value FROM x WHERE job = 'c'", 0),
+        (
+            "SELECT value FROM x WHERE timestamp > now() + interval '1 hour'",
+            0,
+        ),
+        (
+            "SELECT value FROM x WHERE timestamp > now() - interval '1 hour'",
+            2,
+        ),
+        (
+            "SELECT value FROM x WHERE timestamp < now() - interval '4 hours' AND job = 'b'",
+            2,
+        ),
+        ("SELECT value FROM samples", 2),
+    ] {
+        let answer = ask(&world, &[], statement).await;
+        assert_eq!(answer.status, StatusCode::OK, "{statement}: {}", answer.text());
+        let n_before = std::mem::replace(&mut n_read, store.stats().blocks.page_misses);
+        assert_eq!(n_read - n_before, n_pages, "{statement}");
+    }
 }
