@@ -39,7 +39,7 @@ pub enum ErrorKind {
 /// Kind, the word in `errorType`, status. Grafana reads the JSON of 400, 422 and 503 only.
 ///
 /// Source: Prometheus `web/api/v1`, `respondError`.
-const KINDS: [(ErrorKind, &str, StatusCode); 7] = [
+const KINDS: [(ErrorKind, &str, StatusCode); 8] = [
     (ErrorKind::BadData, "bad_data", StatusCode::BAD_REQUEST),
     (
         ErrorKind::Execution,

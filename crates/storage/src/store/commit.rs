@@ -20,7 +20,7 @@ use super::registry::Registry;
 use crate::Error;
 use crate::exemplars::{Exemplar, Taken};
 use crate::wal::{
-    Payload, ROWS_MAX, RecordEncoder, RecordKind, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_cut,
+    Payload, ROWS_MAX, RecordEncoder, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_cut,
     encode_exemplars, is_definition,
 };
 
