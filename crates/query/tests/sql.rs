@@ -610,6 +610,23 @@ async fn a_statement_past_its_time_fails_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_has_read_everything_still_ends_when_its_time_is_over() {
+    let engine = mesh();
+    // Next to nothing is read, so no leaf of the plan notices how late it is.
+    let few = "(SELECT metric FROM series LIMIT 100)";
+    let mut request = request(&format!(
+        "SELECT count(*) FROM {few} a CROSS JOIN {few} b CROSS JOIN {few} c CROSS JOIN {few} d"
+    ));
+    request.timeout = Some(Duration::from_millis(200));
+    let error = match engine.sql(request).await {
+        Err(error) => error,
+        Ok(mut result) => result.next().await.unwrap().unwrap_err(),
+    };
+    assert!(matches!(error, QueryError::Timeout { .. }), "{error:?}");
+    assert_eq!(one(&engine, "SELECT 1").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_beyond_the_slots_wait_and_those_nobody_waits_for_stop() {
     let (source, gate) = Gated::new(Arc::new(small_mesh("bookinfo")));
     let options = EngineOptions {

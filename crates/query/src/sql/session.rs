@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::temporal_conversions::timestamp_ms_to_datetime;
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::context::SQLOptions as Permissions;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::sql::parser::Statement;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;
@@ -92,10 +95,25 @@ impl SessionTemplate {
         permissions.verify_plan(&plan).map_err(of_planning)?;
         let plan = state.create_physical_plan(&plan).await.map_err(of_planning)?;
         Ok(Planned {
-            plan,
+            plan: with_pauses(plan).map_err(of_planning)?,
             task: Arc::new(TaskContext::from(&state)),
         })
     }
+}
+
+/// The plan, with a pause now and then in whatever makes many rows of few. DataFusion sees to it that leaves make pauses,
+/// but a join may work for minutes on what it has read: without pauses neither its deadline nor a client that goes away
+/// would end it.
+fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let paused = plan.transform_up(|node| {
+        let multiplies = node.children().len() > 1 || node.name() == "UnnestExec";
+        Ok(if multiplies {
+            Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)
+        } else {
+            Transformed::no(node)
+        })
+    });
+    paused.data()
 }
 
 /// A table that does not exist is told with what may have been meant.
