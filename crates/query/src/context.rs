@@ -4,11 +4,11 @@
 //! twice costs more than a short query does, and moves to the threads of the engine before it becomes long
 //! ([`Limits::leave_caller`]). It is at its caller's for some 300 µs at most, if no single step takes longer.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use crate::QueryError;
 
@@ -30,6 +30,8 @@ struct State {
     samples_held: AtomicU64,
     /// The query has not moved to the engine's threads yet.
     is_at_caller: AtomicBool,
+    /// Told when it moves.
+    moved: Notify,
     /// What has been planned, in values to be computed, roughly.
     weight: AtomicU64,
 }
@@ -88,23 +90,25 @@ impl Limits {
             samples_queryable: AtomicU64::new(0),
             samples_held: AtomicU64::new(0),
             is_at_caller: AtomicBool::new(true),
+            moved: Notify::new(),
             weight: AtomicU64::new(0),
         }))
     }
 
     /// From now on the query runs on the engine's threads.
     pub(crate) fn note_move(&self) {
-        self.0.is_at_caller.store(false, Ordering::Relaxed);
+        self.0.is_at_caller.store(false, Ordering::Release);
+        self.0.moved.notify_waiters();
     }
 
-    /// Ready once the query runs on the engine's threads. To be awaited before anything that may take long.
-    pub(crate) fn leave_caller(&self) -> impl Future<Output = ()> + Send + use<> {
-        let limits = self.clone();
-        // Nobody has to be woken: whoever polls the query at its caller's moves it and polls again.
-        std::future::poll_fn(move |_| match limits.is_at_caller() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        })
+    /// Ready once the query runs on the engine's threads. To be awaited before anything that may take long, by the
+    /// query's own task or by one that helps it.
+    pub(crate) async fn leave_caller(&self) {
+        // Registered before it is looked at, so that nothing is missed in between.
+        let moved = self.0.moved.notified();
+        if self.is_at_caller() {
+            moved.await;
+        }
     }
 
     /// Ready at once for a query whose work so far, and `n_values` more, is short enough for its caller's thread; else
@@ -124,7 +128,7 @@ impl Limits {
     }
 
     fn is_at_caller(&self) -> bool {
-        self.0.is_at_caller.load(Ordering::Relaxed)
+        self.0.is_at_caller.load(Ordering::Acquire)
     }
 
     /// The query has its slot.
@@ -233,6 +237,20 @@ mod tests {
         limits.note_move();
         assert!(heavy.as_mut().now_or_never().is_some());
         assert!(!limits.outstays());
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_waits_for_the_move_is_woken_by_it() {
+        let limits = Limits::new(Instant::now(), Duration::from_secs(60), 10);
+        let helper = tokio::spawn({
+            let limits = limits.clone();
+            async move { limits.leave_caller().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!helper.is_finished());
+        limits.note_move();
+        let woken = tokio::time::timeout(Duration::from_secs(10), helper).await;
+        assert!(woken.is_ok(), "nobody woke the helper");
     }
 
     #[test]
