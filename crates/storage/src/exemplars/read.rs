@@ -67,7 +67,7 @@ fn picked(catalog: &Catalog, held: &[SeriesRef], selectors: &[Vec<Matcher>]) -> 
             let chosen = selection.lanes(stream_idx);
             let is_chosen = |lane: &&LaneIdx| match chosen {
                 SelectedLanes::All { n_lanes } => usize::from(lane.0) < n_lanes,
-                SelectedLanes::Some(list) => list.binary_search(lane).is_ok(),
+                SelectedLanes::Some(list) => list.contains(lane),
             };
             for lane in lanes.iter().filter(is_chosen) {
                 picked.insert((stream.stream, *lane), ());

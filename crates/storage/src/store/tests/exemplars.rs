@@ -57,6 +57,25 @@ fn flush(store: &Store) {
 }
 
 #[test]
+fn some_lanes_of_a_stream_are_picked_in_whatever_order_they_came() {
+    let world = World::new(1);
+    let (store, _) = world.open();
+    for le in ["10", "2", "+Inf", "0.5", "5"] {
+        let pairs = [("__name__", "latency_bucket"), ("job", "mesh"), ("le", le)];
+        let series = register(&store, &pairs);
+        let one = vec![exemplar(series, 5, 0.1)];
+        send_with(&store, batch(&[(series, NOW_MS, 1.0)]), one)
+            .recv()
+            .unwrap()
+            .unwrap();
+    }
+    let some = Matcher::new(model::MatchOp::Regex, "le", "2|5|10").unwrap();
+    let picked = store.exemplars(&[vec![some]], i64::MIN, i64::MAX);
+    let picked: Vec<&str> = picked.iter().map(|series| series.labels.get("le")).collect();
+    assert_eq!(picked, ["10", "2", "5"]);
+}
+
+#[test]
 fn exemplars_are_there_after_a_restart_and_obey_their_order() {
     let world = World::new(1);
     let (store, _) = world.open();
