@@ -29,7 +29,14 @@ use super::restore::restore;
 
 /// The totals of all senders.
 #[derive(Debug, Default)]
-pub(super) struct Deltas(Mutex<BTreeMap<u128, Sender>>);
+pub(super) struct Deltas(Mutex<Senders>);
+
+#[derive(Debug, Default)]
+struct Senders {
+    by_id: BTreeMap<u128, Sender>,
+    /// When silent ones were last let go, by the time of reports.
+    swept_ms: Option<TimestampMs>,
+}
 
 /// A series is stored again when its newest sample is that old, looked at every [`STAMP_INTERVAL_MS`]. Together they
 /// stay well below a lookback of five minutes.
@@ -43,6 +50,9 @@ const KEPT_MS: TimestampMs = 86_400_000;
 
 /// How long a sender that sends nothing is remembered.
 const SILENT_MS: TimestampMs = 3_600_000;
+
+/// How often silent senders are looked for.
+const SWEEP_INTERVAL_MS: TimestampMs = 60_000;
 
 /// One difference of a request.
 #[derive(Debug)]
@@ -117,16 +127,26 @@ impl Deltas {
     ) -> Stamps {
         let mut senders = self.0.lock();
         let sender = senders
+            .by_id
             .entry(report.sender)
             .or_insert_with(|| Sender::new(time_ms, restore(store, &report.identity, time_ms)));
         let stamps = sender.stamps(time_ms);
         convert(sender);
         sender.newest_ms = sender.newest_ms.max(time_ms);
-        let newest_ms = sender.newest_ms;
-        if !stamps.is_empty() {
-            senders.retain(|_, sender| sender.newest_ms >= newest_ms.saturating_sub(SILENT_MS));
-        }
+        senders.sweep(time_ms);
         stamps
+    }
+}
+
+impl Senders {
+    /// Lets silent senders go, now and then.
+    fn sweep(&mut self, time_ms: TimestampMs) {
+        let is_due = |swept_ms: TimestampMs| time_ms >= swept_ms.saturating_add(SWEEP_INTERVAL_MS);
+        if self.swept_ms.is_none_or(is_due) {
+            self.swept_ms = Some(time_ms);
+            let oldest_ms = time_ms.saturating_sub(SILENT_MS);
+            self.by_id.retain(|_, sender| sender.newest_ms >= oldest_ms);
+        }
     }
 }
 
@@ -324,6 +344,18 @@ mod tests {
         assert!(stamps.is_empty(), "{stamps:?}");
         assert_eq!(add(&mut sender, 1, KEPT_MS + 2, 1.0), Ok(1.0));
         assert_eq!(add(&mut sender, 2, KEPT_MS + 2, 1.0), Ok(7.0));
+    }
+
+    #[test]
+    fn silent_senders_are_let_go_whoever_reports() {
+        let mut senders = Senders::default();
+        senders.by_id.insert(1, sender());
+        senders.sweep(SILENT_MS);
+        assert!(senders.by_id.contains_key(&1));
+        senders.sweep(SILENT_MS + SWEEP_INTERVAL_MS - 1);
+        assert!(senders.by_id.contains_key(&1), "looked at too early");
+        senders.sweep(SILENT_MS + SWEEP_INTERVAL_MS);
+        assert!(senders.by_id.is_empty());
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(super) const DROPPED: SeriesRef = SeriesRef {
 /// Origins of one request whose keys are looked up all at once; of others one by one.
 const LOOKED_UP_MAX: usize = 16;
 
+/// Origins that one request may have. A proxy that collects for many pairs stays far below; each further one would
+/// have to be told from all others, elected and written down.
+pub(super) const ORIGINS_MAX: usize = 256;
+
 /// The origins of one request.
 #[derive(Debug)]
 pub(super) struct Origins<'a> {
@@ -121,18 +125,22 @@ impl<'a> Origins<'a> {
         }
     }
 
-    /// The origin of a series with these labels, and whether the keys of the request are to be looked up for it.
-    pub(super) fn meet(&mut self, labels: &[(&str, &str)]) -> (Met, bool) {
+    /// The origin of a series with these labels, and whether the keys of the request are to be looked up for it. `None`
+    /// when the request has too many.
+    pub(super) fn meet(&mut self, labels: &[(&str, &str)]) -> Option<(Met, bool)> {
         let Some(tracker) = self.tracker else {
-            return (Met::NO_PAIR, false);
+            return Some((Met::NO_PAIR, false));
         };
         let origin = tracker.origin(labels);
         if let Some(met) = self.met.iter().find(|met| met.origin == origin) {
-            return (met.clone(), false);
+            return Some((met.clone(), false));
+        }
+        if self.met.len() >= ORIGINS_MAX {
+            return None;
         }
         let met = self.hear(tracker, origin);
         self.met.push(met.clone());
-        (met, self.met.len() <= LOOKED_UP_MAX)
+        Some((met, self.met.len() <= LOOKED_UP_MAX))
     }
 
     /// The key under `met` of what has `key` under the first origin.

@@ -141,15 +141,15 @@ impl Reader {
     }
 
     /// Turns differences into totals, and adds the totals that are to be stored again. Those that cannot be taken lose
-    /// their series.
-    pub(super) fn convert(&mut self, deltas: &Deltas, resolving: &mut Resolving<'_>) {
-        for report in &self.reports {
-            let columns = &*resolving.columns;
-            let rows = report.differences.iter().map(|difference| difference.row);
-            let Some(time_ms) = rows
-                .filter_map(|row| columns.timestamps_ms.get(row).copied())
-                .max()
-            else {
+    /// their series. Those whose time is not within `bounds` stay what they are, for the batch to refuse: a total must
+    /// not wait for a time that was a mistake.
+    pub(super) fn convert(&mut self, deltas: &Deltas, bounds: Bounds, resolving: &mut Resolving<'_>) {
+        for report in &mut self.reports {
+            let times = &resolving.columns.timestamps_ms;
+            let time_of = |difference: &Difference| times.get(difference.row).copied();
+            let is_timely = |difference: &Difference| time_of(difference).is_some_and(|at| bounds.hold(at));
+            report.differences.retain(is_timely);
+            let Some(time_ms) = report.differences.iter().filter_map(time_of).max() else {
                 continue;
             };
             let of_series = &mut self.of_series;

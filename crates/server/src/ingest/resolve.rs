@@ -15,7 +15,7 @@ use super::deltas::{Amount, Difference, Sender, Stamps, TooOld};
 use super::exemplars::{ExemplarCounts, Place};
 use super::gather::Columns;
 use super::metadata::family_metadata;
-use super::origins::{DROPPED, Met, NO_SERIES, Origins};
+use super::origins::{DROPPED, Met, NO_SERIES, ORIGINS_MAX, Origins};
 use super::{Failure, RefusalKind, Refusals};
 
 /// Which timestamps are taken.
@@ -173,7 +173,14 @@ impl Resolving<'_> {
                 return Ok(());
             }
         };
-        let (met, is_to_be_looked_up) = self.origins.meet(labels.as_slice());
+        let Some((met, is_to_be_looked_up)) = self.origins.meet(labels.as_slice()) else {
+            self.refuse(new, || {
+                format!(
+                    "series {labels}: a request may have series of {ORIGINS_MAX} replicas of pairs at most"
+                )
+            });
+            return Ok(());
+        };
         if is_to_be_looked_up {
             self.look_up_rest(new.position, &met);
             if !self.is_new(new.position) {

@@ -199,7 +199,7 @@ impl Worker {
         let bounds = bounds(&self.config, self.clock.now_ms());
         // What is converted loses its position.
         let exemplars = resolving.exemplars(bounds);
-        self.otlp.convert(&self.deltas, &mut resolving);
+        self.otlp.convert(&self.deltas, bounds, &mut resolving);
         self.otlp.note_rows(&resolving, bounds, &mut points);
         let (batch, dropped) = resolving.batch(bounds);
         Ok(Decoded {

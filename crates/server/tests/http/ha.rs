@@ -123,6 +123,27 @@ async fn the_other_replica_takes_over_and_keeps_the_place_and_a_restart_changes_
 }
 
 #[tokio::test]
+async fn a_request_of_very_many_pairs_is_taken_as_far_as_they_are_counted() {
+    for is_v2 in [false, true] {
+        let world = World::new();
+        let names: Vec<String> = (0..300)
+            .map(|pair| format!("up{{prometheus=\"{pair}\",prometheus_replica=\"a\"}}"))
+            .collect();
+        let sample = [(0, 1.0)];
+        let series: Vec<(&str, &[(i64, f64)])> = names.iter().map(|name| (&**name, &sample[..])).collect();
+        let answer = if is_v2 {
+            world.write_v2(&series).await
+        } else {
+            world.write_v1(&series).await
+        };
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        let text = answer.text();
+        assert!(text.contains("256 replicas of pairs at most"), "{text}");
+        assert_eq!(value(&world, "count(up)").await, "256");
+    }
+}
+
+#[tokio::test]
 async fn a_lone_server_with_these_labels_is_stored_after_any_pause() {
     let world = World::new();
     for pause_ms in [0, 15_000, 120_000, 10, 3_600_000] {

@@ -44,7 +44,12 @@ async fn send(world: &World, content_type: &str, body: Vec<u8>) -> Answer {
 
 /// Sends differences of counters of one sender; gives what was rejected.
 async fn send_deltas(world: &World, ms: i64, counters: &[(&str, i64)]) -> Value {
-    world.clock.set(NOW_MS + ms);
+    send_deltas_at(world, ms, ms, counters).await
+}
+
+/// The same at `now_ms`, for points of the time `ms`.
+async fn send_deltas_at(world: &World, now_ms: i64, ms: i64, counters: &[(&str, i64)]) -> Value {
+    world.clock.set(NOW_MS + now_ms);
     let metrics: Vec<Value> = counters
         .iter()
         .map(|(name, difference)| {
@@ -98,6 +103,21 @@ async fn a_difference_older_than_the_last_is_rejected() {
     assert!(message.contains("older than the last one"), "{message}");
     assert_eq!(value_at(&world, "c_total", 7_000).await, "2");
     assert_eq!(value_at(&world, "a_total", 10_000).await, "5");
+}
+
+#[tokio::test]
+async fn a_difference_of_a_time_far_ahead_is_rejected_and_spoils_nothing() {
+    let (world, _store) = open_world();
+    send_deltas(&world, 0, &[("a", 5)]).await;
+    let day_ms = 86_400_000;
+    let rejected = send_deltas_at(&world, 5_000, day_ms, &[("a", 100), ("b", 1)]).await;
+    assert_eq!(rejected["rejectedDataPoints"], "2");
+    assert_eq!(
+        send_deltas(&world, 10_000, &[("a", 2), ("b", 3)]).await,
+        Value::Null
+    );
+    assert_eq!(value_at(&world, "a_total", 10_000).await, "7");
+    assert_eq!(value_at(&world, "b_total", 10_000).await, "3");
 }
 
 #[tokio::test]
