@@ -18,58 +18,81 @@ const N_SENDERS: usize = 3;
 /// Every sample that was sent, by series and timestamp, and whether its request was acknowledged.
 type Ledger = BTreeMap<(usize, i64), (u64, bool)>;
 
-/// Short windows that are over at once, so that blocks are made and merged all the time.
-const RESTLESS: &str = "storage: {block_window: 10s, flush_interval: 50ms, out_of_order_window: 10m}\n\
-                        http: {admin_api: true}\n";
+/// A server and those who send to it.
+struct Plan {
+    config: &'static str,
+    /// Rounds are from so many milliseconds to so many more.
+    round_ms: (u64, u64),
+    /// Between two requests of a sender.
+    pause: Duration,
+}
+
+/// As many samples as the server takes.
+const BUSY: Plan = Plan {
+    config: "",
+    round_ms: (50, 300),
+    pause: Duration::ZERO,
+};
+
+/// Short windows that are over at once, so that blocks are made and merged all the time; rounds are long enough for some
+/// flushes and merges.
+const RESTLESS: Plan = Plan {
+    config: "storage: {block_window: 10s, flush_interval: 50ms, out_of_order_window: 10m}\n\
+             http: {admin_api: true}\n",
+    round_ms: (300, 2_000),
+    pause: Duration::from_millis(5),
+};
+
+/// Samples of a round, by their timestamps, are not older than its start and younger than this.
+const ROUND_SPAN_MS: i64 = 100_000;
 
 #[test]
 fn acknowledged_samples_survive_kill_9_at_any_moment() -> Result<()> {
-    survive("")
+    let folder = tempfile::tempdir()?;
+    survive(&BUSY, folder.path())?.terminate()
 }
 
 #[test]
 fn acknowledged_samples_survive_kill_9_while_blocks_are_made_and_merged() -> Result<()> {
-    survive(RESTLESS)
+    let folder = tempfile::tempdir()?;
+    let mut server = survive(&RESTLESS, folder.path())?;
+    let metrics = server.client().get("/metrics")?.text();
+    ensure!(
+        metrics.contains("meshtide_quarantined_blocks 0") && !metrics.contains("meshtide_blocks 0"),
+        "blocks are damaged, or there are none:\n{metrics}"
+    );
+    server.terminate()
 }
 
+/// Kills the server again and again, `MESHTIDE_KILLS` times, and looks each time for what the last rounds acknowledged,
+/// in the end for everything. Gives the last server.
 #[expect(clippy::print_stdout, reason = "a test says what it did")]
-fn survive(config: &str) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("config.yaml"), config)?;
-    let n_kills = if std::env::var("CI").as_deref() == Ok("true") {
-        30
-    } else {
-        5
+fn survive(plan: &Plan, folder: &Path) -> Result<Server> {
+    std::fs::write(folder.join("config.yaml"), plan.config)?;
+    let n_kills = match std::env::var("MESHTIDE_KILLS") {
+        Ok(text) => text.parse().context("MESHTIDE_KILLS is a number")?,
+        Err(_) => 5,
     };
     let mut ledger = Ledger::new();
     let mut chance = Chance(0x5eed);
     let first_ms = now_ms()? - 3_600_000;
     let mut n_acknowledged = 0;
     for round in 0..n_kills {
-        let mut server = start(folder.path())?;
-        check(&server, &ledger)?;
-        let round_start_ms = first_ms + round * 100_000;
-        // Long enough for some flushes and merges.
-        let pause_ms = if config == RESTLESS {
-            300 + chance.next() % 2_000
-        } else {
-            100 + chance.next() % 900
-        };
-        let pause = Duration::from_millis(pause_ms);
-        let sent = send_until_killed(&mut server, round_start_ms, pause, &mut chance)?;
+        let mut server = start(folder)?;
+        let round_start_ms = first_ms + round * ROUND_SPAN_MS;
+        check(
+            &server,
+            &ledger,
+            (round_start_ms - 2 * ROUND_SPAN_MS, round_start_ms),
+        )?;
+        let (least, more) = plan.round_ms;
+        let duration = Duration::from_millis(least + chance.next() % more);
+        let sent = send_until_killed(&mut server, round_start_ms, plan.pause, duration, &mut chance)?;
         n_acknowledged += sent.values().filter(|(_, acknowledged)| *acknowledged).count();
         ledger.extend(sent);
     }
-    let mut server = start(folder.path())?;
-    check(&server, &ledger)?;
-    if config == RESTLESS {
-        let metrics = server.client().get("/metrics")?.text();
-        ensure!(
-            metrics.contains("meshtide_quarantined_blocks 0") && !metrics.contains("meshtide_blocks 0"),
-            "blocks are damaged, or there are none:\n{metrics}"
-        );
-    }
-    server.terminate()?;
+    let server = start(folder)?;
+    check(&server, &ledger, (first_ms, first_ms + n_kills * ROUND_SPAN_MS))?;
     println!(
         "{n_kills} kills, {n_acknowledged} acknowledged samples, {} sent",
         ledger.len()
@@ -78,7 +101,7 @@ fn survive(config: &str) -> Result<()> {
         n_acknowledged > 10_000,
         "only {n_acknowledged} samples were acknowledged: nothing was tested"
     );
-    Ok(())
+    Ok(server)
 }
 
 fn start(folder: &Path) -> Result<Server> {
@@ -91,11 +114,12 @@ fn start(folder: &Path) -> Result<Server> {
     Server::start(&peers::meshtide(), &arguments, &folder.join("log"))
 }
 
-/// Several senders write as fast as they can until the server is killed under them.
+/// Several senders write until the server is killed under them, after `duration`.
 fn send_until_killed(
     server: &mut Server,
     start_ms: i64,
     pause: Duration,
+    duration: Duration,
     chance: &mut Chance,
 ) -> Result<Ledger> {
     let client = server.client();
@@ -106,7 +130,7 @@ fn send_until_killed(
             let (client, ledger, killed) = (client.clone(), &ledger, &killed);
             scope.spawn(move || {
                 let mut chance = Chance(seed | 1);
-                for tick in 0..30_000 {
+                for tick in 0..ROUND_SPAN_MS / 3 {
                     if killed.load(Ordering::Relaxed) {
                         break;
                     }
@@ -127,10 +151,11 @@ fn send_until_killed(
                     for (series, bits) in samples {
                         ledger.insert((series, timestamp_ms), (bits, acknowledged));
                     }
+                    std::thread::sleep(pause);
                 }
             });
         }
-        std::thread::sleep(pause);
+        std::thread::sleep(duration);
         let outcome = server.kill();
         killed.store(true, Ordering::Relaxed);
         outcome
@@ -138,12 +163,41 @@ fn send_until_killed(
     ledger.into_inner().context("no sender panics")
 }
 
-/// Everything acknowledged is stored once with the bits that were sent; nothing is stored that was never sent.
-fn check(server: &Server, ledger: &Ledger) -> Result<()> {
+/// Of the times from `start_ms` to before `end_ms`, everything acknowledged is stored once with the bits that were sent,
+/// and nothing that was never sent.
+fn check(server: &Server, ledger: &Ledger, times: (i64, i64)) -> Result<()> {
+    let mut stored = HashMap::new();
+    // In parts, so that no answer becomes too large.
+    for digit in 0..10 {
+        read(server, digit, times, &mut stored)?;
+    }
+    let in_time = |place: &(usize, i64)| (times.0..times.1).contains(&place.1);
+    for (place, (bits, acknowledged)) in ledger.iter().filter(|(place, _)| in_time(place)) {
+        match stored.get(place) {
+            Some(found) => ensure!(found == bits, "{place:?}: bits {found:x} instead of {bits:x}"),
+            None => ensure!(!acknowledged, "{place:?} was acknowledged and is gone"),
+        }
+    }
+    let invented = stored.into_keys().find(|place| !ledger.contains_key(place));
+    ensure!(invented.is_none(), "{invented:?} was never sent");
+    Ok(())
+}
+
+/// Reads the samples of the series whose numbers end in `digit`.
+fn read(
+    server: &Server,
+    digit: usize,
+    (start_ms, end_ms): (i64, i64),
+    stored: &mut HashMap<(usize, i64), u64>,
+) -> Result<()> {
+    let window_ms = end_ms - start_ms;
+    let query = format!("crash_total{{i=~\".*{digit}\"}}[{window_ms}ms]");
+    // Windows are open on the left.
+    let last_ms = end_ms - 1;
+    let time = format!("{}.{:03}", last_ms / 1_000, last_ms % 1_000);
     let data = server
         .client()
-        .api("/api/v1/query", &[("query", "crash_total[2h]")])?;
-    let mut stored = HashMap::new();
+        .api("/api/v1/query", &[("query", &query), ("time", &time)])?;
     for series in data["result"].as_array().context("a matrix")? {
         let number: usize = series["metric"]["i"].as_str().context("label i")?.parse()?;
         let field = if Series(number).is_native() {
@@ -161,14 +215,6 @@ fn check(server: &Server, ledger: &Ledger) -> Result<()> {
             );
         }
     }
-    for (place, (bits, acknowledged)) in ledger {
-        match stored.get(place) {
-            Some(found) => ensure!(found == bits, "{place:?}: bits {found:x} instead of {bits:x}"),
-            None => ensure!(!acknowledged, "{place:?} was acknowledged and is gone"),
-        }
-    }
-    let invented = stored.into_keys().find(|place| !ledger.contains_key(place));
-    ensure!(invented.is_none(), "{invented:?} was never sent");
     Ok(())
 }
 
