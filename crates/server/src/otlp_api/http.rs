@@ -27,7 +27,7 @@ pub(crate) async fn metrics(
         (Ok(encoding), Ok(compression)) => (encoding, compression),
         (encoding, compression) => {
             discard(request.into_body()).await;
-            let answer_in = encoding.as_ref().map_or(Encoding::Protobuf, |&encoding| encoding);
+            let answer_in = *encoding.as_ref().unwrap_or(&Encoding::Protobuf);
             let message = encoding.err().or(compression.err()).unwrap_or_default();
             return refuse(&app, answer_in, &Refused::unsupported(), &message);
         }

@@ -50,10 +50,10 @@ impl Extras {
         for (lane, natives) in self.natives.drain(..) {
             let is_kept = |timestamp_ms: TimestampMs| {
                 let first = kept.partition_point(|sample| sample.timestamp_ms < timestamp_ms);
-                let same_time = kept[first..]
+                let mut same_time = kept[first..]
                     .iter()
                     .take_while(|sample| sample.timestamp_ms == timestamp_ms);
-                same_time.into_iter().any(|sample| sample.lane == lane)
+                same_time.any(|sample| sample.lane == lane)
             };
             if let Some(natives) = natives.retained(before_ms, is_kept)? {
                 left.push((lane, natives));
