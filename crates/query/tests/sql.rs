@@ -597,33 +597,66 @@ async fn results_and_memory_are_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_past_its_time_fails_and_says_so() {
-    let engine = mesh();
-    let mut request = request("SELECT count(*) FROM samples a CROSS JOIN samples b CROSS JOIN samples c");
-    request.timeout = Some(Duration::from_millis(50));
-    let error = match engine.sql(request).await {
-        Err(error) => error,
-        Ok(mut result) => result.next().await.unwrap().unwrap_err(),
-    };
-    assert!(matches!(error, QueryError::Timeout { .. }), "{error:?}");
-    assert_eq!(one(&engine, "SELECT 1").await, "1");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_join_that_has_read_everything_still_ends_when_its_time_is_over() {
+async fn statements_past_their_time_fail_and_say_so() {
     let engine = mesh();
     // Next to nothing is read, so no leaf of the plan notices how late it is.
     let few = "(SELECT metric FROM series LIMIT 100)";
-    let mut request = request(&format!(
-        "SELECT count(*) FROM {few} a CROSS JOIN {few} b CROSS JOIN {few} c CROSS JOIN {few} d"
-    ));
-    request.timeout = Some(Duration::from_millis(200));
-    let error = match engine.sql(request).await {
-        Err(error) => error,
-        Ok(mut result) => result.next().await.unwrap().unwrap_err(),
-    };
-    assert!(matches!(error, QueryError::Timeout { .. }), "{error:?}");
-    assert_eq!(one(&engine, "SELECT 1").await, "1");
+    let texts = [
+        "SELECT count(*) FROM samples a CROSS JOIN samples b CROSS JOIN samples c".to_owned(),
+        format!("SELECT count(*) FROM {few} a CROSS JOIN {few} b CROSS JOIN {few} c CROSS JOIN {few} d"),
+        "SELECT count(*) FROM generate_series(1, 100000000000)".to_owned(),
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t".to_owned(),
+    ];
+    for text in texts {
+        let mut request = request(&text);
+        request.timeout = Some(Duration::from_millis(200));
+        let error = match engine.sql(request).await {
+            Err(error) => error,
+            Ok(mut result) => result.next().await.unwrap().unwrap_err(),
+        };
+        assert!(matches!(error, QueryError::Timeout { .. }), "{text}: {error:?}");
+        assert_eq!(one(&engine, "SELECT 1").await, "1");
+    }
+}
+
+#[tokio::test]
+async fn nothing_small_is_made_huge() {
+    let engine = mesh();
+    for call in [
+        "repeat('x', 2000000000)",
+        "lpad('x', 2000000000)",
+        "array_repeat(1, 2000000000)",
+        "generate_series(1, 2000000000)",
+    ] {
+        let error = try_ask(&engine, &format!("SELECT {call}")).await.unwrap_err();
+        assert!(error.to_string().contains("Invalid function"), "{call}: {error}");
+    }
+    let long = "x".repeat(30_000);
+    let separated = format!("array_to_string(string_to_array('{long}', ''), '{long}')");
+    for call in [
+        format!("replace('{long}', 'x', '{long}')"),
+        format!("regexp_replace('{long}', 'x', '{long}', 'g')"),
+        separated,
+    ] {
+        let error = try_ask(&engine, &format!("SELECT length({call})"))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("268435456 are the limit"), "{error}");
+    }
+    // 2 to the 40 times two characters.
+    let mut text = "SELECT max(metric || '') AS t FROM series".to_owned();
+    for _ in 0..40 {
+        text = format!("SELECT t || t AS t FROM ({text}) AS inner_table");
+    }
+    let error = try_ask(&engine, &format!("SELECT length(t) FROM ({text}) AS x"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, QueryError::Memory { .. }), "{error:?}");
+    assert_eq!(one(&engine, "SELECT replace('mesh', 'sh', 'ow')").await, "meow");
+    assert_eq!(
+        one(&engine, "SELECT array_join(make_array(1, 2), '-')").await,
+        "1-2"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 //!
 //! DataFusion parses, optimizes and runs; what is ours is the schema, what may be asked, and the scan. Read in this
 //! order: `options` and `result` are the outside; `statement` decides what is a question and what would change
-//! something; `catalog` and `table` say which tables there are, `columns` what they hold; `pushdown` turns conditions
+//! something; `functions` says what it may compute with, `watch` looks after plans that run; `catalog` and `table` say which tables there are, `columns` what they hold; `pushdown` turns conditions
 //! into matchers and a range of time; `scan` and `scan_stream` read samples, `series_scan` lists series; `output`
 //! writes results down.
 //!
@@ -14,6 +14,7 @@
 mod catalog;
 mod columns;
 mod error;
+mod functions;
 mod options;
 mod pushdown;
 mod result;
@@ -26,6 +27,7 @@ mod session;
 mod statement;
 mod table;
 mod usage;
+mod watch;
 
 pub use options::{SqlOptions, SqlRequest};
 pub use result::SqlResult;

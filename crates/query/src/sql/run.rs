@@ -150,9 +150,13 @@ impl Sql {
             source: Arc::clone(&self.source),
             usage: usage.clone(),
         };
-        let planning = self
-            .template
-            .plan(&request.text, request.now_ms, tables, environment);
+        let planning = self.template.plan(
+            &request.text,
+            request.now_ms,
+            tables,
+            environment,
+            self.options.memory_bytes,
+        );
         let planned = match planning.await {
             Ok(planned) => planned,
             Err(error) => {

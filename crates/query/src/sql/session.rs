@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::temporal_conversions::timestamp_ms_to_datetime;
 use datafusion::common::TableReference;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::context::SQLOptions as Permissions;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::sql::parser::Statement;
 use datafusion_execution::config::SessionConfig;
 use datafusion_execution::runtime_env::RuntimeEnv;
@@ -19,7 +16,9 @@ use model::TimestampMs;
 use super::catalog::{CATALOG, PUBLIC, TABLES, Tables};
 use super::columns::TIME_ZONE;
 use super::error::{of_planning, parse_error};
+use super::functions::scalar_functions;
 use super::statement;
+use super::watch::watched;
 use crate::QueryError;
 
 /// What is the same for all statements: functions, rules, settings. Made once, because that takes a millisecond.
@@ -51,7 +50,7 @@ impl SessionTemplate {
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+            .with_scalar_functions(scalar_functions())
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
@@ -64,7 +63,7 @@ impl SessionTemplate {
         Self(state)
     }
 
-    /// Plans one statement.
+    /// Plans one statement, which may hold so many bytes.
     ///
     /// # Errors
     /// [`QueryError::Parse`] and what planning may run into.
@@ -74,6 +73,7 @@ impl SessionTemplate {
         now_ms: TimestampMs,
         tables: Tables,
         environment: RuntimeEnv,
+        memory_bytes: usize,
     ) -> Result<Planned, QueryError> {
         let statement = statement::parse(text)?;
         let mut state = SessionStateBuilder::new_from_existing(self.0.clone())
@@ -95,25 +95,10 @@ impl SessionTemplate {
         permissions.verify_plan(&plan).map_err(of_planning)?;
         let plan = state.create_physical_plan(&plan).await.map_err(of_planning)?;
         Ok(Planned {
-            plan: with_pauses(plan).map_err(of_planning)?,
+            plan: watched(plan, &tables.usage, memory_bytes).map_err(of_planning)?,
             task: Arc::new(TaskContext::from(&state)),
         })
     }
-}
-
-/// The plan, with a pause now and then in whatever makes many rows of few. DataFusion sees to it that leaves make pauses,
-/// but a join may work for minutes on what it has read: without pauses neither its deadline nor a client that goes away
-/// would end it.
-fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let paused = plan.transform_up(|node| {
-        let multiplies = node.children().len() > 1 || node.name() == "UnnestExec";
-        Ok(if multiplies {
-            Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)
-        } else {
-            Transformed::no(node)
-        })
-    });
-    paused.data()
 }
 
 /// A table that does not exist is told with what may have been meant.
