@@ -9,6 +9,7 @@ mod exemplars;
 mod extended;
 mod fixture;
 mod notes;
+mod old_logs;
 mod remembered;
 mod replay;
 

@@ -1,4 +1,4 @@
-//! Exemplars through log, ring and restarts; logs of the version before them.
+//! Exemplars through log, ring and restarts.
 
 use model::Matcher;
 
@@ -223,49 +223,4 @@ fn the_ring_has_the_size_it_is_given_also_after_a_restart() {
         .unwrap()
         .unwrap();
     assert_eq!((outcome.exemplars.written, held(&store).len()), (1, 0));
-}
-
-/// A segment of version 3: a float, a note.
-fn version_3() -> Vec<u8> {
-    let world = World::new(1);
-    let (store, _) = world.open();
-    let (sender, receiver) = mpsc::channel();
-    let done = Box::new(move |done| sender.send(done).unwrap());
-    store.put_note("a", "b", done).unwrap();
-    receiver.recv().unwrap().unwrap();
-    append(&store, &[(register(&store, UP), NOW_MS, 1.0)]).unwrap();
-    store.close().unwrap();
-    let mut bytes = world.files.read(&world.last_segment()).unwrap();
-    let header = crate::wal::segment_header_bytes(1, 3);
-    bytes[..header.len()].copy_from_slice(&header);
-    bytes
-}
-
-#[test]
-fn a_log_of_version_3_is_read_and_continued() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/version-3.wal");
-    if std::env::var_os("MESHTIDE_BLESS").is_some() && !path.exists() {
-        std::fs::write(&path, version_3()).unwrap();
-    }
-    let old = std::fs::read(&path).unwrap();
-    assert_eq!(old[8..10], [3, 0]);
-    let world = World::new(1);
-    let (store, _) = world.open();
-    append(&store, &[(register(&store, UP), NOW_MS, 1.0)]).unwrap();
-    store.close().unwrap();
-    world.files.replace(&world.last_segment(), old);
-
-    let (store, report) = world.open();
-    assert_eq!((report.samples, report.torn, report.damaged), (1, None, vec![]));
-    assert_eq!(store.notes(""), [("a".to_owned(), "b".to_owned())]);
-    let exemplars = vec![exemplar(register(&store, UP), 3, 1.0)];
-    send_with(&store, SampleBatch::default(), exemplars)
-        .recv()
-        .unwrap()
-        .unwrap();
-    drop(store);
-    let (store, report) = world.open();
-    assert_eq!((report.torn, report.damaged), (None, vec![]));
-    let expected: BTreeMap<String, Vec<i64>> = BTreeMap::from([(labels(UP).to_string(), vec![3])]);
-    assert_eq!(times(&store), expected);
 }

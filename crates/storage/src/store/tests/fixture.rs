@@ -1,7 +1,8 @@
 //! Data directories written by this version and older ones, opened by every later one.
 //!
 //! - `data-1`: blocks of version 1, floats alone.
-//! - `data-2`: blocks of version 2, with native histograms and start timestamps.
+//! - `data-2`: blocks of version 2, with native histograms and start timestamps; a log of version 2.
+//! - `data-3`: the log of version 5, with metadata, notes, exemplars and a cut.
 //!
 //! `MESHTIDE_BLESS=1 cargo test -p storage fixture` writes the last one again: only when nobody has data of this version
 //! yet. A new format gets a fixture of its own beside it.
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 
 use testkit::MockClock;
 
+use super::exemplars::{exemplar, send_with, times};
+use super::notes::{metadata, note, put, put_metadata};
 use super::*;
 use crate::LocalFiles;
 use crate::store::BlockConfig;
@@ -96,6 +99,15 @@ fn write(dir: &Path) {
     wait(&|done| store.delete(vec![Vec::new()], NOW_MS + 150_000, NOW_MS + 180_000, done));
     append_rows(40, 50);
     flush();
+    put(&store, "ha/a", "b").unwrap();
+    put_metadata(&store);
+    let exemplars = (0..3)
+        .map(|at| exemplar(register(&store, UP), NOW_MS + at, 0.5))
+        .collect();
+    send_with(&store, SampleBatch::default(), exemplars)
+        .recv()
+        .unwrap()
+        .unwrap();
     append_rows(50, 60);
     store.close().unwrap();
 }
@@ -146,17 +158,33 @@ fn a_data_directory_of_version_1_is_opened_and_goes_on() {
     check("data-1", &expected(f64::to_bits));
 }
 
+/// Rows with floats, and rows with histograms or starts.
+fn extended_content() -> Content {
+    let n_plain = samples(0, 60).filter(|(_, value)| print_of(*value) == value.to_bits());
+    assert!((10..50).contains(&n_plain.count()), "floats and histograms");
+    expected(print_of)
+}
+
 #[test]
 fn a_data_directory_of_version_2_is_opened_and_goes_on() {
-    let folder = folder("data-2");
+    check("data-2", &extended_content());
+}
+
+#[test]
+fn a_data_directory_of_this_version_is_opened_and_goes_on() {
+    let folder = folder("data-3");
     if std::env::var_os("MESHTIDE_BLESS").is_some() {
         drop(std::fs::remove_dir_all(&folder));
         std::fs::create_dir_all(&folder).unwrap();
         write(&folder);
         std::fs::remove_file(folder.join("lock")).unwrap();
     }
-    let expected = expected(print_of);
-    let n_plain = samples(0, 60).filter(|(_, value)| print_of(*value) == value.to_bits());
-    assert!((10..50).contains(&n_plain.count()), "floats and histograms");
-    check("data-2", &expected);
+    check("data-3", &extended_content());
+    let dir = tempfile::tempdir().unwrap();
+    copy(&folder, dir.path());
+    let (store, _) = open(dir.path());
+    assert_eq!(store.notes(""), [note("ha/a", "b")]);
+    assert_eq!(store.metadata(), metadata());
+    let at = (0..3).map(|at| NOW_MS + at).collect();
+    assert_eq!(times(&store), BTreeMap::from([(labels(UP).to_string(), at)]));
 }

@@ -1,14 +1,14 @@
-//! Notes, and logs of the version before them.
+//! Notes, and metadata beside them.
 
 use super::*;
 
-fn put(store: &Store, name: &str, text: &str) -> Result<(), Error> {
+pub(super) fn put(store: &Store, name: &str, text: &str) -> Result<(), Error> {
     let (sender, receiver) = mpsc::channel();
     store.put_note(name, text, Box::new(move |done| sender.send(done).unwrap()))?;
     receiver.recv().unwrap()
 }
 
-fn note(name: &str, text: &str) -> (String, String) {
+pub(super) fn note(name: &str, text: &str) -> (String, String) {
     (name.to_owned(), text.to_owned())
 }
 
@@ -74,68 +74,18 @@ fn what_is_remembered_outlives_a_log_that_is_trimmed_to_the_end() {
     }
 }
 
-fn put_metadata(store: &Store) {
+pub(super) fn put_metadata(store: &Store) {
     let (sender, receiver) = mpsc::channel();
     let done = Box::new(move |done| sender.send(done).unwrap());
     store.put_metadata(metadata(), done).unwrap();
     receiver.recv().unwrap().unwrap();
 }
 
-/// A segment of version 2: a float, native histograms and start timestamps, metadata.
-fn version_2() -> Vec<u8> {
-    let world = World::new(1);
-    let (store, _) = world.open();
-    put_metadata(&store);
-    for number in 0..5 {
-        let batch = extended::scrape(&store, number);
-        send(&store, batch).recv().unwrap().unwrap();
-    }
-    store.close().unwrap();
-    let mut bytes = world.files.read(&world.last_segment()).unwrap();
-    let header = crate::wal::segment_header_bytes(1, 2);
-    bytes[..header.len()].copy_from_slice(&header);
-    bytes
-}
-
-fn metadata() -> Vec<MetricMetadata> {
+pub(super) fn metadata() -> Vec<MetricMetadata> {
     vec![MetricMetadata {
         metric_name: "latency".to_owned(),
         metric_type: MetricType::Histogram,
         help: "how long it takes".to_owned(),
         unit: "seconds".to_owned(),
     }]
-}
-
-/// `MESHTIDE_BLESS=1` writes the fixture, which nobody should do any more.
-#[test]
-fn a_log_of_version_2_is_read_and_continued() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/version-2.wal");
-    if std::env::var_os("MESHTIDE_BLESS").is_some() && !path.exists() {
-        std::fs::write(&path, version_2()).unwrap();
-    }
-    let old = std::fs::read(&path).unwrap();
-    assert_eq!(old[8..10], [2, 0]);
-    let world = World::new(1);
-    let (store, _) = world.open();
-    append(&store, &[(register(&store, UP), NOW_MS, 1.0)]).unwrap();
-    store.close().unwrap();
-    world.files.replace(&world.last_segment(), old);
-
-    let (store, report) = world.open();
-    assert_eq!((report.samples, report.torn, report.damaged), (15, None, vec![]));
-    assert_eq!(store.metadata(), metadata());
-    let found = extended::whole(&store);
-    let (histogram, _, start_ms) = &found["latency"][&(NOW_MS + 60_000)];
-    assert_eq!((histogram.as_ref().unwrap().count, *start_ms), (14.0, NOW_MS - 7));
-    put(&store, "a", "b").unwrap();
-    send(&store, extended::scrape(&store, 100))
-        .recv()
-        .unwrap()
-        .unwrap();
-    let before = extended::whole(&store);
-    drop(store);
-    let (store, report) = world.open();
-    assert_eq!((report.torn, report.damaged), (None, vec![]));
-    assert_eq!(extended::whole(&store), before);
-    assert_eq!(store.notes(""), [note("a", "b")]);
 }
