@@ -1,5 +1,6 @@
 //! Small hand-made remote-write requests.
 
+use model::MetricMetadata;
 use wire::remote_write::v1::{Encoder, push_label};
 use wire::snappy::Compressor;
 
@@ -13,33 +14,66 @@ impl Series {
     pub fn is_native(self) -> bool {
         self.0 % 4 == 3
     }
+
+    /// Makes `entry` an entry of a request that has its labels and nothing else.
+    fn write_labels(self, entry: &mut Vec<u8>) {
+        entry.clear();
+        push_label(entry, "__name__", "crash_total");
+        push_label(entry, "i", &self.0.to_string());
+    }
 }
 
-/// A compressed remote-write 1.0 request of single samples: series, milliseconds since the epoch, and value, or the sum
-/// of a histogram of [`native_count`] observations.
-///
-/// # Panics
-/// Above 4 GiB.
-#[must_use]
-pub fn write_request(samples: impl IntoIterator<Item = (Series, i64, f64)>) -> Vec<u8> {
-    let mut encoder = Encoder::default();
-    let mut label_bytes = Vec::new();
-    let mut natives = Vec::new();
-    for (series, timestamp_ms, value) in samples {
-        label_bytes.clear();
-        push_label(&mut label_bytes, "__name__", "crash_total");
-        push_label(&mut label_bytes, "i", &series.0.to_string());
-        if series.is_native() {
-            push_message(&mut label_bytes, 0x22, &histogram(timestamp_ms, value));
-            push_message(&mut natives, 0x0a, &label_bytes);
-        } else {
-            encoder.push_series(&label_bytes, &[model::Sample { timestamp_ms, value }]);
+/// What one request carries.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Series, milliseconds since the epoch, and value, or the sum of a histogram of [`native_count`] observations.
+    pub samples: Vec<(Series, i64, f64)>,
+    /// The same of exemplars, each with the label [`trace_id`].
+    pub exemplars: Vec<(Series, i64, f64)>,
+    /// What metrics say about themselves.
+    pub metadata: Vec<MetricMetadata>,
+}
+
+impl Request {
+    /// It as a compressed body of remote write 1.0, each sample and exemplar in an entry of its own, as Prometheus sends
+    /// them.
+    ///
+    /// # Panics
+    /// Above 4 GiB.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        let mut entry = Vec::new();
+        let mut body = Vec::new();
+        for &(series, timestamp_ms, value) in &self.samples {
+            series.write_labels(&mut entry);
+            if series.is_native() {
+                push_message(&mut entry, 0x22, &histogram(timestamp_ms, value));
+                push_message(&mut body, 0x0a, &entry);
+            } else {
+                encoder.push_series(&entry, &[model::Sample { timestamp_ms, value }]);
+            }
         }
+        for metadata in &self.metadata {
+            encoder.push_metadata(metadata);
+        }
+        body.extend_from_slice(encoder.body());
+        // Behind the samples, because those of a series that nobody knows are not kept.
+        for &(series, timestamp_ms, value) in &self.exemplars {
+            series.write_labels(&mut entry);
+            push_message(&mut entry, 0x1a, &exemplar(timestamp_ms, value));
+            push_message(&mut body, 0x0a, &entry);
+        }
+        let mut buffer = Vec::new();
+        let compressed = Compressor::default().compress(&body, &mut buffer);
+        compressed.expect("a small request fits").to_vec()
     }
-    natives.extend_from_slice(encoder.body());
-    let mut buffer = Vec::new();
-    let body = Compressor::default().compress(&natives, &mut buffer);
-    body.expect("a small request fits").to_vec()
+}
+
+/// The label `trace_id` of the exemplar at this time.
+#[must_use]
+pub fn trace_id(timestamp_ms: i64) -> String {
+    format!("{timestamp_ms:032x}")
 }
 
 /// Observations of the histogram with this sum.
@@ -63,6 +97,17 @@ fn histogram(timestamp_ms: i64, sum: f64) -> Vec<u8> {
     push_varint(&mut deltas, zigzag(2 - count.cast_signed()));
     push_message(&mut message, 12 << 3 | 2, &deltas);
     message.push(15 << 3);
+    push_varint(&mut message, timestamp_ms.cast_unsigned());
+    message
+}
+
+/// `prometheus.Exemplar`.
+fn exemplar(timestamp_ms: i64, value: f64) -> Vec<u8> {
+    let mut message = Vec::new();
+    push_label(&mut message, "trace_id", &trace_id(timestamp_ms));
+    message.push(2 << 3 | 1);
+    message.extend_from_slice(&value.to_le_bytes());
+    message.push(3 << 3);
     push_varint(&mut message, timestamp_ms.cast_unsigned());
     message
 }

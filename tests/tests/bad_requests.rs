@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use meshtide_tests::http::{Answer, Client};
-use meshtide_tests::load::{Series, write_request};
+use meshtide_tests::load::{Request, Series};
 use meshtide_tests::peers;
 use meshtide_tests::process::Server;
 use model::Sample;
@@ -148,9 +148,17 @@ fn start(folder: &std::path::Path) -> Result<Server> {
     Server::start(&peers::meshtide(), &arguments, &folder.join("log"))
 }
 
+fn one_sample(now_ms: i64) -> Vec<u8> {
+    let request = Request {
+        samples: vec![(Series(1), now_ms, 1.0)],
+        ..Request::default()
+    };
+    request.body()
+}
+
 /// A request that must always work; its sample is there afterwards.
 fn good(client: &Client, now_ms: i64) -> Result<()> {
-    let answer = client.remote_write(&write_request([(Series(1), now_ms, 1.0)]))?;
+    let answer = client.remote_write(&one_sample(now_ms))?;
     ensure!(
         answer.status == 204,
         "a good request: {} {}",
@@ -184,7 +192,7 @@ fn bad_requests(now_ms: i64) -> Vec<Bad> {
         status,
         says,
     };
-    let good = write_request([(Series(1), now_ms, 1.0)]);
+    let good = one_sample(now_ms);
     let many: Vec<(String, String)> = (0..10_000)
         .map(|label| (format!("l{label}"), "x".to_owned()))
         .collect();

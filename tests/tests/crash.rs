@@ -1,4 +1,5 @@
 //! kill -9 in the middle of ingest: what was acknowledged is there afterwards, bit for bit, exactly once.
+//! Samples, native histograms, exemplars and metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,19 +8,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use meshtide_tests::load::{Series, native_count, write_request};
+use meshtide_tests::load::{Request, Series, native_count, trace_id};
 use meshtide_tests::peers;
 use meshtide_tests::process::Server;
+use model::MetricMetadata;
 use serde_json::Value;
 
 const N_SERIES: usize = 200;
 const N_SENDERS: usize = 3;
 
-/// Every sample that was sent, by series and timestamp, and whether its request was acknowledged.
-type Ledger = BTreeMap<(usize, i64), (u64, bool)>;
+/// Every sample or exemplar that was sent, by series and timestamp: its bits, and whether its request was acknowledged.
+type Sent = BTreeMap<(usize, i64), (u64, bool)>;
+
+/// What was sent.
+#[derive(Debug, Default)]
+struct Ledger {
+    samples: Sent,
+    exemplars: Sent,
+    /// By sender, the newest help of its metric that was acknowledged, and the newest one that was sent.
+    helps: BTreeMap<usize, (i64, i64)>,
+}
+
+/// Bits of what is stored, by series and timestamp.
+type Stored = HashMap<(usize, i64), u64>;
 
 /// A server and those who send to it.
 struct Plan {
+    /// With room for every exemplar: one that makes room for newer ones would count as lost.
     config: &'static str,
     /// Rounds are from so many milliseconds to so many more.
     round_ms: (u64, u64),
@@ -29,7 +44,7 @@ struct Plan {
 
 /// As many samples as the server takes.
 const BUSY: Plan = Plan {
-    config: "",
+    config: "storage: {exemplars_max: 10000000, exemplars_per_series_max: 10000000}\n",
     round_ms: (50, 300),
     pause: Duration::ZERO,
 };
@@ -37,8 +52,8 @@ const BUSY: Plan = Plan {
 /// Short windows that are over at once, so that blocks are made and merged all the time; rounds are long enough for some
 /// flushes and merges.
 const RESTLESS: Plan = Plan {
-    config: "storage: {block_window: 10s, flush_interval: 50ms, out_of_order_window: 10m}\n\
-             http: {admin_api: true}\n",
+    config: "storage: {block_window: 10s, flush_interval: 50ms, out_of_order_window: 10m, \
+             exemplars_max: 10000000, exemplars_per_series_max: 10000000}\nhttp: {admin_api: true}\n",
     round_ms: (300, 2_000),
     pause: Duration::from_millis(5),
 };
@@ -73,10 +88,9 @@ fn survive(plan: &Plan, folder: &Path) -> Result<Server> {
         Ok(text) => text.parse().context("MESHTIDE_KILLS is a number")?,
         Err(_) => 5,
     };
-    let mut ledger = Ledger::new();
+    let mut ledger = Ledger::default();
     let mut chance = Chance(0x5eed);
     let first_ms = now_ms()? - 3_600_000;
-    let mut n_acknowledged = 0;
     for round in 0..n_kills {
         let mut server = start(folder)?;
         let round_start_ms = first_ms + round * ROUND_SPAN_MS;
@@ -88,18 +102,20 @@ fn survive(plan: &Plan, folder: &Path) -> Result<Server> {
         let (least, more) = plan.round_ms;
         let duration = Duration::from_millis(least + chance.next() % more);
         let sent = send_until_killed(&mut server, round_start_ms, plan.pause, duration, &mut chance)?;
-        n_acknowledged += sent.values().filter(|(_, acknowledged)| *acknowledged).count();
         ledger.extend(sent);
     }
     let server = start(folder)?;
     check(&server, &ledger, (first_ms, first_ms + n_kills * ROUND_SPAN_MS))?;
+    let acknowledged = |sent: &Sent| sent.values().filter(|(_, acknowledged)| *acknowledged).count();
+    let (n_samples, n_exemplars) = (acknowledged(&ledger.samples), acknowledged(&ledger.exemplars));
     println!(
-        "{n_kills} kills, {n_acknowledged} acknowledged samples, {} sent",
-        ledger.len()
+        "{n_kills} kills, {n_samples} acknowledged samples of {}, {n_exemplars} acknowledged exemplars of {}",
+        ledger.samples.len(),
+        ledger.exemplars.len()
     );
     ensure!(
-        n_acknowledged >= n_kills as usize * N_SERIES,
-        "only {n_acknowledged} samples were acknowledged: little was tested"
+        n_samples >= n_kills as usize * N_SERIES && n_exemplars >= n_kills as usize,
+        "only {n_samples} samples and {n_exemplars} exemplars were acknowledged: little was tested"
     );
     Ok(server)
 }
@@ -123,7 +139,7 @@ fn send_until_killed(
     chance: &mut Chance,
 ) -> Result<Ledger> {
     let client = server.client();
-    let (ledger, killed) = (Mutex::new(Ledger::new()), AtomicBool::new(false));
+    let (ledger, killed) = (Mutex::new(Ledger::default()), AtomicBool::new(false));
     let is_acknowledged = AtomicBool::new(false);
     let seeds = [chance.next(), chance.next(), chance.next()];
     std::thread::scope(|scope| {
@@ -137,23 +153,13 @@ fn send_until_killed(
                         break;
                     }
                     // Each sender has timestamps of its own, so that no two samples contradict each other.
-                    let timestamp_ms = start_ms + tick * 3 + sender as i64;
-                    let samples: Vec<(usize, u64)> = (0..N_SERIES)
-                        .map(|series| (series, chance.finite_bits()))
-                        .collect();
-                    let body = write_request(
-                        samples
-                            .iter()
-                            .map(|(series, bits)| (Series(*series), timestamp_ms, f64::from_bits(*bits))),
-                    );
-                    let acknowledged = client
-                        .remote_write(&body)
-                        .is_ok_and(|answer| answer.status == 204);
+                    let request = request(sender, start_ms + tick * 3 + sender as i64, &mut chance);
+                    let answer = client.remote_write(&request.body());
+                    let acknowledged = answer.is_ok_and(|answer| answer.status == 204);
                     is_acknowledged.fetch_or(acknowledged, Ordering::Relaxed);
-                    let mut ledger = ledger.lock().expect("no sender panics");
-                    for (series, bits) in samples {
-                        ledger.insert((series, timestamp_ms), (bits, acknowledged));
-                    }
+                    let mut noted = ledger.lock().expect("no sender panics");
+                    noted.note(sender, &request, acknowledged);
+                    drop(noted);
                     std::thread::sleep(pause);
                 }
             });
@@ -171,59 +177,152 @@ fn send_until_killed(
     ledger.into_inner().context("no sender panics")
 }
 
+/// A sample of every series, exemplars of two that only this sender sends exemplars of, and another help for its metric.
+fn request(sender: usize, timestamp_ms: i64, chance: &mut Chance) -> Request {
+    let mut value = |series| (Series(series), timestamp_ms, f64::from_bits(chance.finite_bits()));
+    let samples = (0..N_SERIES).map(&mut value).collect();
+    let first = (timestamp_ms.unsigned_abs() % 20) as usize * 2;
+    let exemplars = [first, first + 1]
+        .map(|number| value(sender + N_SENDERS * number))
+        .to_vec();
+    let metadata = MetricMetadata {
+        metric_name: format!("crash_sender_{sender}"),
+        help: timestamp_ms.to_string(),
+        ..MetricMetadata::default()
+    };
+    Request {
+        samples,
+        exemplars,
+        metadata: vec![metadata],
+    }
+}
+
+impl Ledger {
+    fn note(&mut self, sender: usize, request: &Request, acknowledged: bool) {
+        let lists = [
+            (&mut self.samples, &request.samples),
+            (&mut self.exemplars, &request.exemplars),
+        ];
+        for (sent, list) in lists {
+            for (series, timestamp_ms, value) in list {
+                sent.insert((series.0, *timestamp_ms), (value.to_bits(), acknowledged));
+            }
+        }
+        let (newest_acknowledged, newest) = self.helps.entry(sender).or_default();
+        *newest = request.samples[0].1;
+        if acknowledged {
+            *newest_acknowledged = *newest;
+        }
+    }
+
+    /// Adds what was sent later.
+    fn extend(&mut self, later: Self) {
+        self.samples.extend(later.samples);
+        self.exemplars.extend(later.exemplars);
+        for (sender, (acknowledged, sent)) in later.helps {
+            let newest = self.helps.entry(sender).or_default();
+            *newest = (newest.0.max(acknowledged), newest.1.max(sent));
+        }
+    }
+}
+
 /// Of the times from `start_ms` to before `end_ms`, everything acknowledged is stored once with the bits that were sent,
 /// and nothing that was never sent.
 fn check(server: &Server, ledger: &Ledger, times: (i64, i64)) -> Result<()> {
-    let mut stored = HashMap::new();
+    let mut samples = Stored::new();
     // In parts, so that no answer becomes too large.
     for digit in 0..10 {
-        read(server, digit, times, &mut stored)?;
+        read(server, digit, times, &mut samples)?;
     }
+    check_stored(&samples, &ledger.samples, times).context("samples")?;
+    let exemplars = read_exemplars(server, times)?;
+    check_stored(&exemplars, &ledger.exemplars, times).context("exemplars")?;
+    let metadata = server.client().get("/api/v1/metadata")?.json()?;
+    for (sender, (acknowledged, sent)) in &ledger.helps {
+        let help = &metadata["data"][format!("crash_sender_{sender}")][0]["help"];
+        let help: i64 = help.as_str().unwrap_or("0").parse()?;
+        ensure!(
+            (*acknowledged..=*sent).contains(&help),
+            "sender {sender}: help {help}, but {acknowledged} was acknowledged, {sent} sent"
+        );
+    }
+    Ok(())
+}
+
+fn check_stored(stored: &Stored, sent: &Sent, times: (i64, i64)) -> Result<()> {
     let in_time = |place: &(usize, i64)| (times.0..times.1).contains(&place.1);
-    for (place, (bits, acknowledged)) in ledger.iter().filter(|(place, _)| in_time(place)) {
+    for (place, (bits, acknowledged)) in sent.iter().filter(|(place, _)| in_time(place)) {
         match stored.get(place) {
             Some(found) => ensure!(found == bits, "{place:?}: bits {found:x} instead of {bits:x}"),
             None => ensure!(!acknowledged, "{place:?} was acknowledged and is gone"),
         }
     }
-    let invented = stored.into_keys().find(|place| !ledger.contains_key(place));
+    let invented = stored.keys().find(|place| !sent.contains_key(place));
     ensure!(invented.is_none(), "{invented:?} was never sent");
     Ok(())
 }
 
 /// Reads the samples of the series whose numbers end in `digit`.
-fn read(
-    server: &Server,
-    digit: usize,
-    (start_ms, end_ms): (i64, i64),
-    stored: &mut HashMap<(usize, i64), u64>,
-) -> Result<()> {
+fn read(server: &Server, digit: usize, (start_ms, end_ms): (i64, i64), stored: &mut Stored) -> Result<()> {
     let window_ms = end_ms - start_ms;
     let query = format!("crash_total{{i=~\".*{digit}\"}}[{window_ms}ms]");
     // Windows are open on the left.
-    let last_ms = end_ms - 1;
-    let time = format!("{}.{:03}", last_ms / 1_000, last_ms % 1_000);
-    let data = server
-        .client()
-        .api("/api/v1/query", &[("query", &query), ("time", &time)])?;
+    let fields = [("query", query.as_str()), ("time", &seconds(end_ms - 1))];
+    let data = server.client().api("/api/v1/query", &fields)?;
     for series in data["result"].as_array().context("a matrix")? {
-        let number: usize = series["metric"]["i"].as_str().context("label i")?.parse()?;
+        let number = number_of(&series["metric"])?;
         let field = if Series(number).is_native() {
             "histograms"
         } else {
             "values"
         };
         for sample in series[field].as_array().context("samples")? {
-            let timestamp_ms = (sample[0].as_f64().context("a timestamp")? * 1e3).round() as i64;
-            let value = value_of(Series(number), &sample[1])?;
-            let twice = stored.insert((number, timestamp_ms), value.to_bits());
-            ensure!(
-                twice.is_none(),
-                "series {number} has two samples at {timestamp_ms}"
-            );
+            let place = (number, milliseconds(&sample[0])?);
+            insert_once(stored, place, value_of(Series(number), &sample[1])?)?;
         }
     }
     Ok(())
+}
+
+/// All exemplars of these times.
+fn read_exemplars(server: &Server, (start_ms, end_ms): (i64, i64)) -> Result<Stored> {
+    let fields = [
+        ("query", "crash_total"),
+        ("start", &seconds(start_ms)),
+        ("end", &seconds(end_ms - 1)),
+    ];
+    let data = server.client().api("/api/v1/query_exemplars", &fields)?;
+    let mut stored = Stored::new();
+    for series in data.as_array().context("a list of series")? {
+        let number = number_of(&series["seriesLabels"])?;
+        for exemplar in series["exemplars"].as_array().context("exemplars")? {
+            let timestamp_ms = milliseconds(&exemplar["timestamp"])?;
+            let labels = serde_json::json!({"trace_id": trace_id(timestamp_ms)});
+            ensure!(exemplar["labels"] == labels, "{exemplar} instead of {labels}");
+            let value = exemplar["value"].as_str().context("a value")?.parse()?;
+            insert_once(&mut stored, (number, timestamp_ms), value)?;
+        }
+    }
+    Ok(stored)
+}
+
+fn insert_once(stored: &mut Stored, place: (usize, i64), value: f64) -> Result<()> {
+    let twice = stored.insert(place, value.to_bits());
+    ensure!(twice.is_none(), "{place:?} is there twice");
+    Ok(())
+}
+
+fn number_of(labels: &Value) -> Result<usize> {
+    Ok(labels["i"].as_str().context("label i")?.parse()?)
+}
+
+fn milliseconds(seconds: &Value) -> Result<i64> {
+    Ok((seconds.as_f64().context("a timestamp")? * 1e3).round() as i64)
+}
+
+/// Milliseconds as the API takes them.
+fn seconds(ms: i64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
 }
 
 /// The value of a sample, or the sum of a native histogram, whose other numbers follow from it.
