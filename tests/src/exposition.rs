@@ -1,4 +1,4 @@
-//! Scrape targets: real expositions with moving counters, and the pods of a synthetic mesh.
+//! Scrape targets: real expositions with moving counters, the pods of a synthetic mesh, or anything else.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
 use model::is_stale_nan;
+
+/// What a scrape of a path gives.
+pub type Page = Box<dyn FnMut() -> String + Send>;
 
 /// Serves expositions over HTTP until the process ends.
 #[derive(Debug)]
@@ -33,13 +36,6 @@ enum Line {
     Growing { series: String, value: f64, whole: bool },
 }
 
-#[derive(Debug)]
-struct State {
-    recorded: HashMap<String, Recorded>,
-    mesh: Mesh,
-    n_intervals: Vec<i64>,
-}
-
 /// Writes a scrape as text; series that ended are simply not there.
 struct TextSink(String);
 
@@ -49,15 +45,13 @@ impl Exposition {
     /// # Errors
     /// If a file cannot be read or no port is free.
     pub fn serve(files: &[std::path::PathBuf]) -> Result<Self> {
-        let mut recorded = HashMap::new();
+        let mut pages: Vec<(String, Page)> = Vec::new();
         for file in files {
-            let name = file
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            recorded.insert(format!("/{name}"), Recorded::read(file)?);
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let mut recorded = Recorded::read(file)?;
+            pages.push((format!("/{name}"), Box::new(move || recorded.scrape())));
         }
+        pages.sort_by(|one, other| one.0.cmp(&other.0));
         let config = MeshConfig {
             scrape_interval_ms: 1_000,
             failed_scrapes: 0.0,
@@ -70,21 +64,37 @@ impl Exposition {
             ..config
         };
         let mesh = Mesh::new(config);
-        let mut paths: Vec<String> = recorded.keys().cloned().collect();
-        paths.sort();
-        paths.extend((0..mesh.n_targets()).map(|target| format!("/mesh/{target}")));
-        let n_intervals = vec![0; mesh.n_targets()];
-        let state = Arc::new(Mutex::new(State {
-            recorded,
-            mesh,
-            n_intervals,
-        }));
+        let n_targets = mesh.n_targets();
+        let mesh = Arc::new(Mutex::new(mesh));
+        for target in 0..n_targets {
+            let mesh = Arc::clone(&mesh);
+            let mut time_ms = 0;
+            let page = move || {
+                time_ms += 1_000;
+                let mut sink = TextSink(String::new());
+                let mut mesh = mesh.lock().unwrap_or_else(PoisonError::into_inner);
+                mesh.scrape_target(target, time_ms, &mut sink);
+                sink.0
+            };
+            pages.push((format!("/mesh/{target}"), Box::new(page)));
+        }
+        Self::of_pages(pages)
+    }
+
+    /// Serves these pages, each under its path. What ends with `# EOF` is OpenMetrics, everything else the older format.
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn of_pages(pages: Vec<(String, Page)>) -> Result<Self> {
+        let paths: Vec<String> = pages.iter().map(|(path, _)| path.clone()).collect();
+        let pages = pages.into_iter().map(|(path, page)| (path, Mutex::new(page)));
+        let pages: Arc<HashMap<String, Mutex<Page>>> = Arc::new(pages.collect());
         let listener = TcpListener::bind("127.0.0.1:0").context("listen for scrapes")?;
         let address = listener.local_addr()?;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&state);
-                std::thread::spawn(move || drop(answer(stream, &state)));
+                let pages = Arc::clone(&pages);
+                std::thread::spawn(move || drop(answer(stream, &pages)));
             }
         });
         Ok(Self { address, paths })
@@ -160,20 +170,6 @@ impl Recorded {
     }
 }
 
-impl State {
-    fn scrape(&mut self, path: &str) -> Option<String> {
-        if let Some(target) = path.strip_prefix("/mesh/") {
-            let target: usize = target.parse().ok()?;
-            let interval = self.n_intervals.get_mut(target)?;
-            *interval += 1;
-            let mut sink = TextSink(String::new());
-            self.mesh.scrape_target(target, *interval * 1_000, &mut sink);
-            return Some(sink.0);
-        }
-        self.recorded.get_mut(path).map(Recorded::scrape)
-    }
-}
-
 impl ScrapeSink for TextSink {
     fn sample(&mut self, series: SeriesText<'_>, _timestamp_ms: i64, value: f64) {
         if is_stale_nan(value) {
@@ -191,7 +187,7 @@ impl ScrapeSink for TextSink {
     }
 }
 
-fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Result<()> {
+fn answer(mut stream: TcpStream, pages: &HashMap<String, Mutex<Page>>) -> Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request_line = String::new();
     reader.read_line(&mut request_line)?;
@@ -200,8 +196,10 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) -> Result<()> {
         header.clear();
     }
     let path = request_line.split_whitespace().nth(1).unwrap_or_default();
-    let body = state.lock().unwrap_or_else(PoisonError::into_inner).scrape(path);
-    let (status, body) = body.map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
+    let (status, body) = match pages.get(path) {
+        Some(page) => ("200 OK", page.lock().unwrap_or_else(PoisonError::into_inner)()),
+        None => ("404 Not Found", String::new()),
+    };
     // A body that ends with `# EOF` is OpenMetrics, whatever its sender says; say what Prometheus can read.
     let kind = if body.trim_end().ends_with("# EOF") {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -1,0 +1,275 @@
+//! A real Prometheus scrapes exemplars, keeps them itself and writes them to Meshtide, by remote write 1.0 and 2.0: all
+//! three must answer `/api/v1/query_exemplars` alike, also after Meshtide was killed.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use meshtide_tests::exposition::{Exposition, Page};
+use meshtide_tests::peers;
+use meshtide_tests::process::Server;
+use serde_json::Value;
+
+/// How long exemplars are collected, one scrape a second.
+const SCRAPED: Duration = Duration::from_secs(25);
+
+/// What is asked: expressions of every shape that has selectors, and some that have none or are wrong.
+const QUERIES: &[&str] = &[
+    "{__name__=~\".+\"}",
+    "requests_total",
+    "requests_total{path!=\"/\"}",
+    "requests_total{path=~\"/sp.*\"} offset 5m",
+    "rate(requests_total[5m] @ end())",
+    "histogram_quantile(0.9, sum by (le) (rate(latency_seconds_bucket[5m])))",
+    "latency_seconds_bucket{le=\"+Inf\"}",
+    "requests_total + on () group_left () requests_total{path=\"/\"}",
+    "topk(scalar(odd_total{kind=\"infinite\"}), requests_total) or vector(1)",
+    "max_over_time(sum(requests_total)[5m:1m])",
+    "-(odd_total)",
+    "odd_total",
+    "latency_seconds_sum",
+    "up",
+    "nothing_of_that_name",
+    "1 + 1",
+    "\"text\"",
+    "time()",
+    "vector(1)",
+    "requests_total{",
+    "sum(requests_total",
+    "",
+    "requests_total[5m]",
+    "requests_total[5m] + 1",
+];
+
+#[test]
+#[ignore = "needs a real Prometheus: MESHTIDE_PROMETHEUS"]
+fn exemplars_are_answered_as_the_prometheus_that_wrote_them_does() -> Result<()> {
+    let Some(prometheus) = peers::peer("MESHTIDE_PROMETHEUS") else {
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let exposition = Exposition::of_pages(vec![
+        ("/mesh".to_owned(), page(0)),
+        ("/other".to_owned(), page(1_000_000)),
+    ])?;
+    let mut first = start_meshtide(folder.path(), "one")?;
+    let second = start_meshtide(folder.path(), "two")?;
+    let oracle = start_prometheus(&prometheus, folder.path(), &exposition, [&first, &second])?;
+    std::thread::sleep(SCRAPED);
+
+    // Until here everything has arrived everywhere, soon.
+    let end_s = now_s()? - 2.0;
+    settle(&oracle, &[&first, &second], end_s)?;
+    let n_compared = compare(&oracle, &[&first, &second], end_s)?;
+    first.kill()?;
+    first = start_meshtide(folder.path(), "one")?;
+    compare(&oracle, &[&first], end_s).context("after a kill")?;
+    println!("{n_compared} answers compared");
+    Ok(())
+}
+
+/// Asks every query for several spans of time, by names of all forms of time; the answers have to be the same to the
+/// letter.
+fn compare(oracle: &Server, servers: &[&Server], end_s: f64) -> Result<usize> {
+    let (mut n_exemplars, mut n_answers) = (0, 0);
+    for query in QUERIES {
+        let spans = [
+            (0.0, end_s),
+            (end_s - 10.0, end_s - 3.0),
+            (end_s - 7.5, end_s - 7.0),
+            (end_s + 3_600.0, 1e13),
+            (end_s, end_s - 10.0),
+        ];
+        for (start_s, end_s) in spans {
+            let expected = ask(oracle, query, start_s, end_s)?;
+            n_exemplars += exemplars_in(&expected);
+            for server in servers {
+                let actual = ask(server, query, start_s, end_s)?;
+                if let Some(what) = difference(&expected, &actual) {
+                    bail!("{query} from {start_s} to {end_s}: {what}");
+                }
+                n_answers += 1;
+            }
+        }
+    }
+    ensure!(n_exemplars > 500, "only {n_exemplars} exemplars were compared");
+    Ok(n_answers)
+}
+
+/// A status and a reply.
+type Answer = (u16, Value);
+
+fn ask(server: &Server, query: &str, start_s: f64, end_s: f64) -> Result<Answer> {
+    let (start, end) = (start_s.to_string(), end_s.to_string());
+    let fields = [("query", query), ("start", &start), ("end", &end)];
+    let answer = server.client().post_form("/api/v1/query_exemplars", &fields)?;
+    let reply = if answer.body.is_empty() {
+        Value::Null
+    } else {
+        answer.json()?
+    };
+    Ok((answer.status, reply))
+}
+
+fn difference(expected: &Answer, actual: &Answer) -> Option<String> {
+    if expected.0 != actual.0 {
+        return Some(format!("{actual:?} instead of {expected:?}"));
+    }
+    let (expected_list, actual_list) = (&expected.1["data"], &actual.1["data"]);
+    let (Some(expected_list), Some(actual_list)) = (expected_list.as_array(), actual_list.as_array()) else {
+        return (expected.1 != actual.1).then(|| format!("{} instead of {}", actual.1, expected.1));
+    };
+    let mut pairs = expected_list.iter().zip(actual_list);
+    let differing = pairs.find(|(expected, actual)| expected != actual);
+    if let Some((expected, actual)) = differing {
+        return Some(format!("{actual} instead of {expected}"));
+    }
+    let (n_expected, n_actual) = (expected_list.len(), actual_list.len());
+    (n_expected != n_actual).then(|| format!("{n_actual} series instead of {n_expected}"))
+}
+
+fn exemplars_in(answer: &Answer) -> usize {
+    let series = answer.1["data"].as_array().map(Vec::as_slice);
+    let lists = series
+        .unwrap_or_default()
+        .iter()
+        .map(|one| one["exemplars"].as_array());
+    lists.map(|list| list.map_or(0, Vec::len)).sum()
+}
+
+/// Waits until all have all exemplars until `end_s`.
+fn settle(oracle: &Server, servers: &[&Server], end_s: f64) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let everything = |server: &Server| ask(server, QUERIES[0], 0.0, end_s);
+    let expected = everything(oracle)?;
+    ensure!(exemplars_in(&expected) > 100, "nothing was scraped: {expected:?}");
+    for server in servers {
+        while let Some(what) = difference(&expected, &everything(server)?) {
+            ensure!(Instant::now() < deadline, "not all exemplars arrive: {what}");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+    Ok(())
+}
+
+/// An application with exemplars of all sorts; its traces count from `first`.
+fn page(first: u64) -> Page {
+    let mut n_scrapes = 0;
+    Box::new(move || {
+        n_scrapes += 1;
+        exposition(first + n_scrapes).expect("the machine has a time, and a String takes any text")
+    })
+}
+
+fn exposition(n: u64) -> Result<String> {
+    let now_s = now_s()?;
+    let mut text = String::from("# TYPE requests counter\n");
+    // Without a time: that of the scrape.
+    writeln!(
+        text,
+        "requests_total{{path=\"/\"}} {n} # {{trace_id=\"{n:032x}\"}} 1"
+    )?;
+    // With one, and with words that need care.
+    let earlier_s = now_s - 0.4;
+    let labels = format!("trace_id=\"ü{n}\",span_id=\"\\\"\\\\{n}\"");
+    writeln!(
+        text,
+        "requests_total{{path=\"/späße\"}} {n} # {{{labels}}} 0.5 {earlier_s:.3}"
+    )?;
+    // The same again and again, of which the first counts; and one that changes now and then.
+    writeln!(
+        text,
+        "requests_total{{path=\"/same\"}} {n} # {{trace_id=\"1\"}} 7"
+    )?;
+    writeln!(
+        text,
+        "requests_total{{path=\"/rare\"}} {n} # {{trace_id=\"{}\"}} 7 {:.3}",
+        n / 5,
+        (n / 5) as f64
+    )?;
+    writeln!(text, "requests_total{{path=\"/bare\"}} {n} # {{}} {n}")?;
+    // Now and then one from before the last one.
+    let jump_s = if n.is_multiple_of(3) { 5.0 } else { 0.0 };
+    writeln!(
+        text,
+        "requests_total{{path=\"/back\"}} {n} # {{a=\"{n}\"}} 1 {:.3}",
+        now_s - jump_s
+    )?;
+    // Some have none.
+    let sometimes = if n.is_multiple_of(2) { " # {a=\"b\"} 3" } else { "" };
+    writeln!(text, "requests_total{{path=\"/some\"}} {n}{sometimes}")?;
+    text.push_str("# TYPE latency_seconds histogram\n");
+    for (le, value) in [("0.1", 0.05), ("1.0", 0.123_456_789), ("+Inf", 12e21)] {
+        let labels = format!("trace_id=\"{n:x}-{le}\"");
+        writeln!(
+            text,
+            "latency_seconds_bucket{{le=\"{le}\"}} {n} # {{{labels}}} {value} {now_s:.3}"
+        )?;
+    }
+    writeln!(
+        text,
+        "latency_seconds_count {n}\nlatency_seconds_sum {n}\n# TYPE odd counter"
+    )?;
+    for (kind, value) in [
+        ("infinite", "+Inf"),
+        ("below", "-Inf"),
+        ("none", "NaN"),
+        ("small", "5e-324"),
+    ] {
+        writeln!(text, "odd_total{{kind=\"{kind}\"}} {n} # {{n=\"{n}\"}} {value}")?;
+    }
+    text.push_str("# EOF\n");
+    Ok(text)
+}
+
+fn start_meshtide(folder: &Path, name: &str) -> Result<Server> {
+    let arguments = [
+        "serve".to_owned(),
+        format!("--data-dir={}", folder.join(name).display()),
+        "--http-listen=127.0.0.1:{port}".to_owned(),
+    ];
+    Server::start(
+        &peers::meshtide(),
+        &arguments,
+        &folder.join(format!("{name}.log")),
+    )
+}
+
+fn start_prometheus(
+    program: &Path,
+    folder: &Path,
+    exposition: &Exposition,
+    servers: [&Server; 2],
+) -> Result<Server> {
+    let mut config = format!(
+        "global:\n  scrape_interval: 1s\n{}remote_write:\n",
+        exposition.scrape_config()
+    );
+    let messages = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
+    for (server, message) in servers.into_iter().zip(messages) {
+        let url = server.url();
+        writeln!(
+            config,
+            "  - url: {url}/api/v1/write\n    protobuf_message: {message}\n    send_exemplars: true\n    \
+             queue_config: {{batch_send_deadline: 1s}}"
+        )?;
+    }
+    let file = folder.join("prometheus.yml");
+    std::fs::write(&file, config)?;
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", folder.join("prometheus").display()),
+        "--web.listen-address=127.0.0.1:{port}".to_owned(),
+        "--enable-feature=exemplar-storage".to_owned(),
+    ];
+    Server::start(program, &arguments, &folder.join("prometheus.log"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Prometheus scrapes with the machine's own time"
+)]
+fn now_s() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
