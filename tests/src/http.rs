@@ -91,6 +91,22 @@ impl Client {
         self.post("/api/v1/write", &headers, body)
     }
 
+    /// A remote-write 2.0 request, already compressed.
+    ///
+    /// # Errors
+    /// If no answer arrives.
+    pub fn remote_write_v2(&self, body: &[u8]) -> Result<Answer> {
+        let headers = [
+            (
+                "content-type",
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            ),
+            ("content-encoding", "snappy"),
+            ("x-prometheus-remote-write-version", "2.0.0"),
+        ];
+        self.post("/api/v1/write", &headers, body)
+    }
+
     /// The `data` of a successful API reply.
     ///
     /// # Errors

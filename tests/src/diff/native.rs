@@ -141,6 +141,12 @@ impl NativeSample {
 
     /// Appends it to the message of its series: field 4 of `prometheus.TimeSeries`.
     pub fn push(&self, series: &mut Vec<u8>) {
+        push_field(series, 4, &self.message());
+    }
+
+    /// `prometheus.Histogram`, which is the same message in both versions of remote write.
+    #[must_use]
+    pub fn message(&self) -> Vec<u8> {
         let mut message = Vec::new();
         if self.is_float {
             push_double(&mut message, 2, self.count() as f64);
@@ -164,7 +170,7 @@ impl NativeSample {
         }
         push_whole(&mut message, 15, self.timestamp_ms as u64);
         push_doubles(&mut message, 16, self.custom_bounds.iter().copied());
-        push_field(series, 4, &message);
+        message
     }
 
     /// Spans as field `number`, deltas as the next field or counts as the one behind it.
@@ -237,7 +243,7 @@ fn push_varint(message: &mut Vec<u8>, mut value: u64) {
 }
 
 /// A field of protobuf that is a whole number.
-fn push_whole(message: &mut Vec<u8>, number: u32, value: u64) {
+pub fn push_whole(message: &mut Vec<u8>, number: u32, value: u64) {
     push_varint(message, u64::from(number << 3));
     push_varint(message, value);
 }
