@@ -112,6 +112,25 @@ fn wide_offsets_reach_far_columns() {
     assert_eq!(decode(page.column(63).unwrap(), 0..256).unwrap().0, columns[63]);
 }
 
+#[test]
+fn pages_of_every_encoding_are_seeds_of_fuzzing() {
+    let bits = |values: &[f64]| values.iter().map(|value| Some(value.to_bits())).collect::<Rows>();
+    let timestamps_ms = [0, 15_000, 30_000, 45_001, 60_000, 1_795_238_213_618];
+    let columns = [
+        bits(&[7.0; 6]),
+        bits(&[0.0, 15.0, 30.0, 45.0, 60.0, 75.0]),
+        bits(&[0.1, 0.2, 0.4, 12.5, 0.8, 0.3]),
+        bits(&[1e-300, f64::MAX, -0.0, f64::INFINITY, f64::NAN, 5e-324]),
+        vec![Some(1), None, Some(STALE_BITS), None, None, Some(STALE_BITS)],
+        vec![None; 6],
+    ];
+    let pages = [encode(&timestamps_ms, &columns), encode(&[1], &columns[..0])];
+    testkit::keep_seeds("page", &pages);
+    for page in pages {
+        checks::page(&page);
+    }
+}
+
 fn any_bits() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => (0_u32..1000).prop_map(|value| f64::from(value).to_bits()),

@@ -41,10 +41,14 @@ mod tests {
         Bounds, CountForm, CounterResetHint, HistogramLayout, NativeHistogram, Schema, Span,
     };
     use model::{EntityId, Labels, LaneIdx, MetricMetadata, SampleBatch, SeriesRef, StreamId};
-    use testkit::{Chance, mutate};
+    use testkit::{Chance, keep_seeds, mutate};
 
     use super::*;
-    use crate::wal::{Payload, RecordEncoder, encode_definitions, encode_metadata};
+    use crate::exemplars::{Exemplar, ExemplarLabels};
+    use crate::wal::{
+        Note, Payload, RecordEncoder, encode_cut, encode_definitions, encode_exemplars, encode_metadata,
+        encode_notes,
+    };
 
     /// Records of every kind.
     fn records() -> Vec<Payload> {
@@ -99,6 +103,20 @@ mod tests {
             batch.set_last_start(row - 1);
         }
         records.extend(encoder.encode_samples([&batch]).unwrap());
+        let exemplar = Exemplar {
+            series: batch.series[0],
+            timestamp_ms: 1_795_238_213_618,
+            value: 0.25,
+            labels: ExemplarLabels::from_pairs([("span_id", "ü"), ("trace_id", "1f")]).unwrap(),
+        };
+        let plain = Exemplar {
+            labels: ExemplarLabels::default(),
+            ..exemplar.clone()
+        };
+        records.extend(encode_exemplars(&[exemplar, plain], &mut encoder).unwrap());
+        let note: Note = ("ha".to_owned(), "größe".to_owned());
+        records.extend(encode_notes(&[note], &mut encoder).unwrap());
+        records.push(encode_cut(1_795_238_213_618, &mut encoder).unwrap());
         records
     }
 
@@ -107,9 +125,13 @@ mod tests {
         let setting = std::env::var("MESHTIDE_MUTATIONS").ok();
         let n_mutations: u64 = setting.map_or(500, |text| text.parse().unwrap());
         let records = records();
-        assert_eq!(records.len(), 6);
-        for (idx, record) in records.into_iter().enumerate() {
-            let bytes = [&[record.kind() as u8], record.bytes()].concat();
+        assert_eq!(records.len(), 9);
+        let records: Vec<_> = records
+            .into_iter()
+            .map(|record| [&[record.kind() as u8], record.bytes()].concat())
+            .collect();
+        keep_seeds("wal_record", &records);
+        for (idx, bytes) in records.into_iter().enumerate() {
             assert!(decode_record(bytes[0], &bytes[1..]).is_ok());
             for seed in 0..n_mutations {
                 let mut damaged = bytes.clone();

@@ -3,7 +3,7 @@
 //! The seeds are fixed. `MESHTIDE_MUTATIONS` sets how many are tried per input, 500 if unset.
 
 use model::{MetricMetadata, MetricType, Sample};
-use testkit::{Chance, mutate};
+use testkit::{Chance, keep_seeds, mutate};
 use wire::checks;
 use wire::otlp::encoder::{Buckets, Encoder, NumberKind, PointHead, Temporality};
 use wire::remote_write::{v1, v2};
@@ -94,11 +94,13 @@ fn requests_v2() -> Vec<Vec<u8>> {
 
 #[test]
 fn damaged_requests_of_1_0_are_answered() {
+    keep_seeds("remote_write_v1", requests_v1());
     check_damaged(&requests_v1(), checks::remote_write_v1);
 }
 
 #[test]
 fn damaged_requests_of_2_0_are_answered() {
+    keep_seeds("remote_write_v2", requests_v2());
     check_damaged(&requests_v2(), checks::remote_write_v2);
 }
 
@@ -118,6 +120,7 @@ fn damaged_snappy_bodies_are_answered() {
             .expect("small")
             .to_vec();
     }
+    keep_seeds("snappy", &inputs);
     check_damaged(&inputs, checks::snappy);
 }
 
@@ -128,6 +131,7 @@ fn damaged_expositions_are_answered() {
         "{\"my.metric\",\"http.code\"=\"größe\",} NaN\nup 1\nup{} -0\n# UNIT up bytes\n# EOF\n",
         "x_bucket{le=\"+Inf\"} 3 1520879607.789 # {trace_id=\"1f\"} 0.67 1520879607.1\r\n",
     ];
+    keep_seeds("exposition", texts);
     let texts: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     check_damaged(&texts, |bytes| {
         checks::exposition(&String::from_utf8_lossy(bytes));
@@ -199,18 +203,19 @@ const JSON_OF_ALL_KINDS: &str = r#"{"resourceMetrics":[{"resource":{"attributes"
 
 #[test]
 fn damaged_otlp_requests_do_no_harm() {
+    keep_seeds("otlp", otlp_requests());
     check_damaged(&otlp_requests(), checks::otlp);
 }
 
 #[test]
 fn damaged_otlp_json_does_no_harm() {
+    keep_seeds("otlp_json", [JSON_OF_ALL_KINDS]);
     check_damaged(&[JSON_OF_ALL_KINDS.as_bytes().to_vec()], checks::otlp_json);
 }
 
 #[test]
 fn damaged_frames_do_no_harm() {
-    check_damaged(
-        &[wire::grpc::frame(b""), wire::grpc::frame(b"abc")],
-        checks::grpc_frame,
-    );
+    let frames = [wire::grpc::frame(b""), wire::grpc::frame(b"abc")];
+    keep_seeds("grpc_frame", &frames);
+    check_damaged(&frames, checks::grpc_frame);
 }
