@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
 use meshtide_benches::natives::Latencies;
+use meshtide_benches::usage::thread_time;
 use model::{Labels, LaneKind, Matcher, SeriesName, TimeRange};
 use storage::block::{
     Block, BlockFiles, BlockSinks, BlockSource, BlockWriter, Manifest, PageCache, RangeRead, StreamKey,
@@ -184,16 +185,6 @@ fn main() -> Result<()> {
     read(manifest, folder)
 }
 
-/// Time that this thread has had of a processor.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = text
-        .split(' ')
-        .next()
-        .and_then(|number| number.parse::<f64>().ok());
-    nanoseconds.unwrap_or(0.0) / 1e9
-}
-
 /// Two o'clock, or any even hour.
 const START_MS: i64 = 1_700_006_400_000;
 
@@ -237,13 +228,13 @@ impl Natives {
                 lanes[0].stored.push((row, histogram.clone()));
             }
             let entity = Labels::from_pairs([("service", service(number))])?;
-            let begin = cpu_seconds();
+            let begin = thread_time().as_secs_f64();
             let key = StreamKey {
                 base: LATENCY_NAME,
                 entity: &entity,
             };
             writer.write_stream(key, &[LaneKind::Value], &buffer)?;
-            seconds += cpu_seconds() - begin;
+            seconds += thread_time().as_secs_f64() - begin;
         }
         Ok(seconds)
     }
@@ -271,14 +262,14 @@ fn write(recorder: &Recorder, natives: &Natives, folder: &Path) -> Result<Manife
     for ((base, entity), lanes) in &streams {
         recorder.fill(lanes, &mut buffer);
         let kinds: Vec<LaneKind<'_>> = lanes.iter().map(|(kind, _)| *kind).collect();
-        let begin = cpu_seconds();
+        let begin = thread_time().as_secs_f64();
         writer.write_stream(StreamKey { base, entity }, &kinds, &buffer)?;
-        seconds += cpu_seconds() - begin;
+        seconds += thread_time().as_secs_f64() - begin;
     }
     let native_seconds = natives.write(&mut writer)?;
-    let begin = cpu_seconds();
+    let begin = thread_time().as_secs_f64();
     let (_, manifest) = writer.finish()?;
-    seconds += cpu_seconds() - begin;
+    seconds += thread_time().as_secs_f64() - begin;
     let manifest = manifest.context("there is no sample")?;
     std::fs::write(folder.join("manifest.json"), manifest.to_json())?;
     println!(
@@ -350,9 +341,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
     };
     let n_samples = manifest.n_samples as f64;
     let block = Arc::new(Block::open(manifest, files)?);
-    let begin = cpu_seconds();
+    let begin = thread_time().as_secs_f64();
     let catalog = Arc::new(block.load_catalog()?);
-    let ms = (cpu_seconds() - begin) * 1e3;
+    let ms = (thread_time().as_secs_f64() - begin) * 1e3;
     println!(
         "catalog: {ms:.1} ms, {} bytes read, {} in memory",
         n_read.swap(0, Ordering::Relaxed),
@@ -363,9 +354,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
         let source = BlockSource::new(Arc::clone(&block), Arc::clone(&catalog), cache);
         let _ = read_all(&source, &[])?;
         n_read.store(0, Ordering::Relaxed);
-        let begin = cpu_seconds();
+        let begin = thread_time().as_secs_f64();
         let checksum = read_all(&source, &[])?;
-        let seconds = cpu_seconds() - begin;
+        let seconds = thread_time().as_secs_f64() - begin;
         println!(
             "{name}: {:.1} M samples/s, {} bytes read, checksum {checksum:x}",
             n_samples / seconds / 1e6,
@@ -374,9 +365,9 @@ fn read(manifest: Manifest, folder: &Path) -> Result<()> {
     }
     one_service(&block, &catalog, &n_read)?;
     read_natives(&block, &catalog)?;
-    let begin = cpu_seconds();
+    let begin = thread_time().as_secs_f64();
     block.verify()?;
-    println!("verified in {:.2} s", cpu_seconds() - begin);
+    println!("verified in {:.2} s", thread_time().as_secs_f64() - begin);
     Ok(())
 }
 
@@ -403,12 +394,12 @@ fn one_service(
         let selection = source.select(&matchers, TimeRange::ALL)?;
         let (mut buffer, mut n_samples) = (StreamBuffer::default(), 0);
         n_read.store(0, Ordering::Relaxed);
-        let begin = cpu_seconds();
+        let begin = thread_time().as_secs_f64();
         for stream_idx in 0..selection.streams().len() {
             selection.read(stream_idx, TimeRange::ALL, &mut buffer)?;
             n_samples += buffer.timestamps_ms.len() * buffer.lanes().len();
         }
-        let ms = (cpu_seconds() - begin) * 1e3;
+        let ms = (thread_time().as_secs_f64() - begin) * 1e3;
         let manifest = block.manifest();
         let own = manifest.samples.n_bytes as f64 * n_samples as f64 / manifest.n_samples as f64;
         let n_bytes = n_read.load(Ordering::Relaxed) as f64;
@@ -439,7 +430,7 @@ fn read_natives(block: &Arc<Block>, catalog: &Arc<storage::block::BlockCatalog>)
         ("as queries see them, warm", StreamBuffer::default()),
         ("as they are stored, warm", StreamBuffer::stored()),
     ] {
-        let begin = cpu_seconds();
+        let begin = thread_time().as_secs_f64();
         let selection = source.select(&matchers, TimeRange::ALL)?;
         let (mut n_read, mut checksum) = (0, 0_u64);
         for stream_idx in 0..selection.streams().len() {
@@ -450,7 +441,7 @@ fn read_natives(block: &Arc<Block>, catalog: &Arc<storage::block::BlockCatalog>)
                 checksum = sums.fold(checksum, u64::wrapping_add);
             }
         }
-        let seconds = cpu_seconds() - begin;
+        let seconds = thread_time().as_secs_f64() - begin;
         println!(
             "native histograms {name}: {:.2} M/s, checksum {checksum:x}",
             n_read as f64 / seconds / 1e6
