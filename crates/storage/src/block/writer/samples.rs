@@ -12,9 +12,14 @@ use super::LaneRows;
 use super::file::PagedFile;
 use super::rows::PageRows;
 
-/// Rows from which on a page ends with the stream: a stream of one series is often this long at most, and is read
-/// with its neighbours.
+/// Rows from which on a page ends with the stream: streams of a few rows share pages, and are read with their
+/// neighbours.
 const STREAM_PAGE_ROWS: usize = 4_096;
+
+/// Rows from which on it ends with the stream if that is its third: whoever wants one of those streams then reads three
+/// times what it wants at most, but for streams so short that a page's own bytes weigh as much.
+const FEW_STREAMS_PAGE_ROWS: usize = 1_024;
+const FEW_STREAMS: usize = 3;
 
 /// Rows from which on a page ends with the lane.
 const LANE_PAGE_ROWS: usize = 16_384;
@@ -30,6 +35,8 @@ pub(super) struct SamplesWriter<W: Write + Send> {
     file: PagedFile<W>,
     encoder: PageEncoder,
     rows: PageRows,
+    /// Streams that end in the page under way.
+    n_page_streams: usize,
     /// Rows of the row group in finished pages.
     n_group_rows: usize,
     n_rows: u64,
@@ -44,6 +51,7 @@ impl<W: Write + Send> SamplesWriter<W> {
             file: PagedFile::new(sink, schema::samples()?, &sorted_by, has_limits.to_vec())?,
             encoder: PageEncoder::new(SAMPLES_LEVEL)?,
             rows: PageRows::default(),
+            n_page_streams: 0,
             n_group_rows: 0,
             n_rows: 0,
             times: None,
@@ -89,7 +97,12 @@ impl<W: Write + Send> SamplesWriter<W> {
 
     /// Says that no more lanes of the stream follow.
     pub(super) fn end_stream(&mut self) -> Result<(), ParquetError> {
-        if self.rows.n_rows() >= STREAM_PAGE_ROWS {
+        self.n_page_streams += usize::from(self.rows.n_rows() > 0);
+        let n_rows_max = match self.n_page_streams {
+            FEW_STREAMS.. => FEW_STREAMS_PAGE_ROWS,
+            _ => STREAM_PAGE_ROWS,
+        };
+        if self.rows.n_rows() >= n_rows_max {
             self.end_page()?;
         }
         if self.n_group_rows + self.rows.n_rows() >= ROW_GROUP_ROWS {
@@ -107,6 +120,7 @@ impl<W: Write + Send> SamplesWriter<W> {
     }
 
     fn end_page(&mut self) -> Result<(), ParquetError> {
+        self.n_page_streams = 0;
         let n_rows = self.rows.n_rows();
         if n_rows == 0 {
             return Ok(());
@@ -139,5 +153,35 @@ impl<W: Write + Send> SamplesWriter<W> {
         }
         self.n_group_rows = 0;
         self.file.end_row_group()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many pages so many streams of one lane become.
+    fn n_pages(n_streams: u32, n_rows: i64) -> usize {
+        let lane = LaneRows {
+            timestamps_ms: (0..n_rows).collect(),
+            values: (0..n_rows).map(|row| row as f64).collect(),
+            ..LaneRows::default()
+        };
+        let mut writer = SamplesWriter::new(Vec::new()).unwrap();
+        for series_id in 0..n_streams {
+            writer.push_lane(series_id, &lane).unwrap();
+            writer.end_stream().unwrap();
+        }
+        writer.end_page().unwrap();
+        writer.file.chunks[0].checksums.len()
+    }
+
+    #[test]
+    fn streams_that_are_not_very_short_share_pages_by_three() {
+        assert_eq!(n_pages(9, 480), 3);
+        assert_eq!(n_pages(9, 1_440), 3);
+        assert_eq!(n_pages(9, 5_760), 9);
+        assert_eq!(n_pages(36, 60), 2);
+        assert_eq!(n_pages(2, 20_000), 2);
     }
 }
