@@ -8,10 +8,10 @@
 use crate::Error;
 
 /// How many values are unpacked at a time.
-pub(crate) const RUN_LEN: usize = 16;
+pub const RUN_LEN: usize = 16;
 
 /// Values on their way out.
-pub(crate) type Run = [u64; RUN_LEN];
+pub type Run = [u64; RUN_LEN];
 
 const GROUP_LEN: usize = 8;
 
@@ -42,7 +42,7 @@ pub(crate) fn pack(values: &[u64], width: usize, bytes: &mut Vec<u8>) {
 
 /// Bit-packed values, ready to be read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Packed<'a> {
+pub struct Packed<'a> {
     bytes: &'a [u8],
     width: usize,
     unpacker: Unpacker,
@@ -54,7 +54,7 @@ impl<'a> Packed<'a> {
     /// # Errors
     /// A width above 64, too few bytes.
     #[inline]
-    pub(crate) fn open(bytes: &'a [u8], width: usize, n_values: usize) -> Result<(Self, &'a [u8]), Error> {
+    pub fn open(bytes: &'a [u8], width: usize, n_values: usize) -> Result<(Self, &'a [u8]), Error> {
         let Some(&unpacker) = UNPACKERS.get(width) else {
             return Err(Error::Invalid { what: "bit width" });
         };
@@ -77,7 +77,7 @@ impl<'a> Packed<'a> {
     /// Replaces `run` by the running sum of `base` and the values `run_idx * RUN_LEN ..`, `step` being added to
     /// each of them. The arithmetic wraps around; what stands behind the last value is undefined.
     #[inline]
-    pub(crate) fn sums(&self, run_idx: usize, base: u64, step: u64, run: &mut Run) {
+    pub fn sums(&self, run_idx: usize, base: u64, step: u64, run: &mut Run) {
         let first_byte = run_idx * self.width * (RUN_LEN / GROUP_LEN);
         (self.unpacker)(self.bytes.get(first_byte..).unwrap_or_default(), base, step, run);
     }

@@ -1,8 +1,8 @@
 //! Page encodings, checksums and varints: the only place that knows bit layouts.
 //!
 //! Read in this order: [`page`] is what others use, timestamps and columns in one buffer; [`mod@column`] encodes the
-//! values of one column; the private modules below it map floats to integers (`scale`), integers to deltas
-//! (`deltas`) and deltas to bits (`bits`).
+//! values of one column; the modules below it map floats to integers (`scale`), integers to deltas (`deltas`) and deltas
+//! to bits ([`bits`], which blocks use as well).
 //!
 //! Every decoder takes any bytes: what does not fit is an [`Error`], never a panic, and memory stays bounded by
 //! [`page::ROWS_MAX`]. A page carries no checksum: who stores one adds it ([`checksum`]).
@@ -16,7 +16,7 @@
     clippy::string_slice
 )]
 
-mod bits;
+pub mod bits;
 pub mod checks;
 pub mod checksum;
 pub mod column;

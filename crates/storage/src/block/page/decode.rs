@@ -1,10 +1,17 @@
 //! Reading pages.
 
+use std::cell::RefCell;
+
 use super::delta::DeltaReader;
 use super::header::{Encoding, PageHeader};
 use super::levels::Runs;
 use super::lists::Lists;
 use super::{PAGE_ROWS_MAX, PageError, floats};
+
+thread_local! {
+    /// By thread, because making one takes as long as unpacking a page does.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A page whose bytes were unpacked, but whose values were not decoded yet.
 #[derive(Debug)]
@@ -131,7 +138,14 @@ fn unpack(stored: &[u8], n_bytes: usize, n_values: usize, is_compressed: bool) -
     if n_bytes > (n_values + 128) * 9 {
         return Err(INVALID);
     }
-    let values = zstd::bulk::decompress(stored, n_bytes).map_err(|_| INVALID)?;
+    let unpacked = DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        let decompressor = match decompressor {
+            Some(made) => made,
+            none => none.insert(zstd::bulk::Decompressor::new()?),
+        };
+        decompressor.decompress(stored, n_bytes)
+    });
+    let values = unpacked.map_err(|_| INVALID)?;
     if values.len() == n_bytes {
         Ok(values)
     } else {

@@ -12,6 +12,7 @@
 //!
 //! Source: Parquet format, Encodings.md, "Delta encoding".
 
+use codec::bits::{Packed, RUN_LEN, Run};
 use codec::varint;
 
 use super::PageError;
@@ -83,15 +84,15 @@ pub(in crate::block) struct DeltaReader<'a> {
     bytes: &'a [u8],
     /// Values that were not given yet.
     n_left: usize,
-    /// The value before the next one; the first one itself at the beginning.
-    previous: i64,
+    /// The value before the next miniblock; the first one itself at the beginning.
+    previous: u64,
     is_first: bool,
-    least: i64,
+    least: u64,
     widths: [u8; MINIBLOCKS],
     /// Of the block, the next one to unpack.
     miniblock_idx: usize,
     /// The values of the last miniblock, of which those from `position` on were not given yet.
-    unpacked: [i64; MINIBLOCK_LEN],
+    held: [i64; MINIBLOCK_LEN],
     position: usize,
 }
 
@@ -110,153 +111,169 @@ impl<'a> DeltaReader<'a> {
         Ok(Self {
             bytes,
             n_left: n_values,
-            previous: first,
+            previous: first.cast_unsigned(),
             is_first: true,
             least: 0,
             widths: [0; MINIBLOCKS],
             miniblock_idx: MINIBLOCKS,
-            unpacked: [0; MINIBLOCK_LEN],
+            held: [0; MINIBLOCK_LEN],
             position: MINIBLOCK_LEN,
         })
     }
 
     /// Fills `values` with the next ones.
     pub(in crate::block) fn read(&mut self, values: &mut [i64]) -> Result<(), PageError> {
-        let mut rest = self.start(values.len(), values)?;
-        while !rest.is_empty() {
-            if self.position == MINIBLOCK_LEN {
-                if rest.len() >= MINIBLOCK_LEN {
-                    let (whole, after) = rest.split_at_mut(MINIBLOCK_LEN);
-                    if let Some(whole) = whole.first_chunk_mut() {
-                        self.unpack(whole)?;
-                    }
-                    rest = after;
-                    continue;
-                }
-                self.refill()?;
-            }
-            let held = self.unpacked.get(self.position..).unwrap_or(&[]);
-            let n_values = held.len().min(rest.len());
-            let (now, later) = rest.split_at_mut(n_values);
-            now.copy_from_slice(held.get(..n_values).unwrap_or(&[]));
-            self.position += n_values;
-            rest = later;
-        }
-        Ok(())
+        self.read_each(values, |value| value)
+    }
+
+    /// Fills `values` with the next ones as floats.
+    pub(in crate::block) fn read_floats(&mut self, values: &mut [f64]) -> Result<(), PageError> {
+        self.read_each(values, |value| value as f64)
     }
 
     /// Leaves out the next `n_values`.
     pub(in crate::block) fn skip(&mut self, n_values: usize) -> Result<(), PageError> {
-        let mut one = [0];
-        let first = if self.is_first { n_values.min(1) } else { 0 };
-        self.start(n_values, one.get_mut(..first).unwrap_or(&mut []))?;
-        let mut n_left = n_values - first;
-        while n_left > 0 {
-            if self.position == MINIBLOCK_LEN {
-                self.refill()?;
-            }
-            let n_skipped = n_left.min(MINIBLOCK_LEN - self.position);
-            self.position += n_skipped;
-            n_left -= n_skipped;
+        let is_first = self.count_off(n_values)?;
+        let mut n_left = n_values - usize::from(is_first);
+        let n_skipped = n_left.min(MINIBLOCK_LEN - self.position);
+        self.position += n_skipped;
+        n_left -= n_skipped;
+        while n_left >= MINIBLOCK_LEN {
+            self.pass()?;
+            n_left -= MINIBLOCK_LEN;
+        }
+        if n_left > 0 {
+            self.refill()?;
+            self.position = n_left;
         }
         Ok(())
     }
 
-    /// Counts off `n_values`, and gives the first one of all if that is among them.
-    fn start<'b>(&mut self, n_values: usize, values: &'b mut [i64]) -> Result<&'b mut [i64], PageError> {
+    #[inline]
+    fn read_each<T: Copy>(
+        &mut self,
+        values: &mut [T],
+        map: impl Fn(i64) -> T + Copy,
+    ) -> Result<(), PageError> {
+        let first = self.previous;
+        let is_first = self.count_off(values.len())?;
+        let (firsts, rest) = values.split_at_mut(usize::from(is_first));
+        firsts.fill(map(first.cast_signed()));
+        let rest = self.give(rest, map);
+        let (whole, rest) = rest.as_chunks_mut::<MINIBLOCK_LEN>();
+        for values in whole {
+            self.unpack(values, map)?;
+        }
+        if !rest.is_empty() {
+            self.refill()?;
+            self.give(rest, map);
+        }
+        Ok(())
+    }
+
+    /// Counts off `n_values`; true if the first one of all is among them, which stands in no miniblock.
+    fn count_off(&mut self, n_values: usize) -> Result<bool, PageError> {
         self.n_left = self
             .n_left
             .checked_sub(n_values)
             .ok_or(PageError::Invalid("number of integers"))?;
-        if !self.is_first {
-            return Ok(values);
+        Ok(n_values > 0 && std::mem::replace(&mut self.is_first, false))
+    }
+
+    /// Gives what is held, as far as there is room; the room that is left.
+    #[inline]
+    fn give<'b, T>(&mut self, values: &'b mut [T], map: impl Fn(i64) -> T) -> &'b mut [T] {
+        let held = self.held.get(self.position..).unwrap_or(&[]);
+        let n_given = held.len().min(values.len());
+        let (now, later) = values.split_at_mut(n_given);
+        for (place, value) in now.iter_mut().zip(held) {
+            *place = map(*value);
         }
-        match values {
-            [] => Ok(values),
-            [first, rest @ ..] => {
-                self.is_first = false;
-                *first = self.previous;
-                Ok(rest)
-            }
-        }
+        self.position += n_given;
+        later
     }
 
     fn refill(&mut self) -> Result<(), PageError> {
-        let mut unpacked = [0; MINIBLOCK_LEN];
-        self.unpack(&mut unpacked)?;
-        self.unpacked = unpacked;
+        let mut held = [0; MINIBLOCK_LEN];
+        self.unpack(&mut held, |value| value)?;
+        self.held = held;
         self.position = 0;
         Ok(())
     }
 
-    /// Unpacks the next miniblock.
-    fn unpack(&mut self, values: &mut [i64; MINIBLOCK_LEN]) -> Result<(), PageError> {
-        const WITHIN: &str = "integers";
+    /// The width of the next miniblock.
+    #[inline]
+    fn next_width(&mut self) -> Result<usize, PageError> {
+        const WITHIN: PageError = PageError::Truncated("integers");
         if self.miniblock_idx == MINIBLOCKS {
-            let (least, rest) = varint::read_i64(self.bytes).map_err(|_| PageError::Truncated(WITHIN))?;
-            let (widths, rest) = rest.split_first_chunk().ok_or(PageError::Truncated(WITHIN))?;
-            self.least = least;
+            let (least, rest) = varint::read_i64(self.bytes).map_err(|_| WITHIN)?;
+            let (widths, rest) = rest.split_first_chunk().ok_or(WITHIN)?;
+            self.least = least.cast_unsigned();
             self.widths = *widths;
             self.bytes = rest;
             self.miniblock_idx = 0;
         }
-        let width = usize::from(self.widths.get(self.miniblock_idx).copied().unwrap_or(0));
+        let width = self.widths.get(self.miniblock_idx).copied().unwrap_or(0);
         self.miniblock_idx += 1;
+        Ok(usize::from(width))
+    }
+
+    /// Passes the next miniblock.
+    fn pass(&mut self) -> Result<(), PageError> {
+        let width = self.next_width()?;
+        let mut run = [0; RUN_LEN];
         if width == 0 {
-            let mut value = self.previous;
-            for place in &mut *values {
-                value = value.wrapping_add(self.least);
-                *place = value;
-            }
-            self.previous = value;
+            let steps = self.least.wrapping_mul(MINIBLOCK_LEN as u64);
+            self.previous = self.previous.wrapping_add(steps);
             return Ok(());
         }
-        if width > 64 {
-            return Err(PageError::Invalid("width of integers"));
+        let packed = self.take_packed(width)?;
+        for run_idx in 0..MINIBLOCK_LEN / RUN_LEN {
+            self.sum_up(packed, run_idx, &mut run);
         }
-        let n_bytes = MINIBLOCK_LEN / 8 * width;
-        let (packed, rest) = self
-            .bytes
-            .split_at_checked(n_bytes)
-            .ok_or(PageError::Truncated(WITHIN))?;
-        self.bytes = rest;
-        unpack_bits(packed, width, values);
-        let mut value = self.previous;
-        for place in values {
-            value = value.wrapping_add(self.least).wrapping_add(*place);
-            *place = value;
-        }
-        self.previous = value;
         Ok(())
     }
-}
 
-/// Bytes behind the packed ones that may be looked at.
-const PADDING: usize = 16;
-
-#[expect(clippy::cast_possible_truncation, reason = "what is masked is the lower half")]
-/// Spreads `values.len()` numbers of `width` bits, 1 to 64.
-fn unpack_bits(packed: &[u8], width: usize, values: &mut [i64; MINIBLOCK_LEN]) {
-    let mut padded = [0; 64 * MINIBLOCK_LEN / 8 + PADDING];
-    for (place, byte) in padded.iter_mut().zip(packed) {
-        *place = *byte;
-    }
-    if width > 56 {
-        let mask = u64::MAX >> (64 - width);
-        for (value_idx, value) in values.iter_mut().enumerate() {
-            let bit = value_idx * width;
-            let word = padded.get(bit / 8..).and_then(<[u8]>::first_chunk);
-            let word = word.map_or(0, |bytes| u128::from_le_bytes(*bytes));
-            *value = ((word >> (bit % 8)) as u64 & mask).cast_signed();
+    /// Unpacks the next miniblock, each value through `map`.
+    #[inline]
+    fn unpack<T: Copy>(
+        &mut self,
+        values: &mut [T; MINIBLOCK_LEN],
+        map: impl Fn(i64) -> T,
+    ) -> Result<(), PageError> {
+        let width = self.next_width()?;
+        if width == 0 && self.least == 0 {
+            values.fill(map(self.previous.cast_signed()));
+            return Ok(());
         }
-        return;
+        let packed = self.take_packed(width)?;
+        let mut run = [0; RUN_LEN];
+        for (run_idx, values) in values.as_chunks_mut::<RUN_LEN>().0.iter_mut().enumerate() {
+            self.sum_up(packed, run_idx, &mut run);
+            for (place, value) in values.iter_mut().zip(run) {
+                *place = map(value.cast_signed());
+            }
+        }
+        Ok(())
     }
-    let mask = (1_u64 << width) - 1;
-    for (value_idx, value) in values.iter_mut().enumerate() {
-        let bit = value_idx * width;
-        let word = padded.get(bit / 8..).and_then(<[u8]>::first_chunk);
-        let word = word.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        *value = ((word >> (bit % 8)) & mask).cast_signed();
+
+    #[inline]
+    fn take_packed(&mut self, width: usize) -> Result<Packed<'a>, PageError> {
+        let opened = Packed::open(self.bytes, width, MINIBLOCK_LEN);
+        let (packed, rest) = opened.map_err(|error| match error {
+            codec::Error::Truncated { .. } => PageError::Truncated("integers"),
+            _ => PageError::Invalid("width of integers"),
+        })?;
+        self.bytes = rest;
+        Ok(packed)
+    }
+
+    /// Replaces a run by its values.
+    #[inline]
+    fn sum_up(&mut self, packed: Packed<'a>, run_idx: usize, run: &mut Run) {
+        packed.sums(run_idx, self.previous, self.least, run);
+        let [.., last] = *run;
+        self.previous = last;
     }
 }
 

@@ -1,8 +1,9 @@
 //! What one reader keeps of the pages it has read: its next stream most likely wants more of them.
 //!
 //! Values of a page can only be decoded from its front. Where many short streams share a page, decoding it for each of
-//! them would cost the square of their number; so the page is decoded once, and the next streams copy from it. A
-//! reader of several blocks goes through them stream by stream, so it keeps something of each.
+//! them would cost the square of their number; so the page is decoded once, and the next streams copy from it. What
+//! stands at its front is decoded alone: there may be no next stream. A reader of several blocks goes through them stream
+//! by stream, so it keeps something of each.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -86,9 +87,10 @@ impl<T> Default for DecodedPage<T> {
 }
 
 impl<T: Copy + Default> DecodedPage<T> {
-    /// True when a page of `n_rows` is better decoded as a whole for `n_wanted` of them, or is already.
-    pub(super) fn is_worth_it(&self, page_idx: usize, n_rows: usize, n_wanted: usize) -> bool {
-        n_wanted < n_rows / SHARE || self.page_idx == Some(page_idx)
+    /// True when a page of `n_rows` is better decoded as a whole for `n_wanted` of them, the first of which is `first`,
+    /// or is already.
+    pub(super) fn is_worth_it(&self, page_idx: usize, n_rows: usize, first: usize, n_wanted: usize) -> bool {
+        (first > 0 && n_wanted < n_rows / SHARE) || self.page_idx == Some(page_idx)
     }
 
     /// The rows of a page, which `decode` puts into a slice of `n_rows` if they are not there.

@@ -19,9 +19,6 @@ use super::select::LaneSet;
 use super::{Block, PageCache};
 use crate::{Error, LaneBuffer, StreamBuffer};
 
-/// Integers that become floats at a time.
-const CHUNK_LEN: usize = 256;
-
 /// The rows of one lane that are wanted, and the place of the first one in its buffer.
 #[derive(Debug, Clone)]
 struct WantedRows {
@@ -210,7 +207,7 @@ impl PageSource<'_> {
             let mut read = |rows, values: &mut [i64]| {
                 self.read_integers(SampleColumn::Timestamp, wanted.clone(), rows, values, fetched)
             };
-            if decoded.is_worth_it(page_idx, n_rows, in_page.len()) {
+            if decoded.is_worth_it(page_idx, n_rows, in_page.start, in_page.len()) {
                 let all = decoded.get(page_idx, n_rows, |all| read(0..n_rows, all));
                 decoded::copy(all?, in_page, now);
             } else {
@@ -311,8 +308,9 @@ impl PageSource<'_> {
             );
             length(&(page_rows.start..start))..length(&(page_rows.start..end))
         };
+        let first = wanted.first().map_or(0, |lane| within(lane).start);
         let n_wanted = wanted.iter().map(|lane| within(lane).len()).sum();
-        let values = self.page_values(pages.clone(), n_wanted, decoded, fetched)?;
+        let values = self.page_values(pages.clone(), (first, n_wanted), decoded, fetched)?;
         let mut decoder = match &values {
             PageValues::Decoded(_) => None,
             PageValues::Encoded(pages) => Some(self.value_decoder(page_idx, pages)?),
@@ -353,12 +351,12 @@ impl PageSource<'_> {
     fn page_values<'a>(
         &self,
         pages: Range<usize>,
-        n_wanted: usize,
+        (first, n_wanted): (usize, usize),
         decoded: &'a mut DecodedPage<f64>,
         fetched: &mut Fetched,
     ) -> Result<PageValues<'a>, Error> {
         let (page_idx, n_rows) = (pages.start, length(&self.catalog.pages.rows(pages.start)));
-        if !decoded.is_worth_it(page_idx, n_rows, n_wanted) {
+        if !decoded.is_worth_it(page_idx, n_rows, first, n_wanted) {
             return self.value_pages(pages, fetched).map(PageValues::Encoded);
         }
         let all = decoded.get(page_idx, n_rows, |all| {
@@ -478,15 +476,7 @@ impl<'a> ValueDecoder<'a> {
             .ok_or(PageError::Invalid("integers"))?;
         reader.skip(n_skipped)?;
         self.n_passed = first + values.len();
-        let mut integers = [0; CHUNK_LEN];
-        for values in values.chunks_mut(CHUNK_LEN) {
-            let integers = integers.get_mut(..values.len()).unwrap_or(&mut []);
-            reader.read(integers)?;
-            for (value, integer) in values.iter_mut().zip(&*integers) {
-                *value = *integer as f64;
-            }
-        }
-        Ok(())
+        reader.read_floats(values)
     }
 }
 
