@@ -10,6 +10,7 @@ use model::{FloatHistogram, LabelColumn, Matcher, TimeRange, TimestampMs, is_sta
 
 use crate::block::DecodedPages;
 use crate::head::ReadScratch;
+use crate::merged::append;
 use crate::{Error, StoredHistogram};
 
 /// Something that can be queried: the head, later the head and its blocks.
@@ -224,6 +225,35 @@ impl StreamBuffer {
         }
     }
 
+    /// Drops the rows up to a time, that of it included.
+    pub fn forget_until(&mut self, end_ms: TimestampMs) {
+        let n_rows = self.timestamps_ms.partition_point(|held_ms| *held_ms <= end_ms);
+        if n_rows == self.timestamps_ms.len() {
+            return self.reset(self.n_lanes);
+        }
+        let n_before = n_rows as u32;
+        self.timestamps_ms.drain(..n_rows);
+        for lane in &mut self.lanes[..self.n_lanes] {
+            lane.values.drain(..n_rows);
+            lane.absent_rows.retain_mut(|row| keep_row(row, n_before));
+            lane.histograms.retain_mut(|(row, _)| keep_row(row, n_before));
+            lane.stored.retain_mut(|(row, _)| keep_row(row, n_before));
+            lane.starts_ms.drain(..n_rows.min(lane.starts_ms.len()));
+        }
+    }
+
+    /// Adds rows of the same lanes that are all later. Whether a histogram continues the one before it is not known
+    /// where they meet.
+    ///
+    /// # Panics
+    /// If there are other lanes, or stored histograms.
+    pub fn append(&mut self, later: &Self) {
+        assert_eq!(later.n_lanes, self.n_lanes, "rows of the same lanes");
+        assert!(!self.wants_stored, "histograms as queries see them");
+        let same: Vec<u32> = (0..self.n_lanes as u32).collect();
+        append(self, later, &same);
+    }
+
     /// The lanes, in the order of the selection.
     #[must_use]
     pub fn lanes(&self) -> &[LaneBuffer] {
@@ -250,4 +280,11 @@ impl StreamBuffer {
             &mut self.scratch,
         )
     }
+}
+
+/// Renumbers a row of which so many before are dropped; false if it is one of them.
+fn keep_row(row: &mut u32, n_before: u32) -> bool {
+    let later = row.checked_sub(n_before);
+    *row = later.unwrap_or(*row);
+    later.is_some()
 }

@@ -57,6 +57,16 @@ impl StepTimes {
         }
     }
 
+    /// Some of the steps.
+    #[must_use]
+    pub fn part(&self, steps: Range<usize>) -> Self {
+        Self {
+            first_ms: self.at(steps.start),
+            n_steps: steps.len(),
+            ..*self
+        }
+    }
+
     /// All times in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = TimestampMs> + use<> {
         let times = *self;

@@ -103,6 +103,29 @@ impl LaneFunction {
         }
     }
 
+    /// The same of some steps only; `None` for what has to see more than floats.
+    pub(crate) fn of_steps(&self, steps: Range<usize>) -> Option<Self> {
+        use LaneFunctionKind::{Newest, NewestFloatTime, NewestTime, Rate, Window};
+        let kind = match &self.kind {
+            Newest => Newest,
+            NewestTime => NewestTime,
+            NewestFloatTime => NewestFloatTime,
+            Rate(kind) => Rate(*kind),
+            Window(functions) if functions.len() == 1 => Window(functions.clone()),
+            Window(functions) => Window(functions.get(steps.clone())?.to_vec()),
+            LaneFunctionKind::NewestStart | LaneFunctionKind::Smoothed => return None,
+        };
+        Some(Self {
+            kind,
+            window_ms: self.window_ms,
+            evaluation: self.evaluation.part(steps.clone()),
+            times: self.times.part(steps),
+            beyond: self.beyond,
+            uses_starts: self.uses_starts,
+            skips_buckets: self.skips_buckets,
+        })
+    }
+
     /// True for an instant selector.
     pub(crate) fn is_newest(&self) -> bool {
         use LaneFunctionKind::{Newest, NewestFloatTime, NewestStart, NewestTime};
@@ -155,6 +178,8 @@ impl LaneEvaluator {
 
     /// Looks at the timestamps that the next series share. Returns the number of samples in all windows.
     pub(crate) fn prepare(&mut self, function: &LaneFunction, timestamps_ms: &[TimestampMs]) -> usize {
+        // What series of their own have prepared was for the steps before.
+        self.own.timestamps_ms.clear();
         if let Some(Rates { shared, .. }) = &mut self.rates {
             shared.prepare(timestamps_ms, function.times, function.window_ms);
             return shared.n_in_windows();
@@ -165,6 +190,11 @@ impl LaneEvaluator {
         self.windows.iter().map(ExactSizeIterator::len).sum()
     }
 
+    fn begin_row(&mut self, function: &LaneFunction) {
+        self.row.clear();
+        self.row.resize(function.evaluation.n_steps, ABSENT);
+    }
+
     /// The row of a series with a sample at every prepared timestamp. Fails where a function of a window does.
     pub(crate) fn shared(
         &mut self,
@@ -172,7 +202,7 @@ impl LaneEvaluator {
         timestamps_ms: &[TimestampMs],
         values: &[f64],
     ) -> Result<&[f64], QueryError> {
-        self.row.fill(ABSENT);
+        self.begin_row(function);
         match &mut self.rates {
             Some(rates) => rates.shared.lane_into(values, &mut self.row),
             None => {
@@ -192,7 +222,7 @@ impl LaneEvaluator {
         values: &[f64],
         mut is_present: impl FnMut(usize) -> bool,
     ) -> Result<(&[f64], usize), QueryError> {
-        self.row.fill(ABSENT);
+        self.begin_row(function);
         let keep = |row, value| is_present(row) && !function.skips(value);
         let is_other = self.own.fill(timestamps_ms, values, keep);
         let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);

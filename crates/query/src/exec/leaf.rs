@@ -13,6 +13,7 @@ use super::collect::reserve;
 use super::lane::{LaneEvaluator, LaneFunction};
 use super::mixed_lane::{Evaluated, MixedLane};
 use super::notes::NoteSink;
+use super::slices::{Slice, SliceReader, slices};
 use super::tally::{Shares, Tally};
 use super::watch::Watch;
 use crate::QueryError;
@@ -52,9 +53,22 @@ pub(crate) struct LeafReader {
     mixed: MixedLane,
     /// A row that is the same at all steps.
     row: Vec<f64>,
+    sliced: Sliced,
     usage: Usage,
     /// For the buffer.
     room: MemoryReservation,
+}
+
+/// For streams that are read slice by slice.
+#[derive(Debug)]
+struct Sliced {
+    /// None if all is read at once.
+    slices: Vec<Slice>,
+    reader: SliceReader,
+    /// The rows of all lanes, one after the other.
+    rows: Vec<f64>,
+    /// By lane, how many samples it has.
+    n_samples: Vec<usize>,
 }
 
 /// What has been read and not been counted yet. Tasks share the counters and the clock costs time, so both are left
@@ -74,7 +88,17 @@ const UNCOUNTED_STREAMS_MAX: u32 = 32;
 impl LeafReader {
     /// A reader with empty buffers.
     pub(crate) fn new(leaf: Arc<Leaf>, task: &TaskContext) -> Self {
+        let slices = match leaf.tally.is_by_step() {
+            true => Vec::new(),
+            false => slices(&leaf.function),
+        };
         Self {
+            sliced: Sliced {
+                slices,
+                reader: SliceReader::default(),
+                rows: Vec::new(),
+                n_samples: Vec::new(),
+            },
             evaluator: LaneEvaluator::new(&leaf.function, &leaf.limits),
             mixed: MixedLane::new(leaf.function.evaluation.n_steps, &leaf.limits),
             row: vec![ABSENT; leaf.function.evaluation.n_steps],
@@ -97,10 +121,16 @@ impl LeafReader {
     pub(crate) fn read(
         &mut self,
         stream_idx: usize,
-        emit: impl FnMut(u32, Row<'_>),
+        mut emit: impl FnMut(u32, Row<'_>),
     ) -> Result<usize, QueryError> {
         let range = self.leaf.function.range();
         self.leaf.limits.check_cancelled()?;
+        if !self.sliced.slices.is_empty()
+            && let Some(n_values) = self.sliced_rows(stream_idx, &mut emit)?
+        {
+            self.note_stream()?;
+            return Ok(n_values);
+        }
         if self.leaf.function.is_single_newest() {
             self.leaf
                 .selection
@@ -108,10 +138,7 @@ impl LeafReader {
             self.newest_rows(stream_idx, emit);
         } else {
             self.leaf.selection.read(stream_idx, range, &mut self.buffer)?;
-            let bytes = buffer_bytes(&self.buffer);
-            if bytes > self.room.size() {
-                self.room.try_resize(bytes)?;
-            }
+            self.reserve(buffer_bytes(&self.buffer))?;
             self.stream_rows(stream_idx, emit)?;
         }
         self.note_stream()?;
@@ -132,6 +159,77 @@ impl LeafReader {
         self.usage.n_held += n_values;
         self.note_stream()?;
         Ok(&self.live.lanes)
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<(), QueryError> {
+        if bytes > self.room.size() {
+            self.room.try_resize(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::stream_rows`], slice by slice. None if that cannot be, because there is more than floats; then nothing
+    /// was given out.
+    fn sliced_rows(
+        &mut self,
+        stream_idx: usize,
+        mut emit: impl FnMut(u32, Row<'_>),
+    ) -> Result<Option<usize>, QueryError> {
+        let leaf = Arc::clone(&self.leaf);
+        let stream = leaf.selection.streams()[stream_idx];
+        let (n_lanes, n_steps) = (stream.n_lanes as usize, leaf.function.evaluation.n_steps);
+        let Sliced {
+            slices,
+            reader,
+            rows,
+            n_samples,
+        } = &mut self.sliced;
+        rows.clear();
+        rows.resize(n_lanes * n_steps, ABSENT);
+        n_samples.clear();
+        n_samples.resize(n_lanes, 0);
+        reader.begin();
+        let (mut n_seen, mut bytes) = (0, 0);
+        for Slice { steps, function } in slices {
+            leaf.limits.check_cancelled()?;
+            reader.read(&*leaf.selection, stream_idx, function.range())?;
+            let buffer = &reader.buffer;
+            bytes = buffer_bytes(buffer).max(bytes);
+            let n_in_windows = self.evaluator.prepare(function, &buffer.timestamps_ms);
+            for (lane_idx, lane) in buffer.lanes().iter().enumerate() {
+                if is_more_than_floats(lane, function) {
+                    return Ok(None);
+                }
+                n_samples[lane_idx] += reader.n_new(lane);
+                if lane.absent_rows.len() < buffer.timestamps_ms.len() {
+                    let shared = (&buffer.timestamps_ms[..], n_in_windows);
+                    let (row, n_seen_here) = lane_row(&mut self.evaluator, function, shared, lane)?;
+                    rows[lane_idx * n_steps..][steps.clone()].copy_from_slice(row);
+                    n_seen += n_seen_here;
+                }
+            }
+            leaf.limits
+                .check_samples(n_samples.iter().sum::<usize>() as u64)?;
+        }
+        let is_newest = leaf.function.is_newest();
+        let lanes = rows.chunks(n_steps).zip(&*n_samples);
+        for (series_idx, (row, n_samples)) in (stream.first_series..).zip(lanes) {
+            if *n_samples == 0 {
+                continue;
+            }
+            let n_held = row.iter().filter(|value| !is_absent(**value)).count() as u64;
+            self.usage.n_read += *n_samples as u64;
+            self.usage.n_held += n_held;
+            self.usage.n_queryable += if is_newest { n_held } else { 0 };
+            if let Some(watch) = &leaf.watch {
+                watch.note(series_idx, row);
+            }
+            emit(series_idx, Row::of_floats(row));
+        }
+        self.usage.n_queryable += if is_newest { 0 } else { n_seen as u64 };
+        let n_values = rows.len() + n_samples.iter().sum::<usize>();
+        self.reserve(bytes + size_of_val(&self.sliced.rows[..]))?;
+        Ok(Some(n_values))
     }
 
     fn note_stream(&mut self) -> Result<(), QueryError> {
@@ -214,8 +312,7 @@ impl LeafReader {
             if n_samples == 0 {
                 continue;
             }
-            let has_starts = function.uses_starts && !lane.starts_ms.is_empty();
-            if is_rare || has_starts || !lane.histograms.is_empty() {
+            if is_rare || is_more_than_floats(lane, function) {
                 fill(&mut self.mixed, function, timestamps_ms, lane);
                 let evaluated = self.mixed.evaluate(function)?;
                 let Evaluated { row, notes, .. } = evaluated;
@@ -232,15 +329,8 @@ impl LeafReader {
                 emit(series_idx, row);
                 continue;
             }
-            let (row, n_seen) = if is_whole(lane, function) {
-                let row = self.evaluator.shared(function, timestamps_ms, &lane.values)?;
-                (row, n_in_windows)
-            } else {
-                let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
-                let is_present = |row| absent.next_if_eq(&row).is_none();
-                self.evaluator
-                    .own(function, timestamps_ms, &lane.values, is_present)?
-            };
+            let shared = (&timestamps_ms[..], n_in_windows);
+            let (row, n_seen) = lane_row(&mut self.evaluator, function, shared, lane)?;
             if tally.is_by_step() {
                 let absent_rows = &lane.absent_rows;
                 let present = (0..).zip(timestamps_ms).zip(&lane.values);
@@ -289,6 +379,29 @@ fn fill(mixed: &mut MixedLane, function: &LaneFunction, timestamps_ms: &[Timesta
             mixed.push_float(timestamp_ms, value, start_ms);
         }
     }
+}
+
+/// True when a series has samples that are no floats, or start timestamps that count.
+fn is_more_than_floats(lane: &LaneBuffer, function: &LaneFunction) -> bool {
+    let has_starts = function.uses_starts && !lane.starts_ms.is_empty();
+    has_starts || !lane.histograms.is_empty()
+}
+
+/// The row of a series of floats, and how many samples its windows hold together. The evaluator is prepared for the
+/// timestamps, which come with how many samples the windows of a whole series hold.
+fn lane_row<'a>(
+    evaluator: &'a mut LaneEvaluator,
+    function: &LaneFunction,
+    (timestamps_ms, n_in_windows): (&[TimestampMs], usize),
+    lane: &LaneBuffer,
+) -> Result<(&'a [f64], usize), QueryError> {
+    if is_whole(lane, function) {
+        let row = evaluator.shared(function, timestamps_ms, &lane.values)?;
+        return Ok((row, n_in_windows));
+    }
+    let mut absent = lane.absent_rows.iter().map(|&row| row as usize).peekable();
+    let is_present = |row| absent.next_if_eq(&row).is_none();
+    evaluator.own(function, timestamps_ms, &lane.values, is_present)
 }
 
 /// True when the series has a sample in every row of its stream and none of them needs to be left out.

@@ -19,6 +19,8 @@ pub(crate) mod mixed_lane;
 
 pub(crate) mod notes;
 
+pub(crate) mod slices;
+
 pub(crate) mod leaf;
 
 pub(crate) mod watch;

@@ -47,7 +47,7 @@ fn swap(a: &mut StreamBuffer, b: &mut StreamBuffer) {
 }
 
 /// Adds rows that are all later.
-fn append(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32]) {
+pub(crate) fn append(buffer: &mut StreamBuffer, part: &StreamBuffer, map: &[u32]) {
     let (timestamps_ms, lanes) = buffer.parts_mut();
     let n_before = timestamps_ms.len();
     let first_row = n_before as u32;

@@ -12,7 +12,8 @@
 //! that it does not depend on which parts there are. Where a single part has all there is, its own selection is the
 //! result, in its own order.
 //!
-//! Cost of a selection: about a microsecond per stream and part. Reading adds a copy of each part's rows.
+//! Cost of a selection: about a microsecond per stream and part. Reading adds a copy of the rows of each part but the
+//! first.
 mod columns;
 mod join;
 mod part;
@@ -21,7 +22,7 @@ mod selection;
 mod tests;
 mod union;
 
-pub(crate) use join::add;
+pub(crate) use join::{add, append};
 pub use part::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys};
 pub use selection::{merge, merge_texts};
 pub(crate) use union::NO_LANE;

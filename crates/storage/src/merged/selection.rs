@@ -94,14 +94,22 @@ impl Selection for MergedSelection {
         let mut merged = buffer.spare.pop().unwrap_or_default();
         buffer.reset(n_lanes);
         let mut result = Ok(());
-        for piece in self.union.pieces(stream_idx) {
+        let pieces = self.union.pieces(stream_idx).iter();
+        let pieces = pieces.filter(|piece| {
             let part = self.part(piece);
-            if range.overlaps(part.first_ms, part.last_ms) {
-                result = part.selection.read(piece.stream as usize, range, &mut own);
-                if result.is_err() {
-                    break;
-                }
-                join::add(buffer, &own, self.union.map(piece), &mut merged);
+            range.overlaps(part.first_ms, part.last_ms)
+        });
+        for (position, piece) in pieces.enumerate() {
+            let selection = &self.part(piece).selection;
+            let is_first = position == 0 && !buffer.wants_stored;
+            result = if is_first && self.union.is_whole(stream_idx, piece) {
+                selection.read(piece.stream as usize, range, buffer)
+            } else {
+                let read = selection.read(piece.stream as usize, range, &mut own);
+                read.map(|()| join::add(buffer, &own, self.union.map(piece), &mut merged))
+            };
+            if result.is_err() {
+                break;
             }
         }
         buffer.spare.extend([merged, own]);

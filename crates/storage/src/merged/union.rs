@@ -88,6 +88,12 @@ impl Union {
         &self.maps[piece.map as usize]
     }
 
+    /// True when a piece has all lanes of its stream: they then have the same positions.
+    pub(super) fn is_whole(&self, stream_idx: usize, piece: &Piece) -> bool {
+        let (map, n_lanes) = (self.map(piece), self.streams[stream_idx].n_lanes as usize);
+        map.len() == n_lanes && (0..).zip(map.iter()).all(|(lane, part_lane)| lane == *part_lane)
+    }
+
     fn push(&mut self, pieces: &[Piece], n_lanes: u32, maps: &[u32]) {
         let start = self.pieces.len() as u32;
         let mapped = pieces
