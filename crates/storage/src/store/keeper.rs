@@ -51,6 +51,16 @@ pub(super) struct VacantIds {
     pub(super) streams: Vec<u32>,
 }
 
+/// Bytes that are taken and given back to make the allocator look around.
+const REMINDER_BYTES: usize = 1 << 20;
+
+/// Takes some memory and gives it back. An allocator returns what was freed a while ago when pages are next taken or
+/// given back, by whomever; in a process without work nobody does, and what a flush or a query has freed would stay
+/// resident.
+fn remind_allocator() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(REMINDER_BYTES)));
+}
+
 /// The last flush of old windows.
 struct LastFlush {
     before_ms: TimestampMs,
@@ -93,7 +103,7 @@ impl Keeper {
                     last_ms,
                     done,
                 }) => done(self.delete(matchers, first_ms, last_ms)),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => remind_allocator(),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             let now_ms = self.clock.now_ms();
