@@ -324,6 +324,7 @@ impl StreamRate {
                     continue;
                 };
                 last_shape = Some(shape);
+                self.end_run();
                 self.runs.push(Run {
                     steps: self.steps.len()..self.steps.len(),
                     extrapolation,
@@ -334,9 +335,14 @@ impl StreamRate {
                 last_row: as_u32(rows.end - 1),
                 step_idx: as_u32(step_idx),
             });
-            if let Some(run) = self.runs.last_mut() {
-                run.steps.end = self.steps.len();
-            }
+        }
+        self.end_run();
+    }
+
+    /// Says that all steps so far are of the last run or of those before.
+    fn end_run(&mut self) {
+        if let Some(run) = self.runs.last_mut() {
+            run.steps.end = self.steps.len();
         }
     }
 

@@ -93,6 +93,8 @@ pub struct Windows<'a> {
     step_idx: usize,
     begin: usize,
     end: usize,
+    /// By how many rows both moved for the last step: mostly by as many for the next.
+    moves: (usize, usize),
 }
 
 /// The windows of `range_ms` that end at each of `times`, over ascending `timestamps_ms`. Offset and `@` have to be
@@ -107,6 +109,7 @@ pub fn windows(timestamps_ms: &[TimestampMs], times: StepTimes, range_ms: i64) -
         step_idx: 0,
         begin: 0,
         end: 0,
+        moves: (0, 0),
     }
 }
 
@@ -119,9 +122,11 @@ impl Iterator for Windows<'_> {
             return None;
         }
         let range = TimeRange::ending_at(self.times.at(self.step_idx), self.range_ms);
-        self.begin += count_up_to(&self.timestamps_ms[self.begin..], range.start_ms);
+        self.moves.0 = count_up_to(&self.timestamps_ms[self.begin..], range.start_ms, self.moves.0);
+        self.begin += self.moves.0;
         self.end = self.end.max(self.begin);
-        self.end += count_up_to(&self.timestamps_ms[self.end..], range.end_ms);
+        self.moves.1 = count_up_to(&self.timestamps_ms[self.end..], range.end_ms, self.moves.1);
+        self.end += self.moves.1;
         self.step_idx += 1;
         Some(self.begin..self.end)
     }
@@ -134,11 +139,15 @@ impl Iterator for Windows<'_> {
 
 impl ExactSizeIterator for Windows<'_> {}
 
-/// How many of the ascending timestamps are at most `limit_ms`. Linear at first, because steps are small as a rule;
-/// a jump over many rows falls back to bisection.
+/// How many of the ascending timestamps are at most `limit_ms`; probably `guess`. Otherwise linear at first, because
+/// steps are small as a rule; a jump over many rows falls back to bisection.
 #[inline]
-fn count_up_to(timestamps_ms: &[TimestampMs], limit_ms: TimestampMs) -> usize {
+fn count_up_to(timestamps_ms: &[TimestampMs], limit_ms: TimestampMs, guess: usize) -> usize {
     const LINEAR_ROWS: usize = 16;
+    let is_within = |row: usize| timestamps_ms.get(row).is_some_and(|row_ms| *row_ms <= limit_ms);
+    if guess <= timestamps_ms.len() && !is_within(guess) && (guess == 0 || is_within(guess - 1)) {
+        return guess;
+    }
     let near = timestamps_ms
         .iter()
         .take(LINEAR_ROWS)
