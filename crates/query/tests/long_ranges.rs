@@ -40,7 +40,9 @@ fn counters() -> MemorySource {
         });
     }
     // Nothing on some days.
-    add("c", "1", &|row| (!(10..=700).contains(&row)).then_some(row as f64));
+    add("c", "1", &|row| {
+        (!(10..=700).contains(&row)).then_some(row as f64)
+    });
     source
 }
 
