@@ -203,7 +203,7 @@ fn bench_v2(criterion: &mut Criterion) {
         for series in request.series() {
             let series = series.expect("a valid request");
             if with_keys {
-                checksum ^= keys.key(&series, &hashes).expect("valid references");
+                checksum ^= keys.key(&series, &mut hashes).expect("valid references");
             }
             for sample in series.samples() {
                 checksum ^= u128::from(sample.expect("a valid request").value.to_bits());

@@ -134,7 +134,7 @@ fn key(request: &v2::Request<'_>, series: &v2::TimeSeries<'_>) -> Result<u128, L
     let keys = v2::SeriesKeys::new(hash, Limits::default().labels_per_series);
     let mut hashes = v2::SymbolHashes::default();
     keys.hash_symbols(request.symbols(), &mut hashes);
-    keys.key(series, &hashes)
+    keys.key(series, &mut hashes)
 }
 
 /// An OTLP request is walked to its end or to one error inside it; every data point is told of or rejected, never both

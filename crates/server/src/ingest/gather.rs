@@ -111,7 +111,7 @@ impl Columns {
         request: &v2::Request<'_>,
         limits: &Limits,
         keys: &v2::SeriesKeys<H>,
-        hashes: &v2::SymbolHashes,
+        hashes: &mut v2::SymbolHashes,
     ) -> Result<(), DecodeError> {
         for series in request.series() {
             let series = series?;

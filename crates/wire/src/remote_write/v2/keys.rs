@@ -23,9 +23,31 @@ pub struct SeriesKeys<H> {
     labels_max: usize,
 }
 
-/// The two words of the hash of each symbol of one request. Keep it from request to request to reuse its memory.
+/// The two words of the hash of each symbol of one request, and what its last series had of them. Keep it from request to
+/// request to reuse its memory.
+///
+/// Series beside each other mostly are the buckets of one histogram, whose labels are the same but for one. As a key is a
+/// sum over labels, that of the next series is the last one's with what differs exchanged.
 #[derive(Debug, Clone, Default)]
-pub struct SymbolHashes(Vec<(u64, u64)>);
+pub struct SymbolHashes {
+    words: Vec<(u64, u64)>,
+    anchor: Anchor,
+}
+
+/// A series whose key was made label by label.
+#[derive(Debug, Clone, Default)]
+struct Anchor {
+    /// Its packed references.
+    refs: Vec<u8>,
+    /// Where each label ends, and the key so far; before them the empty key. None if there is no such series.
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    end: usize,
+    key: Key,
+}
 
 impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
     /// Keys made with `hash`, for series of up to `labels_max` labels (see `Limits::labels_per_series`).
@@ -40,8 +62,9 @@ impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
         reason = "the two halves are what is wanted"
     )]
     pub fn hash_symbols(&self, symbols: &Symbols<'_>, hashes: &mut SymbolHashes) {
-        hashes.0.clear();
-        hashes.0.extend(symbols.iter_bytes().map(|symbol| {
+        hashes.anchor.steps.clear();
+        hashes.words.clear();
+        hashes.words.extend(symbols.iter_bytes().map(|symbol| {
             let hash = (self.hash)(symbol);
             (hash as u64, (hash >> 64) as u64)
         }));
@@ -53,13 +76,13 @@ impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
     /// # Errors
     /// The reason, when the references are broken, odd in number, more than allowed or out of range.
     #[inline]
-    pub fn key(&self, series: &TimeSeries<'_>, hashes: &SymbolHashes) -> Result<u128, LabelsError> {
+    pub fn key(&self, series: &TimeSeries<'_>, hashes: &mut SymbolHashes) -> Result<u128, LabelsError> {
         // A label takes two bytes at least, so a list this short need not be counted.
         let packed = series
             .packed_refs()
             .filter(|refs| refs.len() / 2 <= self.labels_max);
-        match packed.and_then(|refs| key_of_packed(refs, &hashes.0)) {
-            Some(key) => Ok(key),
+        match packed.and_then(|refs| hashes.key_of_packed(refs)) {
+            Some(key) => Ok(key.finish()),
             None => self.key_of_any(series, hashes),
         }
     }
@@ -69,10 +92,10 @@ impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
         let mut key = Key::default();
         let (mut name, mut n_labels) = (None, 0);
         series.for_each_ref(|reference| {
-            let words = hashes.0.get(reference as usize);
+            let words = hashes.words.get(reference as usize);
             let words = *words.ok_or(LabelsError::ReferenceOutOfRange {
                 reference,
-                n_symbols: hashes.0.len(),
+                n_symbols: hashes.words.len(),
             })?;
             match name.take() {
                 None => name = Some(words),
@@ -97,32 +120,100 @@ impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
     }
 }
 
-/// The key of what every known sender writes; `None` for everything that needs a closer look.
-#[inline]
-fn key_of_packed(mut refs: &[u8], hashes: &[(u64, u64)]) -> Option<u128> {
-    let mut key = Key::default();
-    while !refs.is_empty() {
-        let (name, value) = match refs {
-            [name @ 0..0x80, value @ 0..0x80, rest @ ..] => {
-                refs = rest;
-                (usize::from(*name), usize::from(*value))
-            }
-            [name @ 0..0x80, low, high @ 0..0x80, rest @ ..] => {
-                refs = rest;
-                (
-                    usize::from(*name),
-                    usize::from(*low & 0x7f) | usize::from(*high) << 7,
-                )
-            }
-            _ => (take_short_ref(&mut refs)?, take_short_ref(&mut refs)?),
-        };
-        key.add(*hashes.get(name)?, *hashes.get(value)?);
+/// Of a series, at most one of so many bytes of references may differ from those of the anchor, or it is the next anchor.
+const SAME_SHARE: usize = 4;
+
+impl SymbolHashes {
+    /// The key of what every known sender writes; `None` for everything that needs a closer look.
+    #[inline]
+    fn key_of_packed(&mut self, refs: &[u8]) -> Option<Key> {
+        match self.anchor.key_of(refs, &self.words) {
+            Some(key) => Some(key),
+            None => self.anchor.move_to(refs, &self.words),
+        }
     }
-    Some(key.finish())
+}
+
+impl Anchor {
+    /// The key of a series that differs little.
+    #[inline]
+    fn key_of(&self, refs: &[u8], words: &[(u64, u64)]) -> Option<Key> {
+        let whole = self.steps.last()?;
+        let n_same_before = common_prefix(&self.refs, refs);
+        let n_before = self.steps.partition_point(|step| step.end <= n_same_before);
+        let before = self.steps.get(n_before.checked_sub(1)?)?;
+        let n_same_behind = common_suffix(self.refs.get(before.end..)?, refs.get(before.end..)?);
+        let n_not_behind = self
+            .steps
+            .partition_point(|step| step.end + n_same_behind < self.refs.len());
+        let behind = self.steps.get(n_not_behind)?;
+        let other_end = refs.len().checked_sub(self.refs.len() - behind.end)?;
+        let mut other = refs.get(before.end..other_end)?;
+        if other.len() > refs.len() / SAME_SHARE {
+            return None;
+        }
+        let mut key = before.key;
+        while !other.is_empty() {
+            key.add_label(&mut other, words)?;
+        }
+        Some(key.plus(whole.key).minus(behind.key))
+    }
+
+    /// The key of the next anchor.
+    fn move_to(&mut self, refs: &[u8], words: &[(u64, u64)]) -> Option<Key> {
+        self.steps.clear();
+        self.refs.clear();
+        self.refs.extend_from_slice(refs);
+        let (mut key, mut rest) = (Key::default(), refs);
+        self.steps.push(Step { end: 0, key });
+        while !rest.is_empty() {
+            if key.add_label(&mut rest, words).is_none() {
+                self.steps.clear();
+                return None;
+            }
+            let end = refs.len() - rest.len();
+            self.steps.push(Step { end, key });
+        }
+        Some(key)
+    }
+}
+
+/// How many bytes both begin with.
+#[inline]
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let (one_words, _) = one.as_chunks::<8>();
+    let (other_words, _) = other.as_chunks::<8>();
+    let mut n_same = 0;
+    for (one, other) in one_words.iter().zip(other_words) {
+        let difference = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+        if difference != 0 {
+            return n_same + difference.trailing_zeros() as usize / 8;
+        }
+        n_same += 8;
+    }
+    let rest = one.iter().zip(other).skip(n_same);
+    n_same + rest.take_while(|(one, other)| one == other).count()
+}
+
+/// How many bytes both end with.
+#[inline]
+fn common_suffix(one: &[u8], other: &[u8]) -> usize {
+    let (_, one_words) = one.as_rchunks::<8>();
+    let (_, other_words) = other.as_rchunks::<8>();
+    let mut n_same = 0;
+    for (one, other) in one_words.iter().rev().zip(other_words.iter().rev()) {
+        let difference = u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other);
+        if difference != 0 {
+            return n_same + difference.leading_zeros() as usize / 8;
+        }
+        n_same += 8;
+    }
+    let rest = one.iter().rev().zip(other.iter().rev()).skip(n_same);
+    n_same + rest.take_while(|(one, other)| one == other).count()
 }
 
 /// A key under construction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Key {
     a: u64,
     b: u64,
@@ -139,6 +230,43 @@ impl Key {
             .b
             .wrapping_add(value.1.wrapping_mul(name.0 | 1))
             .wrapping_add(name.1);
+    }
+
+    /// Adds the label whose references `refs` begins with, and takes them off.
+    #[inline(always)]
+    fn add_label(&mut self, refs: &mut &[u8], words: &[(u64, u64)]) -> Option<()> {
+        let (name, value) = match refs {
+            [name @ 0..0x80, value @ 0..0x80, rest @ ..] => {
+                let found = (usize::from(*name), usize::from(*value));
+                *refs = rest;
+                found
+            }
+            [name @ 0..0x80, low, high @ 0..0x80, rest @ ..] => {
+                let found = (
+                    usize::from(*name),
+                    usize::from(*low & 0x7f) | usize::from(*high) << 7,
+                );
+                *refs = rest;
+                found
+            }
+            _ => (take_short_ref(refs)?, take_short_ref(refs)?),
+        };
+        self.add(*words.get(name)?, *words.get(value)?);
+        Some(())
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            a: self.a.wrapping_add(other.a),
+            b: self.b.wrapping_add(other.b),
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            a: self.a.wrapping_sub(other.a),
+            b: self.b.wrapping_sub(other.b),
+        }
     }
 
     fn finish(&self) -> u128 {
@@ -159,5 +287,80 @@ fn take_short_ref(refs: &mut &[u8]) -> Option<usize> {
             Some(usize::from(*first & 0x7f) | usize::from(*second) << 7)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one_by_one(mut refs: &[u8], words: &[(u64, u64)]) -> Option<u128> {
+        let mut key = Key::default();
+        while !refs.is_empty() {
+            key.add_label(&mut refs, words)?;
+        }
+        Some(key.finish())
+    }
+
+    fn refs_of(labels: &[(u16, u16)]) -> Vec<u8> {
+        let mut refs = Vec::new();
+        for reference in labels.iter().flat_map(|(name, value)| [*name, *value]) {
+            crate::protobuf::writer::push_varint(&mut refs, u64::from(reference));
+        }
+        refs
+    }
+
+    #[test]
+    fn a_bucket_differs_by_one_label_only() {
+        let mut hashes = SymbolHashes {
+            words: (0..600).map(|number| (number * 7, number * 11)).collect(),
+            anchor: Anchor::default(),
+        };
+        let labels = |bound: u16| -> Vec<(u16, u16)> {
+            (0..32)
+                .map(|name| (name, if name == 12 { bound } else { 300 - name }))
+                .collect()
+        };
+        for bound in [400, 401, 90, 599, 300] {
+            let refs = refs_of(&labels(bound));
+            let key = hashes.key_of_packed(&refs).map(|key| key.finish());
+            assert_eq!(key, one_by_one(&refs, &hashes.words));
+            assert_eq!(hashes.anchor.refs, refs_of(&labels(400)));
+        }
+        assert!(hashes.key_of_packed(&refs_of(&[(1, 600)])).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn keys_do_not_depend_on_what_was_before(
+            first in proptest::collection::vec((0..300_u16, 0..300_u16), 0..30),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), 0..4_u8, 0..310_u16), 0..60),
+            broken in any::<bool>(),
+        ) {
+            let word = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut hashes = SymbolHashes {
+                words: (0..300).map(|number| (word(number), word(number ^ 1 << 40))).collect(),
+                anchor: Anchor::default(),
+            };
+            let mut labels = first;
+            for (place, action, value) in changes {
+                match action {
+                    0 => labels.insert(place.index(labels.len() + 1), (value, 299 - value.min(299))),
+                    1 if !labels.is_empty() => drop(labels.remove(place.index(labels.len()))),
+                    _ if !labels.is_empty() => {
+                        let place = place.index(labels.len());
+                        labels[place].1 = value;
+                    }
+                    _ => {}
+                }
+                let mut refs = refs_of(&labels);
+                if broken && value % 7 == 0 {
+                    refs.truncate(place.index(refs.len() + 1));
+                }
+                let key = hashes.key_of_packed(&refs).map(|key| key.finish());
+                prop_assert_eq!(key, one_by_one(&refs, &hashes.words));
+            }
+        }
     }
 }

@@ -28,7 +28,7 @@ fn key(request: &Request<'_>, series: &TimeSeries<'_>) -> Result<u128, LabelsErr
     let keys = SeriesKeys::new(hash, 256);
     let mut hashes = SymbolHashes::default();
     keys.hash_symbols(request.symbols(), &mut hashes);
-    keys.key(series, &hashes)
+    keys.key(series, &mut hashes)
 }
 
 /// Labels and key of the only series of a request with these symbols and these fields.
