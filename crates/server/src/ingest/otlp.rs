@@ -1,5 +1,6 @@
 //! OTLP requests: from the points of a message to the columns of a batch, and which points were not taken.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -69,19 +70,27 @@ impl Reader {
     }
 
     /// Opens a body: decompressed, and in protobuf. The caller gives it back to [`Self::give_back`].
-    pub(super) fn open(&mut self, body: &[u8], how: &OtlpBody) -> Result<Vec<u8>, Failure> {
+    pub(super) fn open<'b>(&mut self, body: &'b [u8], how: &OtlpBody) -> Result<Cow<'b, [u8]>, Failure> {
         let (message, compression) = unframed(body, how)?;
+        let is_open = compression == Compression::Identity && how.encoding == Encoding::Protobuf;
+        if is_open && message.len() <= self.limits.otlp_bytes {
+            return Ok(Cow::Borrowed(message));
+        }
         let mut bytes = std::mem::take(&mut self.decompressed);
         bytes.clear();
         decompress(message, compression, self.limits.otlp_bytes, &mut bytes)?;
         match how.encoding {
-            Encoding::Protobuf => Ok(bytes),
-            Encoding::Json => json::to_protobuf(&bytes).map_err(Failure::Malformed),
+            Encoding::Protobuf => Ok(Cow::Owned(bytes)),
+            Encoding::Json => json::to_protobuf(&bytes)
+                .map(Cow::Owned)
+                .map_err(Failure::Malformed),
         }
     }
 
-    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
-        if bytes.capacity() <= DECOMPRESSED_BYTES_KEPT_MAX {
+    pub(super) fn give_back(&mut self, bytes: Cow<'_, [u8]>) {
+        if let Cow::Owned(bytes) = bytes
+            && bytes.capacity() <= DECOMPRESSED_BYTES_KEPT_MAX
+        {
             self.decompressed = bytes;
         }
     }
