@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mesh::remote_write::{EncodedRequest, RequestEncoder, Version};
-use mesh::{Mesh, MeshConfig};
+use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
 use meshtide_tests::process::{Server, Usage};
+use wire::remote_write::Histogram;
+
+use crate::natives::Latencies;
 
 /// Scrapes that are kept for what is measured after the load.
 const N_LATER_SCRAPES: usize = 4;
@@ -72,6 +75,29 @@ impl Requests {
         }
     }
 
+    /// As [`Self::encode`] with one native histogram in place of the 67 series of a combination.
+    #[must_use]
+    pub fn encode_natives(load: &Load) -> Self {
+        let mut mesh = Mesh::new(MeshConfig::steady_http(load.n_combinations, 42));
+        let interval_ms = mesh.scrape_interval_ms();
+        let start_ms = load.end_ms - interval_ms * load.n_scrapes as i64;
+        let mut natives = NativeSink {
+            encoder: RequestEncoder::new(load.version, 2_000),
+            services: (0..N_SERVICES).map(Latencies::new).collect(),
+            newest: Vec::new(),
+        };
+        let scrapes = (0..load.n_scrapes).map(|scrape| {
+            natives.newest = natives.services.iter_mut().map(Latencies::message).collect();
+            mesh.scrape_interval(start_ms + interval_ms * scrape as i64, &mut natives);
+            natives.encoder.finish()
+        });
+        Self {
+            scrapes: scrapes.collect(),
+            later: Vec::new(),
+            n_series: load.n_combinations,
+        }
+    }
+
     /// Scrapes after those that [`Self::send`] sends.
     #[must_use]
     pub fn later(&self) -> &[Vec<EncodedRequest>] {
@@ -96,6 +122,33 @@ impl Requests {
         outcome.after_all = server.usage()?;
         outcome.latencies.sort_unstable();
         Ok(outcome)
+    }
+}
+
+/// Services of which the histograms are; several combinations of labels have those of one service.
+const N_SERVICES: u64 = 200;
+
+/// Sends a native histogram for each counter of requests, and nothing else.
+struct NativeSink {
+    encoder: RequestEncoder,
+    services: Vec<Latencies>,
+    /// What the services say in this scrape.
+    newest: Vec<Histogram>,
+}
+
+impl ScrapeSink for NativeSink {
+    fn sample(&mut self, series: SeriesText<'_>, timestamp_ms: i64, _: f64) {
+        if series.metric_name != "istio_requests_total" {
+            return;
+        }
+        let own = SeriesText {
+            metric_name: "istio_request_duration_milliseconds",
+            ..series
+        };
+        let service_idx = series.entity % self.newest.len();
+        let histogram = &mut self.newest[service_idx];
+        histogram.timestamp_ms = timestamp_ms;
+        self.encoder.push_histogram(&own, histogram);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Native histograms of latencies as the services of a mesh have them, for blocks.
+//! Native histograms of latencies as the services of a mesh have them.
 //!
 //! Exponential buckets of schema 3 (nine percent wide, the default of Prometheus' client for Go), of which a client makes
 //! one when something first falls into it and never lets one go. Latencies are log-normal, milliseconds with two
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use model::histogram::{Bounds, CountForm, CounterResetHint, HistogramLayout, Schema, Span};
 use storage::StoredHistogram;
 use testkit::Chance;
+use wire::remote_write::{Count, Histogram, Side};
 
 /// Buckets per doubling of the latency, as a power of 2.
 const SCHEMA: i32 = 3;
@@ -89,6 +90,30 @@ impl Latencies {
         }
         let histogram = StoredHistogram::new(layout, CounterResetHint::NotReset, Arc::new(counts), 0);
         (histogram, self.sum)
+    }
+
+    /// Lets time pass until the next scrape, and gives its histogram as remote write sends it; its time is left out.
+    pub fn message(&mut self) -> Histogram {
+        let (histogram, sum) = self.scrape();
+        let counts = histogram.counts();
+        let mut before = 0;
+        let deltas = counts[2..].iter().map(|count| {
+            let count = count.cast_signed();
+            count - std::mem::replace(&mut before, count)
+        });
+        Histogram {
+            schema: SCHEMA,
+            zero_threshold: histogram.layout().zero_threshold(),
+            count: Count::Integer(counts[0]),
+            zero_count: Count::Integer(counts[1]),
+            sum,
+            positive: Side {
+                spans: histogram.layout().positive().to_vec(),
+                deltas: deltas.collect(),
+                counts: Vec::new(),
+            },
+            ..Histogram::default()
+        }
     }
 
     /// As many as come in one interval if each comes by itself.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use model::{BUCKET_LABEL, Label, METRIC_NAME, Sample};
-use wire::remote_write::{v1, v2};
+use wire::remote_write::{Histogram, v1, v2};
 use wire::snappy::Compressor;
 
 use crate::scrape::{ScrapeSink, SeriesText};
@@ -103,6 +103,30 @@ impl RequestEncoder {
         std::mem::take(&mut self.requests)
     }
 
+    /// Adds a native histogram of a series.
+    pub fn push_histogram(&mut self, series: &SeriesText<'_>, histogram: &Histogram) {
+        self.cut_if_full();
+        if matches!(self.messages, Messages::V1(_)) {
+            self.gather_labels(series);
+        } else {
+            self.gather_refs(series);
+        }
+        match &mut self.messages {
+            Messages::V1(encoder) => encoder.push_histogram(&self.scratch, histogram),
+            Messages::V2(encoder) => encoder.push_histogram(&self.refs, histogram),
+        }
+    }
+
+    fn cut_if_full(&mut self) {
+        let n_samples = match &self.messages {
+            Messages::V1(encoder) => encoder.n_samples(),
+            Messages::V2(encoder) => encoder.n_samples(),
+        };
+        if n_samples >= self.samples_per_request {
+            self.cut();
+        }
+    }
+
     fn cut(&mut self) {
         let (n_samples, version) = match &self.messages {
             Messages::V1(encoder) => (encoder.n_samples(), Version::V1),
@@ -144,7 +168,8 @@ impl RequestEncoder {
         })
     }
 
-    fn push_v1(&mut self, series: &SeriesText<'_>, sample: Sample) {
+    /// Leaves the encoded labels of a series in `scratch`.
+    fn gather_labels(&mut self, series: &SeriesText<'_>) {
         let mut label_bytes = std::mem::take(&mut self.scratch);
         label_bytes.clear();
         v1::push_label(&mut label_bytes, METRIC_NAME, series.metric_name);
@@ -154,13 +179,11 @@ impl RequestEncoder {
             v1::push_label(&mut label_bytes, BUCKET_LABEL, le);
         }
         label_bytes.extend_from_slice(&entity.after_le);
-        if let Messages::V1(encoder) = &mut self.messages {
-            encoder.push_series(&label_bytes, &[sample]);
-        }
         self.scratch = label_bytes;
     }
 
-    fn push_v2(&mut self, series: &SeriesText<'_>, sample: Sample) {
+    /// Leaves the symbols of the labels of a series in `refs`.
+    fn gather_refs(&mut self, series: &SeriesText<'_>) {
         let Messages::V2(encoder) = &mut self.messages else {
             return;
         };
@@ -182,32 +205,27 @@ impl RequestEncoder {
         if let Some(bound) = le {
             push(BUCKET_LABEL, bound);
         }
-        let Sample { timestamp_ms, value } = sample;
-        encoder.push_series(
-            &self.refs,
-            &[v2::Sample {
-                timestamp_ms,
-                value,
-                start_timestamp_ms: 0,
-            }],
-            None,
-        );
     }
 }
 
 impl ScrapeSink for RequestEncoder {
     fn sample(&mut self, series: SeriesText<'_>, timestamp_ms: i64, value: f64) {
-        let sample = Sample { timestamp_ms, value };
-        let n_samples = match &self.messages {
-            Messages::V1(encoder) => encoder.n_samples(),
-            Messages::V2(encoder) => encoder.n_samples(),
-        };
-        if n_samples >= self.samples_per_request {
-            self.cut();
+        self.cut_if_full();
+        if matches!(self.messages, Messages::V1(_)) {
+            self.gather_labels(&series);
+        } else {
+            self.gather_refs(&series);
         }
-        match &self.messages {
-            Messages::V1(_) => self.push_v1(&series, sample),
-            Messages::V2(_) => self.push_v2(&series, sample),
+        match &mut self.messages {
+            Messages::V1(encoder) => encoder.push_series(&self.scratch, &[Sample { timestamp_ms, value }]),
+            Messages::V2(encoder) => {
+                let sample = v2::Sample {
+                    timestamp_ms,
+                    value,
+                    start_timestamp_ms: 0,
+                };
+                encoder.push_series(&self.refs, &[sample], None);
+            }
         }
     }
 }

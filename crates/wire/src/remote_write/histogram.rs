@@ -4,6 +4,7 @@ use model::TimestampMs;
 use model::histogram::{BUCKETS_MAX, CounterResetHint, Span};
 
 use crate::error::DecodeError;
+use crate::protobuf::writer::{push_bytes, push_integer, push_varint};
 use crate::protobuf::{Reader, WireType};
 
 /// The fields of one histogram as they came; nothing about them is checked. Made to be filled again and again.
@@ -120,6 +121,70 @@ impl Histogram {
     }
 }
 
+impl Histogram {
+    /// Appends the message.
+    pub(super) fn push_to(&self, out: &mut Vec<u8>) {
+        match self.count {
+            Count::Integer(count) => push_integer(out, 1 << 3, count),
+            Count::Float(count) => push_double(out, 2, count),
+        }
+        push_double(out, 3, self.sum);
+        push_integer(out, 4 << 3, zigzag(self.schema.into()));
+        push_double(out, 5, self.zero_threshold);
+        match self.zero_count {
+            Count::Integer(count) => push_integer(out, 6 << 3, count),
+            Count::Float(count) => push_double(out, 7, count),
+        }
+        self.negative.push_to(out, 8);
+        self.positive.push_to(out, 11);
+        push_integer(out, 14 << 3, hint_number(self.reset_hint));
+        push_integer(out, 15 << 3, self.timestamp_ms.cast_unsigned());
+        if !self.custom_bounds.is_empty() {
+            push_varint(out, 16 << 3 | 2);
+            push_varint(out, 8 * self.custom_bounds.len() as u64);
+            for bound in &self.custom_bounds {
+                out.extend_from_slice(&bound.to_bits().to_le_bytes());
+            }
+        }
+        if self.start_timestamp_ms != 0 {
+            push_varint(out, 17 << 3);
+            push_varint(out, self.start_timestamp_ms.cast_unsigned());
+        }
+    }
+}
+
+impl Side {
+    /// Appends the three fields of a side, of which the spans have this number.
+    fn push_to(&self, out: &mut Vec<u8>, number: u8) {
+        let mut message = Vec::new();
+        for span in &self.spans {
+            message.clear();
+            push_integer(&mut message, 1 << 3, zigzag(span.offset.into()));
+            push_integer(&mut message, 2 << 3, span.length.into());
+            push_bytes(out, number << 3 | 2, &message);
+        }
+        if !self.deltas.is_empty() {
+            message.clear();
+            for delta in &self.deltas {
+                push_varint(&mut message, zigzag(*delta));
+            }
+            push_bytes(out, (number + 1) << 3 | 2, &message);
+        }
+        if !self.counts.is_empty() {
+            message.clear();
+            for count in &self.counts {
+                message.extend_from_slice(&count.to_bits().to_le_bytes());
+            }
+            push_bytes(out, (number + 2) << 3 | 2, &message);
+        }
+    }
+}
+
+fn push_double(out: &mut Vec<u8>, number: u8, value: f64) {
+    out.push(number << 3 | 1);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
 /// The native histograms of one series. Ends after the first error.
 #[derive(Debug, Clone)]
 pub struct Histograms<'a> {
@@ -171,6 +236,15 @@ fn hint(number: u64) -> CounterResetHint {
         2 => CounterResetHint::NotReset,
         3 => CounterResetHint::Gauge,
         _ => CounterResetHint::Unknown,
+    }
+}
+
+fn hint_number(hint: CounterResetHint) -> u64 {
+    match hint {
+        CounterResetHint::Unknown => 0,
+        CounterResetHint::Reset => 1,
+        CounterResetHint::NotReset => 2,
+        CounterResetHint::Gauge => 3,
     }
 }
 
@@ -260,4 +334,63 @@ fn signed_32(message: &mut Reader<'_>) -> Result<i32, DecodeError> {
 
 fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn count() -> impl Strategy<Value = Count> {
+        let float = any::<u64>().prop_map(|bits| Count::Float(f64::from_bits(bits & !(0x7ff << 52))));
+        prop_oneof![any::<u64>().prop_map(Count::Integer), float]
+    }
+
+    fn doubles() -> impl Strategy<Value = Vec<f64>> {
+        proptest::collection::vec(-1e9..1e9, 0..4)
+    }
+
+    fn side() -> impl Strategy<Value = Side> {
+        let span = any::<(i32, u32)>().prop_map(|(offset, length)| Span { offset, length });
+        let spans = proptest::collection::vec(span, 0..4);
+        let deltas = proptest::collection::vec(any::<i64>(), 0..9);
+        (spans, deltas, doubles()).prop_map(|(spans, deltas, counts)| Side {
+            spans,
+            deltas,
+            counts,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            (timestamp_ms, start_timestamp_ms, schema, hint_idx) in any::<(i64, i64, i32, u64)>(),
+            (count, zero_count) in (count(), count()),
+            (positive, negative) in (side(), side()),
+            custom_bounds in doubles(),
+        ) {
+            let written = Histogram {
+                timestamp_ms,
+                start_timestamp_ms,
+                reset_hint: hint(hint_idx % 4),
+                schema,
+                zero_threshold: 0.5,
+                count,
+                zero_count,
+                sum: -1.5,
+                positive,
+                negative,
+                custom_bounds,
+            };
+            let mut bytes = Vec::new();
+            written.push_to(&mut bytes);
+            let mut read = Histogram::default();
+            read.read(Reader::new(&bytes, 0)).unwrap();
+            prop_assert_eq!(read, written);
+        }
+    }
 }

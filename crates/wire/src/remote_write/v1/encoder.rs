@@ -3,6 +3,7 @@
 use model::{MetricMetadata, MetricType, Sample, TimestampMs};
 
 use crate::protobuf::writer::{push_bytes, push_integer, push_varint, varint_len};
+use crate::remote_write::Histogram;
 use crate::remote_write::sample_slot::SampleSlot;
 
 /// A request under construction: `prometheus.WriteRequest`, not compressed yet.
@@ -13,6 +14,7 @@ pub struct Encoder {
     body: Vec<u8>,
     slots: Vec<SampleSlot>,
     n_series: usize,
+    n_histograms: usize,
 }
 
 /// Appends one label to the encoded labels of a series.
@@ -48,6 +50,16 @@ impl Encoder {
         self.n_series += 1;
     }
 
+    /// Appends a series of one native histogram. `label_bytes` is what [`push_label`] made.
+    pub fn push_histogram(&mut self, label_bytes: &[u8], histogram: &Histogram) {
+        let (mut series, mut message) = (label_bytes.to_vec(), Vec::new());
+        histogram.push_to(&mut message);
+        push_bytes(&mut series, 0x22, &message);
+        push_bytes(&mut self.body, 0x0a, &series);
+        self.n_series += 1;
+        self.n_histograms += 1;
+    }
+
     /// Appends what a metric says about itself.
     pub fn push_metadata(&mut self, metadata: &MetricMetadata) {
         let mut message = Vec::new();
@@ -78,17 +90,17 @@ impl Encoder {
         self.n_series
     }
 
-    /// Number of samples pushed.
+    /// Number of samples pushed, native histograms among them.
     #[must_use]
     pub fn n_samples(&self) -> usize {
-        self.slots.len()
+        self.slots.len() + self.n_histograms
     }
 
     /// Empties the request, keeping its memory.
     pub fn clear(&mut self) {
         self.body.clear();
         self.slots.clear();
-        self.n_series = 0;
+        (self.n_series, self.n_histograms) = (0, 0);
     }
 }
 

@@ -5,6 +5,7 @@ use model::{MetricType, TimestampMs};
 
 use super::Sample;
 use crate::protobuf::writer::{push_bytes, push_integer, push_varint, varint_len};
+use crate::remote_write::Histogram;
 use crate::remote_write::sample_slot::SampleSlot;
 use crate::remote_write::v1::type_number;
 
@@ -19,6 +20,7 @@ pub struct Encoder {
     series_bytes: Vec<u8>,
     slots: Vec<SampleSlot>,
     n_series: usize,
+    n_histograms: usize,
 }
 
 /// Type and texts of a series' metric, the texts as symbols.
@@ -40,6 +42,7 @@ impl Default for Encoder {
             series_bytes: Vec::new(),
             slots: Vec::new(),
             n_series: 0,
+            n_histograms: 0,
         };
         encoder.symbol("");
         encoder
@@ -99,6 +102,20 @@ impl Encoder {
         self.n_series += 1;
     }
 
+    /// Appends a series of one native histogram. `label_refs` are as in [`Self::push_series`].
+    pub fn push_histogram(&mut self, label_refs: &[u32], histogram: &Histogram) {
+        let (mut refs, mut series, mut message) = (Vec::new(), Vec::new(), Vec::new());
+        for &reference in label_refs {
+            push_varint(&mut refs, u64::from(reference));
+        }
+        push_bytes(&mut series, 0x0a, &refs);
+        histogram.push_to(&mut message);
+        push_bytes(&mut series, 0x1a, &message);
+        push_bytes(&mut self.series_bytes, 0x2a, &series);
+        self.n_series += 1;
+        self.n_histograms += 1;
+    }
+
     /// Changes the `sample_idx`-th sample pushed. False, and nothing done, when there is no such sample or its
     /// timestamp needs another number of bytes than before; between 1971 and 2109 they all need the same.
     #[must_use]
@@ -121,10 +138,10 @@ impl Encoder {
         self.n_series
     }
 
-    /// Number of samples pushed.
+    /// Number of samples pushed, native histograms among them.
     #[must_use]
     pub fn n_samples(&self) -> usize {
-        self.slots.len()
+        self.slots.len() + self.n_histograms
     }
 
     /// Empties the request, its symbols too, keeping some of its memory.
@@ -133,7 +150,7 @@ impl Encoder {
         self.symbol_bytes.clear();
         self.series_bytes.clear();
         self.slots.clear();
-        self.n_series = 0;
+        (self.n_series, self.n_histograms) = (0, 0);
         self.symbol("");
     }
 }
