@@ -6,7 +6,9 @@
 use model::histogram::NativeHistogram;
 use model::{TimestampMs, is_stale_nan};
 
+use super::extras::Extras;
 use super::refusal::RefusalReason;
+use super::starts::OpenStart;
 use super::stream::{LaneSample, OWN_PAGE, Stored, Stream, Workspace};
 
 /// What is more about a sample.
@@ -33,9 +35,13 @@ impl Stream {
         let histogram = extension
             .histogram
             .filter(|histogram| !is_stale_nan(histogram.sum));
+        let is_known = self.raw.has_lane(usize::from(sample.lane));
         match self.append_apart(sample, work) {
+            Ok(Stored::New) if histogram.is_none() && is_known && self.is_foreseen(sample, extension) => {
+                Ok(())
+            }
             Ok(Stored::New) => {
-                self.note(sample, histogram, extension.start_ms, work);
+                self.note(sample, histogram, extension.start_ms, is_known, work);
                 Ok(())
             }
             Ok(Stored::Same) => self.compare(sample, histogram),
@@ -46,24 +52,33 @@ impl Stream {
         }
     }
 
-    /// Notes what is more about a sample that was just stored.
+    /// True if the start timestamp of a float in the newest row is what that of all lanes is going to be anyway.
+    #[inline]
+    fn is_foreseen(&self, sample: LaneSample, extension: Extension<'_>) -> bool {
+        extension.start_ms != 0
+            && extension.start_ms == self.raw.open_start.get()
+            && sample.timestamp_ms == self.newest_ms
+    }
+
+    /// Notes what is more about a sample that was just stored. `is_known` says that its lane had one before.
     fn note(
         &mut self,
         sample: LaneSample,
         histogram: Option<NativeHistogram<'_>>,
         start_ms: TimestampMs,
+        is_known: bool,
         work: &mut Workspace,
     ) {
         let LaneSample {
             lane, timestamp_ms, ..
         } = sample;
         let newest_ms = self.newest_ms;
-        if histogram.is_none() && start_ms == 0 && !self.raw.is_extended {
+        if histogram.is_none() && start_ms == 0 && !self.raw.is_extended() {
             return;
         }
         let previous_ms = histogram.and_then(|_| self.previous_ms(sample));
-        if !self.raw.is_extended {
-            self.raw.is_extended = true;
+        if !self.raw.is_extended() {
+            self.raw.set_extended(true);
             self.measured(work, |stream, _| {
                 stream.sealed.get_or_insert_default();
             });
@@ -84,9 +99,51 @@ impl Stream {
             }
             None => {}
         }
-        extras.starts.note(lane, timestamp_ms, start_ms, newest_ms);
+        self.note_start(sample, start_ms, is_known);
+        let after = self.extras().map_or(0, Extras::heap_bytes);
         let bytes = &mut work.stats.bytes.extras;
-        *bytes = *bytes + extras.heap_bytes() - before;
+        *bytes = *bytes + after - before;
+    }
+
+    /// Notes when the counter of a sample that was just stored began.
+    fn note_start(&mut self, sample: LaneSample, start_ms: TimestampMs, is_known: bool) {
+        let LaneSample {
+            lane, timestamp_ms, ..
+        } = sample;
+        let newest_ms = self.newest_ms;
+        let has_deferred = self.deferred().is_some();
+        let Some(extras) = self.sealed.as_mut().and_then(|sealed| sealed.extras.as_mut()) else {
+            return;
+        };
+        let starts = &mut extras.starts;
+        if self.raw.open_start != OpenStart::default() {
+            if starts.of_all_lanes(timestamp_ms) == Some(start_ms) && (is_known || !has_deferred) {
+                starts.adopt(lane);
+                return;
+            }
+            // What the lanes before it have in this row is as it was foreseen.
+            let begins_row = timestamp_ms == newest_ms && self.raw.is_alone_in_newest_row(usize::from(lane));
+            starts.close(if begins_row { timestamp_ms - 1 } else { newest_ms });
+            self.raw.open_start = OpenStart::default();
+        }
+        starts.note(lane, timestamp_ms, start_ms, newest_ms);
+        if start_ms != 0 && timestamp_ms == newest_ms {
+            let lanes = (0..=u16::MAX).take(self.raw.n_lanes());
+            let held = lanes.filter(|lane| self.raw.has_lane(usize::from(*lane)));
+            self.raw.open_start = starts.open(start_ms, held).unwrap_or_default();
+        }
+    }
+
+    /// Gives the run of start timestamps that has no end the one that it has so far.
+    pub(super) fn close_starts(&mut self) {
+        if self.raw.open_start == OpenStart::default() {
+            return;
+        }
+        self.raw.open_start = OpenStart::default();
+        let newest_ms = self.newest_ms;
+        if let Some(extras) = self.sealed.as_mut().and_then(|sealed| sealed.extras.as_mut()) {
+            extras.starts.close(newest_ms);
+        }
     }
 
     /// When the sample before this one is, if it is in an open row.

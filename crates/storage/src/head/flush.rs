@@ -185,6 +185,7 @@ impl Stream {
         if self.is_vacant() {
             return;
         }
+        self.close_starts();
         let deferred = self.measured(work, |stream, work| stream.drop_before(before_ms, work));
         self.drop_extras_before(before_ms, &deferred, work);
         // Counted when it came, and again when it is put back.
@@ -226,7 +227,7 @@ impl Stream {
         let mut n_left = extras.heap_bytes();
         if extras.is_empty() {
             sealed.extras = None;
-            self.raw.is_extended = false;
+            self.raw.set_extended(false);
             n_left = 0;
         }
         let bytes = &mut work.stats.bytes.extras;
@@ -254,9 +255,9 @@ impl Stream {
         let n_old = self.raw.lower_bound(before_ms);
         if n_old == self.raw.n_rows() {
             work.stats.n_series -= self.raw.n_lanes_held();
-            let is_extended = self.raw.is_extended;
+            let is_extended = self.raw.is_extended();
             self.raw = RawRows::default();
-            self.raw.is_extended = is_extended;
+            self.raw.set_extended(is_extended);
         } else if n_old > 0 {
             self.raw.drop_front(n_old);
         }

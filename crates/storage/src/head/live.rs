@@ -31,7 +31,7 @@ pub(super) fn read_live(
     if stream.is_vacant() || stream.newest_ms <= range.start_ms {
         return true;
     }
-    if stream.raw.is_extended || stream.deferred().is_some() {
+    if stream.raw.is_extended() || stream.deferred().is_some() {
         return false;
     }
     match lanes {

@@ -106,13 +106,14 @@ impl Head {
         let mut workspace = self.workspace.lock();
         let n_refused = refused.len();
         let is_extended = batch.is_extended();
+        let has_histograms = !batch.histograms.is_empty();
         let (mut sample_idx, mut n_prefetched) = (0, 0);
         while let Some(first) = batch.series.get(sample_idx) {
             if sample_idx >= n_prefetched {
                 n_prefetched = batch.len().min(sample_idx + PREFETCH_LEN);
                 self.prefetch(&batch.series[sample_idx..n_prefetched]);
             }
-            if is_extended {
+            if has_histograms {
                 self.prefetch_extras(&batch.series[sample_idx..]);
             }
             let (slot, n_bytes) = self.streams.get_or_make(first.stream);
@@ -121,7 +122,7 @@ impl Head {
                 .cut
                 .map_or(TimestampMs::MIN, |cut| cut.before_ms_of(first.stream));
             let mut stream = slot.lock();
-            if is_extended || stream.raw.is_extended {
+            if is_extended || stream.raw.is_extended() {
                 sample_idx = append_extended(&mut stream, batch, sample_idx, &mut workspace, refused);
                 slot.note_newest_row(&stream);
                 continue;

@@ -36,7 +36,7 @@ pub(super) fn read_newest(
         if stream.is_vacant() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
-        is_extended = stream.raw.is_extended;
+        is_extended = stream.raw.is_extended();
         // What is deferred may be newer than what is in an open row.
         if newest_raw(&stream, lanes, range, samples) && stream.deferred().is_none() {
             return newest_natives(&stream, lanes, samples, histograms);

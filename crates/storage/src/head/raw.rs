@@ -20,6 +20,8 @@ use std::ops::Range;
 
 use model::{STALE_NAN_BITS, TimestampMs, is_stale_nan};
 
+use super::starts::OpenStart;
+
 /// How many rows may be open.
 pub(super) const ROWS_MAX: usize = 20;
 
@@ -34,12 +36,21 @@ pub(super) struct RawRows {
     lane_capacity: u32,
     n_rows: u8,
     row_capacity: u8,
-    /// There is more to some samples of the stream than their values, which alone are here and in pages. It stands here
-    /// because here it costs no memory to look at.
-    pub(super) is_extended: bool,
-    /// False promises that no row holds a staleness marker.
-    may_be_stale: bool,
+    flags: u8,
+    /// When the counters of all lanes began, if that is so; it is kept elsewhere, and stands here because here it costs no
+    /// memory to look at.
+    pub(super) open_start: OpenStart,
 }
+
+/// There is more to some samples of the stream than their values, which alone are here and in pages. It stands here
+/// because here it costs no memory to look at.
+const EXTENDED: u8 = 1;
+
+/// If it is not set, no row holds a staleness marker.
+const MAY_BE_STALE: u8 = 1 << 1;
+
+/// Each lane had a sample: nobody needs to look where that is noted.
+const ALL_LANES_HELD: u8 = 1 << 2;
 
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +80,45 @@ impl RawRows {
     pub(super) fn n_lanes_held(&self) -> usize {
         let words = self.words.iter().take(self.n_bit_words());
         words.map(|word| word.to_bits().count_ones() as usize).sum()
+    }
+
+    /// True if there is more to some samples of the stream than their values.
+    #[inline]
+    pub(super) fn is_extended(&self) -> bool {
+        self.flags & EXTENDED != 0
+    }
+
+    pub(super) fn set_extended(&mut self, is_extended: bool) {
+        self.set_flag(EXTENDED, is_extended);
+    }
+
+    #[inline]
+    fn set_flag(&mut self, flag: u8, is_set: bool) {
+        self.flags = if is_set {
+            self.flags | flag
+        } else {
+            self.flags & !flag
+        };
+    }
+
+    /// True if the lane had a sample.
+    #[inline]
+    pub(super) fn has_lane(&self, lane: usize) -> bool {
+        lane < self.n_lanes()
+            && (self.flags & ALL_LANES_HELD != 0 || self.ever_held_lanes(lane / 64) >> (lane % 64) & 1 == 1)
+    }
+
+    /// True if no other lane holds a value in the newest row.
+    pub(super) fn is_alone_in_newest_row(&self, lane: usize) -> bool {
+        let row = self.n_rows().saturating_sub(1);
+        let own = |bit_word: usize| {
+            if lane / 64 == bit_word {
+                1 << (lane % 64)
+            } else {
+                0
+            }
+        };
+        (0..self.n_bit_words()).all(|bit_word| self.held_lanes(row, bit_word) & !own(bit_word) == 0)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -133,7 +183,7 @@ impl RawRows {
     #[inline]
     pub(super) fn stale_lanes(&self, row: usize, bit_word: usize, of: u64) -> u64 {
         // The usual case leaves the values alone, which are other cache lines.
-        if !self.may_be_stale {
+        if self.flags & MAY_BE_STALE == 0 {
             return 0;
         }
         let first_value = self.row_start(row) + 1 + self.n_bit_words() + 64 * bit_word;
@@ -176,7 +226,9 @@ impl RawRows {
         if held.to_bits() & bit == 0 {
             *held = f64::from_bits(held.to_bits() | bit);
             self.words[value_idx] = f64::from_bits(bits);
-            self.may_be_stale |= bits == STALE_NAN_BITS;
+            if bits == STALE_NAN_BITS {
+                self.flags |= MAY_BE_STALE;
+            }
             return Put::New {
                 is_first_of_lane: self.mark_lane(lane),
             };
@@ -190,11 +242,16 @@ impl RawRows {
     /// Notes that a lane has a sample; true when it is its first.
     #[inline]
     pub(super) fn mark_lane(&mut self, lane: usize) -> bool {
+        self.flags & ALL_LANES_HELD == 0 && self.mark_any_lane(lane)
+    }
+
+    fn mark_any_lane(&mut self, lane: usize) -> bool {
         let ever_held = &mut self.words[lane / 64];
         let bit = 1_u64 << (lane % 64);
         let is_first = ever_held.to_bits() & bit == 0;
         if is_first {
             *ever_held = f64::from_bits(ever_held.to_bits() | bit);
+            self.set_flag(ALL_LANES_HELD, self.n_lanes_held() == self.n_lanes());
         }
         is_first
     }
@@ -229,7 +286,8 @@ impl RawRows {
             .copy_within(self.row_start(n_rows)..end, self.row_start(0));
         self.n_rows -= n_rows as u8;
         let left = &self.words[self.row_start(0)..self.row_start(self.n_rows())];
-        self.may_be_stale = self.may_be_stale && left.iter().any(|word| is_stale_nan(*word));
+        let is_stale = self.flags & MAY_BE_STALE != 0 && left.iter().any(|word| is_stale_nan(*word));
+        self.set_flag(MAY_BE_STALE, is_stale);
     }
 
     /// Makes all lanes up to `lane`, which is not there yet.
@@ -250,6 +308,7 @@ impl RawRows {
             );
         }
         self.n_lanes = lane as u32 + 1;
+        self.set_flag(ALL_LANES_HELD, false);
     }
 
     fn n_bit_words(&self) -> usize {
@@ -271,8 +330,8 @@ impl RawRows {
             lane_capacity: lane_capacity as u32,
             n_rows: self.n_rows,
             row_capacity: row_capacity as u8,
-            is_extended: self.is_extended,
-            may_be_stale: self.may_be_stale,
+            flags: self.flags,
+            open_start: self.open_start,
         };
         grown.words = vec![0.0; grown.row_start(row_capacity)].into_boxed_slice();
         // Lanes only ever become more, except for capacity that none of them uses.

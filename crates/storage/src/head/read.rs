@@ -63,7 +63,7 @@ pub(super) fn read(
         if stream.is_vacant() || stream.newest_ms <= range.start_ms {
             return Ok(());
         }
-        is_extended = stream.raw.is_extended;
+        is_extended = stream.raw.is_extended();
         if let Some(extras) = stream.extras() {
             extras.part_in(range, lanes, &mut scratch.extras);
         }

@@ -8,6 +8,14 @@ use std::sync::Arc;
 
 use model::TimestampMs;
 
+/// The start timestamp of all samples that every lane of a stream has had lately and, until somebody notices
+/// otherwise, will have: the last run of the only group then has no end. Nothing has to be noted of a sample with this
+/// start, and that is how nearly all come in.
+///
+/// A time up to 34 years behind [`Self::BASE_MS`]; what begins at another time is noted sample by sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OpenStart([u8; 5]);
+
 /// Start timestamps of a stream; default: none.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
@@ -38,7 +46,76 @@ struct StartRun {
     moves: bool,
 }
 
+impl OpenStart {
+    /// In 2014.
+    const BASE_MS: TimestampMs = 1_400_000_000_000;
+
+    /// Which one, or 0 if there is none.
+    #[inline]
+    pub(super) fn get(self) -> TimestampMs {
+        let [a, b, c, d, e] = self.0;
+        match i64::from_le_bytes([a, b, c, d, e, 0, 0, 0]) {
+            0 => 0,
+            distance_ms => Self::BASE_MS + distance_ms,
+        }
+    }
+
+    fn of(start_ms: TimestampMs) -> Option<Self> {
+        let distance_ms = start_ms.checked_sub(Self::BASE_MS)?;
+        let [a, b, c, d, e, rest @ ..] = distance_ms.to_le_bytes();
+        (distance_ms > 0 && rest == [0; 3]).then_some(Self([a, b, c, d, e]))
+    }
+}
+
 impl Starts {
+    /// Leaves the last run without an end, if all `lanes` share it and it has this start. A sample with it was just noted.
+    pub(super) fn open(
+        &mut self,
+        start_ms: TimestampMs,
+        mut lanes: impl Iterator<Item = u16>,
+    ) -> Option<OpenStart> {
+        let open_start = OpenStart::of(start_ms)?;
+        let [group] = self.groups.as_slice() else {
+            return None;
+        };
+        // A run of one sample may yet turn out to move.
+        let is_steady =
+            |run: &&StartRun| run.start_ms == start_ms && !run.moves && run.first_ms < run.last_ms;
+        group.runs.0.last().filter(is_steady)?;
+        if !lanes.all(|lane| self.group_idx(lane).is_some()) {
+            return None;
+        }
+        self.close(TimestampMs::MAX);
+        Some(open_start)
+    }
+
+    /// Gives the last run, which has no end, this one.
+    pub(super) fn close(&mut self, last_ms: TimestampMs) {
+        if let Some(group) = self.groups.first_mut()
+            && let Some(run) = Arc::make_mut(&mut group.runs).0.last_mut()
+        {
+            run.last_ms = last_ms;
+        }
+    }
+
+    /// The start timestamp of a sample at this time, if all lanes share their runs and one was noted.
+    pub(super) fn of_all_lanes(&self, timestamp_ms: TimestampMs) -> Option<TimestampMs> {
+        match self.groups.as_slice() {
+            [group] => group.runs.get(timestamp_ms),
+            _ => None,
+        }
+    }
+
+    /// Lets a lane that had no sample before share the runs of the only group.
+    pub(super) fn adopt(&mut self, lane: u16) {
+        if self.group_idx(lane).is_none()
+            && let Some(group) = self.groups.first_mut()
+        {
+            group.n_lanes += 1;
+            self.assign(lane, 0);
+        }
+    }
+
     /// Notes when the counter of a new sample began, 0 if that is not known. `newest_ms` is when the newest sample of
     /// the stream is.
     pub(super) fn note(

@@ -127,7 +127,7 @@ impl Stream {
 
     /// What is more to its samples than values.
     pub(super) fn extras(&self) -> Option<&Extras> {
-        if !self.raw.is_extended {
+        if !self.raw.is_extended() {
             return None;
         }
         self.sealed.as_ref()?.extras.as_deref()

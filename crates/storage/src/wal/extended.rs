@@ -9,6 +9,7 @@
 //! | `start` | Int64 | ms minus that of the row before (wrapping; 0 before the first row); 0 is: not known |
 //! | `histogram` | Binary | empty for a float; see [`histogram`](super::histogram) |
 
+use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -47,12 +48,12 @@ pub(crate) struct ExtendedColumns {
 impl ExtendedColumns {
     /// True when nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.histogram_ends.is_empty()
     }
 
     /// True when no row should be added.
     pub(crate) fn is_full(&self) -> bool {
-        self.starts.len() >= ROWS_MAX || self.histogram_bytes.len() >= HISTOGRAM_BYTES_MAX
+        self.histogram_ends.len() >= ROWS_MAX || self.histogram_bytes.len() >= HISTOGRAM_BYTES_MAX
     }
 
     /// Adds samples of a batch until there are no more or the record is full; returns how many.
@@ -60,6 +61,9 @@ impl ExtendedColumns {
     /// # Panics
     /// If the range goes beyond the batch.
     pub(crate) fn extend(&mut self, batch: &SampleBatch, range: Range<usize>) -> usize {
+        if batch.histograms.is_empty() {
+            return self.extend_floats(batch, range);
+        }
         let mut position = batch.histograms.lower_bound(range.start);
         let mut end = range.start;
         while end < range.end && !self.is_full() {
@@ -69,16 +73,36 @@ impl ExtendedColumns {
                 }
                 position += 1;
             }
-            // Far below 2^31: a record is full at 4 MiB, and no histogram has more than 2 MiB.
-            let n_bytes = i32::try_from(self.histogram_bytes.len());
-            self.histogram_ends.push(n_bytes.unwrap_or(i32::MAX));
-            let start_ms = batch.start_ms(end);
-            self.starts.push(start_ms.wrapping_sub(self.last_start));
-            self.last_start = start_ms;
+            self.histogram_ends.push(self.histogram_end());
             end += 1;
         }
+        self.extend_starts(batch, range.start..end);
         self.samples.extend(batch, range.start..end);
         end - range.start
+    }
+
+    /// As [`Self::extend`] for a batch without histograms.
+    fn extend_floats(&mut self, batch: &SampleBatch, range: Range<usize>) -> usize {
+        let n_rows = range
+            .len()
+            .min(ROWS_MAX.saturating_sub(self.histogram_ends.len()));
+        let rows = range.start..range.start + n_rows;
+        self.histogram_ends.extend(repeat_n(self.histogram_end(), n_rows));
+        self.extend_starts(batch, rows.clone());
+        self.samples.extend(batch, rows);
+        n_rows
+    }
+
+    fn extend_starts(&mut self, batch: &SampleBatch, rows: Range<usize>) {
+        self.starts.extend(rows.map(|row| {
+            let start_ms = batch.start_ms(row);
+            start_ms.wrapping_sub(std::mem::replace(&mut self.last_start, start_ms))
+        }));
+    }
+
+    /// Where the histograms so far end: far below 2^31, as a record is full at 4 MiB, and no histogram has more than 2 MiB.
+    fn histogram_end(&self) -> i32 {
+        i32::try_from(self.histogram_bytes.len()).unwrap_or(i32::MAX)
     }
 
     /// The record batch.

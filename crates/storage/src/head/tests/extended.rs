@@ -302,6 +302,71 @@ fn histograms_of_one_layout_take_few_bytes() {
     assert!(n_bytes / n_rows < 16, "{n_bytes} bytes");
 }
 
+/// Of a time at which start timestamps may be foreseen.
+const NOW_MS: TimestampMs = 1_700_000_000_000;
+
+/// Bytes of what is noted besides values.
+fn extras_bytes(head: &Head) -> usize {
+    head.stats().bytes.extras
+}
+
+#[test]
+fn starts_that_stay_are_noted_once_and_end_with_what_follows() {
+    let head = Head::new(HeadConfig::default());
+    let (first_ms, second_ms) = (NOW_MS - 500, NOW_MS + 995);
+    let mut n_bytes = 0;
+    for row in 0..100 {
+        for lane in 0..22 {
+            assert_eq!(store(&head, lane, NOW_MS + row * 10, &float(1.0), first_ms), None);
+        }
+        if row == 1 {
+            n_bytes = extras_bytes(&head);
+        }
+    }
+    assert_eq!(extras_bytes(&head), n_bytes);
+    // A lane that comes later joins, all begin anew, one does not say when it began.
+    assert_eq!(store(&head, 22, NOW_MS + 990, &float(1.0), first_ms), None);
+    for lane in 0..22 {
+        assert_eq!(store(&head, lane, NOW_MS + 1_000, &float(0.0), second_ms), None);
+    }
+    for lane in 0..22 {
+        let start_ms = if lane == 7 { 0 } else { second_ms };
+        assert_eq!(store(&head, lane, NOW_MS + 1_010, &float(0.0), start_ms), None);
+    }
+    for lane in 0..22 {
+        let starts: Vec<i64> = read(&head, lane, TimeRange::ALL)
+            .values()
+            .map(|found| found.2)
+            .collect();
+        let mut expected = vec![first_ms; 100];
+        expected.extend([second_ms, if lane == 7 { 0 } else { second_ms }]);
+        assert_eq!(starts, expected, "lane {lane}");
+    }
+    let of_late_lane = read(&head, 22, TimeRange::ALL);
+    assert_eq!(of_late_lane[&(NOW_MS + 990)].2, first_ms);
+}
+
+#[test]
+fn starts_of_what_a_cut_leaves_are_those_that_were_noted() {
+    let head = Head::new(HeadConfig::default());
+    for row in 0..50 {
+        store(&head, 0, NOW_MS + row * 10, &float(1.0), NOW_MS - 500);
+    }
+    assert!(head.begin_cut(NOW_MS + 405));
+    store(&head, 1, NOW_MS + 395, &float(1.0), NOW_MS - 400);
+    head.end_cut(41);
+    store(&head, 0, NOW_MS + 500, &float(1.0), NOW_MS + 499);
+    let starts: Vec<i64> = read(&head, 0, TimeRange::ALL)
+        .values()
+        .map(|found| found.2)
+        .collect();
+    assert_eq!(starts, [[NOW_MS - 500; 9].as_slice(), &[NOW_MS + 499]].concat());
+    assert_eq!(read(&head, 1, TimeRange::ALL)[&(NOW_MS + 395)].2, NOW_MS - 400);
+    assert!(head.begin_cut(NOW_MS + 1_000));
+    head.end_cut(11);
+    assert_eq!(extras_bytes(&head), head.workspace.lock().layouts.heap_bytes());
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let hint = prop_oneof![
         Just(CounterResetHint::Unknown),
@@ -331,19 +396,27 @@ fn any_value() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn what_was_taken_is_read_back_whatever_the_order(
-        appends in proptest::collection::vec((0..2_u16, 0..400_i64, any_value(), 0..3_i64), 1..300),
+        appends in proptest::collection::vec((0..3_u16, 0..400_i64, any_value(), 0..9_i64), 1..300),
         mostly_in_order in any::<bool>(),
+        mostly_floats in any::<bool>(),
     ) {
         let head = Head::new(HeadConfig { out_of_order_window_ms: i64::MAX });
         let mut expected: BTreeMap<u16, BTreeMap<i64, (Value, i64)>> = BTreeMap::new();
         for (step, (lane, at, value, start)) in (0..).zip(appends) {
-            let at = if mostly_in_order { step * 3 + at % 8 } else { at };
+            let at = NOW_MS + if mostly_in_order { step * 3 + at % 8 } else { at };
+            let value = if mostly_floats && step % 50 > 0 { float(step as f64) } else { value };
+            let start_ms = match start {
+                0 => 0,
+                1 => at - 5,
+                2 => NOW_MS - 100,
+                _ => NOW_MS - 1_000 + step / 90,
+            };
             let held = expected.entry(lane).or_default();
-            let refused = store(&head, lane, at, &value, start * at);
+            let refused = store(&head, lane, at, &value, start_ms);
             match held.get(&at) {
                 None => {
                     prop_assert_eq!(refused, None);
-                    held.insert(at, (value, start * at));
+                    held.insert(at, (value, start_ms));
                 }
                 Some((there, _)) => prop_assert_eq!(refused.is_none(), there.read() == value.read()),
             }
