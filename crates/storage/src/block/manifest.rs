@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The version that is written. Older ones stay readable; newer ones are refused.
-pub const BLOCK_VERSION: u16 = 2;
+pub const BLOCK_VERSION: u16 = 3;
 
 /// What a block holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,8 +201,8 @@ mod tests {
             matches!(
                 error,
                 Error::UnknownVersion {
-                    found: 3,
-                    known: 2,
+                    found: 4,
+                    known: 3,
                     ..
                 }
             ),

@@ -26,6 +26,7 @@
     )
 )]
 
+mod decimals;
 pub mod manifest;
 pub mod order;
 mod page;

@@ -82,7 +82,7 @@ fn timestamp() -> LogicalType {
     LogicalType::timestamp(true, TimeUnit::MILLIS)
 }
 
-/// The columns of `histograms.parquet`, in their order: of a row per run.
+/// The columns of `histograms.parquet`, of a row per run, of all versions of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HistogramColumn {
     SeriesId,
@@ -99,6 +99,11 @@ pub(super) enum HistogramColumn {
     Sums,
     CountDeltas,
     CountsFloat,
+    SumScale,
+    SumSteps,
+    SumCorrections,
+    CountGaps,
+    CountChanges,
 }
 
 /// What stands between two columns of lists that share their rows' lengths: one list of pairs.
@@ -116,7 +121,33 @@ const SPAN_COLUMNS: [(&str, HistogramColumn, HistogramColumn); 2] = [
 ];
 
 impl HistogramColumn {
-    pub(super) const ALL: [Self; 14] = [
+    /// How many there are.
+    pub(super) const N_ALL: usize = Self::CountChanges as usize + 1;
+
+    /// Those that are written, in their order.
+    pub(super) const NOW: [Self; 18] = [
+        Self::SeriesId,
+        Self::Schema,
+        Self::ZeroThreshold,
+        Self::CustomBounds,
+        Self::PositiveOffset,
+        Self::PositiveLength,
+        Self::NegativeOffset,
+        Self::NegativeLength,
+        Self::Timestamps,
+        Self::StartTimestamps,
+        Self::CounterResetHints,
+        Self::Sums,
+        Self::SumScale,
+        Self::SumSteps,
+        Self::SumCorrections,
+        Self::CountGaps,
+        Self::CountChanges,
+        Self::CountsFloat,
+    ];
+
+    /// Those of version 2.
+    const OF_VERSION_2: [Self; 14] = [
         Self::SeriesId,
         Self::Schema,
         Self::ZeroThreshold,
@@ -133,6 +164,15 @@ impl HistogramColumn {
         Self::CountsFloat,
     ];
 
+    /// Those that blocks of a version have, in their order.
+    pub(super) fn of_version(version: u16) -> &'static [Self] {
+        if version < 3 {
+            &Self::OF_VERSION_2
+        } else {
+            &Self::NOW
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SeriesId => "series_id",
@@ -146,13 +186,18 @@ impl HistogramColumn {
             Self::CounterResetHints => "counter_reset_hints",
             Self::Sums => "sums",
             Self::CountDeltas => "count_deltas",
+            Self::SumScale => "sum_scale",
+            Self::SumSteps => "sum_steps",
+            Self::SumCorrections => "sum_corrections",
+            Self::CountGaps => "count_gaps",
+            Self::CountChanges => "count_changes",
             Self::CountsFloat => "counts_float",
         }
     }
 
     pub(super) fn row_kind(self) -> RowKind {
         match self {
-            Self::SeriesId | Self::Schema | Self::ZeroThreshold => RowKind::Required,
+            Self::SeriesId | Self::Schema | Self::ZeroThreshold | Self::SumScale => RowKind::Required,
             _ => RowKind::List,
         }
     }
@@ -164,7 +209,7 @@ impl HistogramColumn {
 
     fn leaf(self, name: &str) -> Result<TypePtr, ParquetError> {
         let physical = match self {
-            Self::SeriesId | Self::Schema | Self::CounterResetHints => PhysicalType::INT32,
+            Self::SeriesId | Self::Schema | Self::CounterResetHints | Self::SumScale => PhysicalType::INT32,
             Self::ZeroThreshold | Self::CustomBounds | Self::Sums | Self::CountsFloat => PhysicalType::DOUBLE,
             _ => PhysicalType::INT64,
         };
@@ -182,7 +227,7 @@ impl HistogramColumn {
 /// The schema of `histograms.parquet`.
 pub(super) fn histograms() -> Result<TypePtr, ParquetError> {
     let mut fields = Vec::new();
-    for column in HistogramColumn::ALL {
+    for column in HistogramColumn::NOW {
         let first_of_span = SPAN_COLUMNS.iter().find(|(_, offset, _)| *offset == column);
         let is_second = SPAN_COLUMNS.iter().any(|(.., length)| *length == column);
         match (first_of_span, column.row_kind()) {
@@ -294,8 +339,8 @@ mod tests {
             .iter()
             .map(|leaf| leaf.path().string())
             .collect();
-        assert_eq!(leaves.len(), HistogramColumn::ALL.len());
-        for (leaf, column) in leaves.iter().zip(HistogramColumn::ALL) {
+        assert_eq!(leaves.len(), HistogramColumn::NOW.len());
+        for (leaf, column) in leaves.iter().zip(HistogramColumn::NOW) {
             let is_list = leaf.contains(".list.element");
             assert_eq!(is_list, column.row_kind() == RowKind::List, "{leaf}");
             assert!(leaf.contains(column.name()), "{leaf}");

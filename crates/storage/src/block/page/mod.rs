@@ -24,6 +24,9 @@ pub(super) use lists::Lists;
 /// Values a page holds at most.
 pub(super) const PAGE_ROWS_MAX: usize = 1 << 20;
 
+/// Counts of a run of more than one native histogram at most.
+pub(super) const RUN_COUNTS_MAX: usize = 1 << 16;
+
 /// Why bytes are no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PageError {

@@ -23,7 +23,7 @@ use crate::Error;
 pub(super) type SamplePages = PageTable<{ SampleColumn::ALL.len() }>;
 
 /// The pages of `histograms.parquet`.
-pub(super) type HistogramPages = PageTable<{ HistogramColumn::ALL.len() }>;
+pub(super) type HistogramPages = PageTable<{ HistogramColumn::N_ALL }>;
 
 /// The pages of all columns, in the order of the rows. Pages of all columns begin at the same rows.
 #[derive(Debug)]
@@ -111,7 +111,8 @@ impl<const N: usize> PageTable<N> {
 }
 
 impl<const N: usize> PageTable<N> {
-    /// Reads the footer of a file that is to have `n_rows`, if that is known.
+    /// Reads the footer of a file that is to have `n_rows`, if that is known, and these columns, by their positions in
+    /// the table.
     ///
     /// # Errors
     /// [`Error::Damaged`] and [`Error::Io`].
@@ -119,6 +120,7 @@ impl<const N: usize> PageTable<N> {
         file: &dyn RangeRead,
         summary: FileSummary,
         n_rows: Option<u64>,
+        columns: &(impl ExactSizeIterator<Item = usize> + Clone),
     ) -> Result<Self, Error> {
         let start = summary.n_bytes.checked_sub(summary.footer_bytes);
         let length = usize::try_from(summary.footer_bytes).ok();
@@ -142,7 +144,8 @@ impl<const N: usize> PageTable<N> {
             .with_offset_index_policy(PageIndexPolicy::Required)
             .parse_and_finish(&footer)
             .map_err(|error| damaged(file, start, error))?;
-        let pages: Self = page_table(&metadata, &footer).map_err(|what| damaged(file, start, what))?;
+        let pages: Self =
+            page_table(&metadata, &footer, columns).map_err(|what| damaged(file, start, what))?;
         if n_rows.is_some_and(|n_rows| n_rows != pages.n_rows()) {
             return Err(damaged(
                 file,
@@ -158,6 +161,7 @@ impl<const N: usize> PageTable<N> {
 fn page_table<const N: usize>(
     metadata: &ParquetMetaData,
     footer: &Footer,
+    columns: &(impl ExactSizeIterator<Item = usize> + Clone),
 ) -> Result<PageTable<N>, &'static str> {
     let end = footer.start;
     let checksums = metadata.file_metadata().key_value_metadata();
@@ -170,10 +174,10 @@ fn page_table<const N: usize>(
         let first_row = table.first_rows.pop().unwrap_or(0);
         let n_rows = u64::try_from(group.num_rows()).map_err(|_| "a number of rows is negative")?;
         let first_page = table.places.len();
-        if group.num_columns() != N || offsets.len() != N {
+        if group.num_columns() != columns.len() || offsets.len() != columns.len() {
             return Err("it has other columns");
         }
-        for (column_idx, offsets) in offsets.iter().enumerate() {
+        for ((column_idx, slot), offsets) in columns.clone().enumerate().zip(offsets) {
             let pages = offsets.page_locations();
             if column_idx == 0 {
                 for page in pages {
@@ -201,7 +205,7 @@ fn page_table<const N: usize>(
                 if place.offset + u64::from(place.n_bytes) > end {
                     return Err("a page lies behind the end");
                 }
-                if let Some(slot) = places.get_mut(column_idx) {
+                if let Some(slot) = places.get_mut(slot) {
                     *slot = place;
                 }
             }

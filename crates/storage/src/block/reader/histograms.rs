@@ -1,7 +1,7 @@
 //! Decoding pages of `histograms.parquet`.
 //!
 //! A page is decoded as a whole: its runs are short, and whoever wants one mostly wants those beside it. Counts stand by
-//! bucket in the file and by histogram in memory.
+//! histogram in memory; in the file as [`super::changes`] says, but in version 2 by bucket, as those of floats always do.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use model::histogram::{Bounds, CountForm, CounterResetHint, HistogramLayout, Sch
 use super::super::page::{Page, PageError};
 use super::super::range_read::RangeRead;
 use super::super::schema::HistogramColumn;
+use super::changes::Changes;
 use super::pages::PageSource;
 use crate::{Error, StoredHistogram};
 
@@ -109,7 +110,17 @@ impl PageSource<'_> {
             starts_ms: integers(HistogramColumn::StartTimestamps)?,
             hints: integers(HistogramColumn::CounterResetHints)?,
             sums: floats(HistogramColumn::Sums)?,
-            count_deltas: floats(HistogramColumn::CountDeltas)?,
+            integers: if self.block.manifest().version < 3 {
+                Integers::Deltas(floats(HistogramColumn::CountDeltas)?)
+            } else {
+                Integers::Changes(Changes {
+                    sum_scales: integers(HistogramColumn::SumScale)?,
+                    sum_steps: floats(HistogramColumn::SumSteps)?,
+                    sum_corrections: floats(HistogramColumn::SumCorrections)?,
+                    gaps: floats(HistogramColumn::CountGaps)?,
+                    changes: floats(HistogramColumn::CountChanges)?,
+                })
+            },
             counts_float: floats(HistogramColumn::CountsFloat)?,
         };
         columns
@@ -151,7 +162,7 @@ impl PageSource<'_> {
 }
 
 /// A decoded column: a value or a list of values per run.
-struct ListColumn<T> {
+pub(super) struct ListColumn<T> {
     values: Vec<T>,
     page: Arc<Page>,
 }
@@ -169,9 +180,16 @@ struct Columns {
     starts_ms: ListColumn<i64>,
     hints: ListColumn<i64>,
     sums: ListColumn<f64>,
-    /// The bits of integers.
-    count_deltas: ListColumn<f64>,
+    integers: Integers,
     counts_float: ListColumn<f64>,
+}
+
+/// How integer counts are stored.
+enum Integers {
+    /// Up to version 2: the bits of each, less those of the one before it.
+    Deltas(ListColumn<f64>),
+    /// By what changes, and so the sums of all histograms.
+    Changes(Changes),
 }
 
 impl<T: Copy> ListColumn<T> {
@@ -183,12 +201,12 @@ impl<T: Copy> ListColumn<T> {
     }
 
     /// The values of a run.
-    fn of(&self, run: usize) -> &[T] {
+    pub(super) fn of(&self, run: usize) -> &[T] {
         self.values.get(self.place(run)).unwrap_or(&[])
     }
 
     /// The only value of a run.
-    fn one(&self, run: usize) -> Result<T, PageError> {
+    pub(super) fn one(&self, run: usize) -> Result<T, PageError> {
         match self.of(run) {
             [value] => Ok(*value),
             _ => Err(PageError::Invalid("runs")),
@@ -199,15 +217,12 @@ impl<T: Copy> ListColumn<T> {
 impl Columns {
     fn decode(self) -> Result<DecodedRuns, PageError> {
         let n_runs = self.series_ids.values.len();
-        let n_words = self.count_deltas.values.len() + self.counts_float.values.len();
         let mut runs: Vec<DecodedRun> = Vec::with_capacity(n_runs);
-        let mut words = Vec::with_capacity(n_words);
+        let (mut words, mut sums) = (Vec::new(), Vec::with_capacity(self.timestamps_ms.values.len()));
         for run in 0..n_runs {
             let rows = self.timestamps_ms.place(run);
             let starts = self.starts_ms.place(run);
-            let has_all = [self.hints.place(run), self.sums.place(run)]
-                .iter()
-                .all(|place| *place == rows);
+            let has_all = self.hints.place(run) == rows;
             if rows.is_empty() || !has_all || !(starts.is_empty() || starts.len() == rows.len()) {
                 return Err(PageError::Invalid("number of histograms"));
             }
@@ -217,7 +232,8 @@ impl Columns {
                 _ => Arc::new(made),
             };
             let first_word = words.len();
-            self.push_words(run, rows.len(), layout.n_counts(), &mut words)?;
+            self.push_sums(run, rows.len(), &mut sums)?;
+            self.push_words(run, rows.len(), &layout, &mut words)?;
             runs.push(DecodedRun {
                 series_id: self.series_ids.one(run)?,
                 layout,
@@ -233,7 +249,7 @@ impl Columns {
             timestamps_ms: self.timestamps_ms.values,
             starts_ms: self.starts_ms.values,
             hints: hints.ok_or(PageError::Invalid("hints"))?,
-            sums: self.sums.values,
+            sums,
             words: Arc::new(words),
         })
     }
@@ -241,10 +257,9 @@ impl Columns {
     fn layout(&self, run: usize) -> Result<HistogramLayout, PageError> {
         const INVALID: PageError = PageError::Invalid("layout");
         let schema = i32::try_from(self.schemas.one(run)?).ok();
-        let form = match (self.count_deltas.of(run), self.counts_float.of(run)) {
-            ([_, ..], []) => CountForm::Integer,
-            ([], [_, ..]) => CountForm::Float,
-            _ => return Err(INVALID),
+        let form = match self.counts_float.of(run) {
+            [] => CountForm::Integer,
+            _ => CountForm::Float,
         };
         let bounds = Bounds {
             schema: schema.and_then(Schema::new).ok_or(INVALID)?,
@@ -255,37 +270,69 @@ impl Columns {
         HistogramLayout::new(form, bounds, &positive, &negative).map_err(|_| INVALID)
     }
 
+    fn push_sums(&self, run: usize, n_rows: usize, sums: &mut Vec<f64>) -> Result<(), PageError> {
+        let kept = self.sums.of(run);
+        match &self.integers {
+            Integers::Changes(changes) => changes.push_sums(run, n_rows, kept, sums),
+            Integers::Deltas(_) if kept.len() != n_rows => Err(PageError::Invalid("number of histograms")),
+            Integers::Deltas(_) => {
+                sums.extend_from_slice(kept);
+                Ok(())
+            }
+        }
+    }
+
     /// Appends the counts of a run of `n_rows`, those of one histogram beside each other.
     fn push_words(
         &self,
         run: usize,
         n_rows: usize,
-        n_counts: usize,
+        layout: &HistogramLayout,
         words: &mut Vec<u64>,
     ) -> Result<(), PageError> {
-        let (deltas, floats) = (self.count_deltas.of(run), self.counts_float.of(run));
-        if deltas.len() + floats.len() != n_rows * n_counts {
-            return Err(PageError::Invalid("number of counts"));
-        }
-        let first_word = words.len();
-        words.resize(first_word + n_rows * n_counts, 0);
-        let own = words.get_mut(first_word..).unwrap_or(&mut []);
-        for (word, deltas) in deltas.chunks(n_rows).enumerate() {
-            let places = own.iter_mut().skip(word).step_by(n_counts);
-            let mut count = 0_u64;
-            for (place, delta) in places.zip(deltas) {
-                count = count.wrapping_add(delta.to_bits());
-                *place = count;
+        let n_counts = layout.n_counts();
+        match (layout.form(), &self.integers) {
+            (CountForm::Integer, Integers::Changes(changes)) => {
+                changes.push_counts(run, n_rows, n_counts, words)
+            }
+            (CountForm::Integer, Integers::Deltas(deltas)) => {
+                let counts = deltas.of(run).chunks(n_rows).flat_map(|deltas| {
+                    deltas.iter().scan(0_u64, |count, delta| {
+                        *count = count.wrapping_add(delta.to_bits());
+                        Some(*count)
+                    })
+                });
+                push_by_bucket(deltas.of(run).len(), n_rows, n_counts, counts, words)
+            }
+            (CountForm::Float, _) => {
+                let counts = self.counts_float.of(run);
+                let bits = counts.iter().map(|count| count.to_bits());
+                push_by_bucket(counts.len(), n_rows, n_counts, bits, words)
             }
         }
-        for (word, counts) in floats.chunks(n_rows).enumerate() {
-            let places = own.iter_mut().skip(word).step_by(n_counts);
-            for (place, count) in places.zip(counts) {
-                *place = count.to_bits();
-            }
-        }
-        Ok(())
     }
+}
+
+/// Appends counts that stand by bucket, which are so many, those of one histogram beside each other.
+fn push_by_bucket(
+    n_found: usize,
+    n_rows: usize,
+    n_counts: usize,
+    mut counts: impl Iterator<Item = u64>,
+    words: &mut Vec<u64>,
+) -> Result<(), PageError> {
+    if n_found != n_rows * n_counts {
+        return Err(PageError::Invalid("number of counts"));
+    }
+    let first_word = words.len();
+    words.resize(first_word + n_found, 0);
+    let own = words.get_mut(first_word..).unwrap_or(&mut []);
+    for word in 0..n_counts {
+        for (place, count) in own.iter_mut().skip(word).step_by(n_counts).zip(counts.by_ref()) {
+            *place = count;
+        }
+    }
+    Ok(())
 }
 
 fn spans([offsets, lengths]: &[ListColumn<i64>; 2], run: usize) -> Result<Vec<Span>, PageError> {

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use model::{BUCKET_LABEL, METRIC_NAME, SeriesName};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::super::schema::SeriesColumn;
+use super::super::schema::{HistogramColumn, SampleColumn, SeriesColumn};
 use super::catalog::{
     BlockCatalog, EntityLabel, LaneCode, LanePart, Metric, SeriesEntry, SeriesRuns, StreamEntry,
 };
@@ -35,9 +35,17 @@ impl Block {
     pub fn load_catalog(&self) -> Result<BlockCatalog, Error> {
         let manifest = &self.manifest;
         let samples = &*self.files.samples;
-        let pages = SamplePages::load(samples, manifest.samples, Some(manifest.n_samples))?;
+        let pages = SamplePages::load(
+            samples,
+            manifest.samples,
+            Some(manifest.n_samples),
+            &SampleColumn::ALL.iter().map(|column| *column as usize),
+        )?;
         let histogram_pages = match self.histograms() {
-            Some((file, summary)) => HistogramPages::load(file, summary, None)?,
+            Some((file, summary)) => {
+                let columns = HistogramColumn::of_version(manifest.version).iter();
+                HistogramPages::load(file, summary, None, &columns.map(|column| *column as usize))?
+            }
             None => HistogramPages::empty(),
         };
         let file = &*self.files.series;

@@ -7,6 +7,7 @@
 
 mod cache;
 mod catalog;
+mod changes;
 mod decoded;
 mod dictionary;
 mod fetched;

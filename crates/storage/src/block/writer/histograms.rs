@@ -1,8 +1,8 @@
 //! `histograms.parquet`: native histograms into runs, runs into pages, pages into row groups.
 //!
 //! A run is a row: consecutive histograms of one series that have the same layout, and of which either all have a start
-//! timestamp or none has. Counts stand by bucket, then by time, so that neighbours are what one bucket held from scrape
-//! to scrape; integers as differences, which are small.
+//! timestamp or none has. Of integers only the counts stand there that have changed from scrape to scrape, with how many
+//! have not in between: most buckets of most histograms stay as they are.
 
 use std::io::Write;
 use std::ops::Range;
@@ -11,17 +11,15 @@ use model::TimestampMs;
 use model::histogram::{CountForm, CounterResetHint, Span};
 use parquet::errors::ParquetError;
 
+use super::super::decimals::{Decimals, scale_of};
 use super::super::manifest::FileSummary;
-use super::super::page::{HISTOGRAMS_LEVEL, Levels, Lists, PageEncoder};
+use super::super::page::{HISTOGRAMS_LEVEL, Levels, Lists, PageEncoder, RUN_COUNTS_MAX};
 use super::super::schema::{self, HistogramColumn};
 use super::file::PagedFile;
 use crate::StoredHistogram;
 
 /// Histograms of a run at most.
 const RUN_LEN_MAX: usize = 1_024;
-
-/// Counts of a run of more than one histogram at most.
-const RUN_COUNTS_MAX: usize = 1 << 16;
 
 /// Values (counts, bounds, spans) from which on a page ends with the stream.
 const STREAM_PAGE_VALUES: usize = 1 << 16;
@@ -65,7 +63,7 @@ pub(super) struct HistogramsWriter<W: Write + Send> {
 
 impl<W: Write + Send> HistogramsWriter<W> {
     pub(super) fn new(sink: W) -> Result<Self, ParquetError> {
-        let has_limits = HistogramColumn::ALL.map(HistogramColumn::has_limits);
+        let has_limits = HistogramColumn::NOW.map(HistogramColumn::has_limits);
         Ok(Self {
             file: PagedFile::new(
                 sink,
@@ -133,7 +131,7 @@ impl<W: Write + Send> HistogramsWriter<W> {
         if self.runs.series_ids.is_empty() {
             return Ok(());
         }
-        for (column, chunk) in HistogramColumn::ALL.into_iter().zip(&mut self.file.chunks) {
+        for (column, chunk) in HistogramColumn::NOW.into_iter().zip(&mut self.file.chunks) {
             let (values, levels) = self.runs.column(column);
             let page = match values {
                 Values::Integers(integers) => {
@@ -187,9 +185,16 @@ struct PageRuns {
     starts_ms: ListColumn<i64>,
     hints: ListColumn<i64>,
     sums: ListColumn<f64>,
-    /// Integers as the bits of floats: they are split into bytes as those are, and their frequent values are left to zstd.
-    deltas: ListColumn<f64>,
+    sum_scales: Vec<i64>,
+    /// These are integers as the bits of floats: they are split into bytes as those are, and their frequent values are left
+    /// to zstd.
+    sum_steps: ListColumn<f64>,
+    sum_corrections: ListColumn<f64>,
+    count_gaps: ListColumn<f64>,
+    count_changes: ListColumn<f64>,
     floats: ListColumn<f64>,
+    /// Counts of all runs, those that do not change among them.
+    n_counts: usize,
 }
 
 /// A list of values per run.
@@ -259,33 +264,66 @@ impl PageRuns {
             .push(run.iter().take(n_starts).map(|row| row.start_ms));
         self.hints
             .push(run.iter().map(|row| hint_number(row.histogram.hint())));
-        self.sums.push(run.iter().map(|row| row.sum));
-        let words_of = |word: usize| {
-            run.iter()
-                .map(move |row| row.histogram.counts().get(word).copied().unwrap_or(0))
-        };
-        let all = 0..layout.n_counts();
+        self.push_sums(run);
+        self.n_counts += layout.n_counts() * run.len();
         match layout.form() {
             CountForm::Integer => {
-                let deltas = |word| {
-                    words_of(word).scan(0, |before, count| {
-                        let delta = count.wrapping_sub(std::mem::replace(before, count));
-                        Some(f64::from_bits(delta))
-                    })
-                };
-                self.deltas.push(all.flat_map(deltas));
+                self.push_changes(layout.n_counts(), run);
                 self.floats.push([]);
             }
             CountForm::Float => {
-                self.deltas.push([]);
-                self.floats.push(all.flat_map(words_of).map(f64::from_bits));
+                self.count_gaps.push([]);
+                self.count_changes.push([]);
+                let counts_of = |word: usize| {
+                    let words = run.iter().map(move |row| row.histogram.counts().get(word));
+                    words.map(|word| f64::from_bits(word.copied().unwrap_or(0)))
+                };
+                self.floats.push((0..layout.n_counts()).flat_map(counts_of));
             }
         }
     }
 
+    /// Adds the sums of a run: as decimals where they are that, else their bits.
+    fn push_sums(&mut self, run: &[NativeRow]) {
+        let sums = run.iter().map(|row| row.sum);
+        let scale = scale_of(sums.clone());
+        let decimals = scale.and_then(Decimals::new);
+        self.sum_scales.push(scale.map_or(NO_SCALE, |scale| scale as i64));
+        let n_bits = if decimals.is_some() { 0 } else { run.len() };
+        self.sums.push(sums.clone().take(n_bits));
+        let steps: Vec<(i64, i64)> = decimals
+            .map(|mut decimals| sums.filter_map(|sum| decimals.step(sum)).collect())
+            .unwrap_or_default();
+        self.sum_steps
+            .push(steps.iter().map(|(digits, _)| bits_of(*digits)));
+        self.sum_corrections
+            .push(steps.iter().map(|(_, correction)| bits_of(*correction)));
+    }
+
+    /// Adds the changes of integer counts from each histogram to the next.
+    fn push_changes(&mut self, n_counts: usize, run: &[NativeRow]) {
+        let mut before = vec![0; n_counts];
+        let mut gap = 0;
+        let (mut gaps, mut changes) = (Vec::new(), Vec::new());
+        for row in run {
+            let counts = row.histogram.counts();
+            for (before, count) in before.iter_mut().zip(with_rest(counts)) {
+                let change = count.wrapping_sub(std::mem::replace(before, count));
+                if change == 0 {
+                    gap += 1;
+                } else {
+                    gaps.push(bits_of(std::mem::take(&mut gap)));
+                    changes.push(f64::from_bits(change));
+                }
+            }
+        }
+        self.count_gaps.push(gaps);
+        self.count_changes.push(changes);
+    }
+
     fn n_values(&self) -> usize {
         let spans = self.positive.offsets.len() + self.negative.offsets.len();
-        self.deltas.values.len() + self.floats.values.len() + self.custom_bounds.values.len() + spans
+        self.n_counts + self.custom_bounds.values.len() + spans
     }
 
     fn column(&self, column: HistogramColumn) -> (Values<'_>, Levels<'_>) {
@@ -302,7 +340,13 @@ impl PageRuns {
             HistogramColumn::StartTimestamps => self.starts_ms.integers(),
             HistogramColumn::CounterResetHints => self.hints.integers(),
             HistogramColumn::Sums => self.sums.floats(),
-            HistogramColumn::CountDeltas => self.deltas.floats(),
+            HistogramColumn::SumScale => (Values::Integers(&self.sum_scales), Levels::All),
+            HistogramColumn::SumSteps => self.sum_steps.floats(),
+            HistogramColumn::SumCorrections => self.sum_corrections.floats(),
+            HistogramColumn::CountGaps => self.count_gaps.floats(),
+            HistogramColumn::CountChanges => self.count_changes.floats(),
+            // It is not among those that are written.
+            HistogramColumn::CountDeltas => (Values::Floats(&[]), Levels::All),
             HistogramColumn::CountsFloat => self.floats.floats(),
         }
     }
@@ -318,8 +362,13 @@ impl PageRuns {
         self.starts_ms.clear();
         self.hints.clear();
         self.sums.clear();
-        self.deltas.clear();
+        self.sum_scales.clear();
+        self.sum_steps.clear();
+        self.sum_corrections.clear();
+        self.count_gaps.clear();
+        self.count_changes.clear();
         self.floats.clear();
+        self.n_counts = 0;
     }
 }
 
@@ -339,6 +388,23 @@ impl SpanLists {
     fn column<'a>(&'a self, values: &'a [i64]) -> (Values<'a>, Levels<'a>) {
         (Values::Integers(values), Levels::Lists(&self.lists))
     }
+}
+
+/// Stands for the scale of sums whose bits are kept.
+const NO_SCALE: i64 = -1;
+
+/// An integer as a float of the same bits.
+fn bits_of(integer: i64) -> f64 {
+    f64::from_bits(integer.cast_unsigned())
+}
+
+/// The counts of a histogram, with those in no bucket in the place of all: there are none but for NaNs.
+fn with_rest(counts: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    let (all, others) = counts
+        .split_first()
+        .map_or((0, counts), |(all, others)| (*all, others));
+    let in_buckets = others.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count));
+    std::iter::once(all.wrapping_sub(in_buckets)).chain(others.iter().copied())
 }
 
 /// What stands for a hint in the file.
