@@ -3,6 +3,7 @@
 //! - `data-1`: blocks of version 1, floats alone.
 //! - `data-2`: blocks of version 2, with native histograms and start timestamps; a log of version 2.
 //! - `data-3`: the log of version 5, with metadata, notes, exemplars and a cut.
+//! - `data-4`: the same with blocks of version 3.
 //!
 //! `MESHTIDE_BLESS=1 cargo test -p storage fixture` writes the last one again: only when nobody has data of this version
 //! yet. A new format gets a fixture of its own beside it.
@@ -171,17 +172,26 @@ fn a_data_directory_of_version_2_is_opened_and_goes_on() {
 }
 
 #[test]
+fn a_data_directory_of_version_3_is_opened_and_goes_on() {
+    check_extended("data-3");
+}
+
+#[test]
 fn a_data_directory_of_this_version_is_opened_and_goes_on() {
-    let folder = folder("data-3");
+    let folder = folder("data-4");
     if std::env::var_os("MESHTIDE_BLESS").is_some() {
         drop(std::fs::remove_dir_all(&folder));
         std::fs::create_dir_all(&folder).unwrap();
         write(&folder);
         std::fs::remove_file(folder.join("lock")).unwrap();
     }
-    check("data-3", &extended_content());
+    check_extended("data-4");
+}
+
+fn check_extended(name: &str) {
+    check(name, &extended_content());
     let dir = tempfile::tempdir().unwrap();
-    copy(&folder, dir.path());
+    copy(&folder(name), dir.path());
     let (store, _) = open(dir.path());
     assert_eq!(store.notes(""), [note("ha/a", "b")]);
     assert_eq!(store.metadata(), metadata());
