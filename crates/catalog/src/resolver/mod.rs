@@ -38,6 +38,9 @@ pub struct Resolver {
 
 const N_SHARDS: usize = 16;
 
+/// How many keys ahead of a lookup memory is asked for.
+const PREFETCH_AHEAD: usize = 16;
+
 /// Keys that may always be held, whatever the number of series.
 const FREE_KEYS: usize = 65_536;
 
@@ -76,13 +79,18 @@ impl Resolver {
 
     /// Looks up many keys: `found[i]` answers `keys[i]`, replacing what `found` held. Returns how many are unknown.
     ///
-    /// The locks are taken once for the whole batch, which pays from some dozens of keys on. With nothing between
-    /// the loads the processor waits for several of them at once: 17 ns per key of 335,000, against 20 one by one.
+    /// The locks are taken once for the whole batch, which pays from some dozens of keys on. The memory of later keys is
+    /// asked for ahead, so that the processor waits for many of them at once.
     pub fn get_batch(&self, keys: &[SeriesKey], found: &mut Vec<Option<SeriesRef>>) -> usize {
         found.clear();
         let shards: [RwLockReadGuard<'_, Table>; N_SHARDS] =
             std::array::from_fn(|shard_idx| self.shards[shard_idx].0.read());
-        found.extend(keys.iter().map(|&key| shards[shard_idx(key)].get(key)));
+        found.extend(keys.iter().enumerate().map(|(position, &key)| {
+            if let Some(&later) = keys.get(position + PREFETCH_AHEAD) {
+                shards[shard_idx(later)].prefetch(later);
+            }
+            shards[shard_idx(key)].get(key)
+        }));
         drop(shards);
         found.iter().filter(|series| series.is_none()).count()
     }

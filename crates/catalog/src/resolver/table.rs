@@ -45,6 +45,14 @@ impl Table {
         }
     }
 
+    /// Asks for the memory in which the search for a key begins.
+    #[inline]
+    pub(super) fn prefetch(&self, key: SeriesKey) {
+        if let Some(slot) = self.slots.get(home(key.0 as u32, self.slots.len())) {
+            codec::prefetch(std::ptr::from_ref(slot).addr());
+        }
+    }
+
     pub(super) fn insert(&mut self, key: SeriesKey, series: SeriesRef) {
         if (self.len + 1) * 5 > self.slots.len() * 4 {
             self.grow();
