@@ -13,6 +13,8 @@ use meshtide_tests::peers;
 const N_QUERIES: u64 = 250;
 /// Where the queries come from.
 const SEEDS: [u64; 3] = [1, 2, 3];
+/// The same of those about native histograms and `info`.
+const NATIVE_SEEDS: [u64; 2] = [1, 2];
 /// After this, no further seed is begun: a slow machine asks less.
 const TIME_MAX: Duration = Duration::from_secs(60);
 /// When the data ends: far back, and a multiple of all usual steps.
@@ -21,28 +23,46 @@ const END_MS: i64 = 1_764_000_000_000;
 #[test]
 #[ignore = "needs a real Prometheus: MESHTIDE_PROMETHEUS"]
 fn meshtide_answers_random_queries_as_prometheus_does() -> Result<()> {
+    compare(&SEEDS, Repertoire::Floats)
+}
+
+#[test]
+#[ignore = "needs a real Prometheus: MESHTIDE_PROMETHEUS"]
+fn meshtide_answers_random_queries_about_native_histograms_as_prometheus_does() -> Result<()> {
+    compare(&NATIVE_SEEDS, Repertoire::Natives)
+}
+
+#[expect(clippy::print_stdout, reason = "a test says what it compared")]
+fn compare(seeds: &[u64], repertoire: Repertoire) -> Result<()> {
     let Some(prometheus) = peers::peer("MESHTIDE_PROMETHEUS") else {
         return Ok(());
     };
     let begun = Instant::now();
-    for seed in SEEDS {
+    for &seed in seeds {
         if begun.elapsed() > TIME_MAX {
             println!("no time for seed {seed}");
             continue;
         }
         let expected = Program::Prometheus(prometheus.clone());
-        let plan = plan(seed, expected, Program::Meshtide(peers::meshtide()))?;
+        let plan = Plan {
+            repertoire,
+            ..plan(seed, expected, Program::Meshtide(peers::meshtide()))?
+        };
         let outcome = run(&plan, &mut |line| println!("{line}"))?;
-        println!("seed {seed}: {:?}", outcome.justified);
+        println!("{repertoire:?}, seed {seed}: {:?}", outcome.justified);
         assert!(
             outcome.n_with_data * 3 > outcome.n_queries,
             "only {} of {} queries have an answer",
             outcome.n_with_data,
             outcome.n_queries
         );
+        let natives = match repertoire {
+            Repertoire::Floats => "",
+            Repertoire::Natives => " --natives",
+        };
         assert!(
             outcome.differences.is_empty(),
-            "{} differences, `promql-diff --seed {seed} --end-time {}` shows them",
+            "{} differences, `promql-diff{natives} --seed {seed} --end-time {}` shows them",
             outcome.differences.len(),
             END_MS / 1_000
         );

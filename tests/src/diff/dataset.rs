@@ -159,7 +159,8 @@ impl fmt::Display for Series {
 }
 
 /// A series with native histograms as a field of a request, for each run of samples of one kind: of one request,
-/// Prometheus takes all floats before all histograms.
+/// Prometheus takes all floats before all histograms. A staleness marker is a run of its own: behind a histogram
+/// Prometheus makes a histogram of it, also when floats that came in between are in the same request, and then loses it.
 fn native_runs(series: &Series) -> Vec<Vec<u8>> {
     let mut floats = series.samples.iter().peekable();
     let mut natives = series.natives.iter().peekable();
@@ -173,6 +174,10 @@ fn native_runs(series: &Series) -> Vec<Vec<u8>> {
             encoder.push_series(&[], std::slice::from_ref(sample));
             // Behind the tag and the length of a series that has nothing else.
             message.extend_from_slice(&encoder.body()[2..]);
+            let is_next_stale = floats.peek().is_some_and(|next| is_stale_nan(next.value));
+            if is_stale_nan(sample.value) || is_next_stale {
+                break;
+            }
         }
         if message.len() == n_label_bytes {
             let first_float_ms = floats.peek().map_or(i64::MAX, |sample| sample.timestamp_ms);

@@ -48,7 +48,7 @@ pub enum NativeKind {
 }
 
 /// Half the width of the zero bucket.
-const ZERO_THRESHOLD: f64 = 0.001;
+pub const ZERO_THRESHOLD: f64 = 0.001;
 
 const CUSTOM_SCHEMA: i32 = -53;
 

@@ -29,6 +29,9 @@ pub struct Origin<'a> {
     pub part: &'a Expr,
     /// Nothing but last bits: of the operands, or of the operation itself.
     pub is_noise: bool,
+    /// How to ask for the part alone: at the steps at which the query evaluates it, or at those of an hour of a subquery.
+    /// `None` for ranges and strings.
+    pub question: Option<Case>,
 }
 
 /// Where in this query, whose replies differ, the difference arises; `None` for a text without a tree.
@@ -57,7 +60,12 @@ pub fn origin<'a>(case: &'a Case, pair: &Pair) -> Option<Origin<'a>> {
             None => {
                 let overflows = || adds(part) && operands.iter().any(|operand| asked.is_large(operand));
                 let is_noise = is_own || agreements.contains(&Agreement::Nearly) || overflows();
-                return Some(Origin { part, is_noise });
+                let question = asked.question(part);
+                return Some(Origin {
+                    part,
+                    is_noise,
+                    question,
+                });
             }
         }
     }
@@ -94,22 +102,30 @@ impl Asked<'_> {
         }
     }
 
+    /// The query that asks for a part alone, if it is a number or a vector.
+    fn question(&self, part: &Expr) -> Option<Case> {
+        use super::query::Kind;
+        if !matches!(part.kind(), Kind::Scalar | Kind::Vector) {
+            return None;
+        }
+        let Some(step) = &self.step else {
+            return Some(self.case.with_expr(part.clone()));
+        };
+        Some(self.case.with_expr(Expr::Subquery(Box::new(Subquery {
+            inner: part.clone(),
+            range: SUBQUERY_RANGE.to_owned(),
+            step: step.clone(),
+            shift: super::query::Shift::default(),
+        }))))
+    }
+
     /// How far both servers agree on a part; `tolerance` is 0 for the usual one.
     fn agreement(&self, part: &Expr, tolerance: f64) -> Agreement {
-        use super::query::Kind;
-        let case = match (&self.step, part.kind()) {
-            (Some(step), Kind::Scalar | Kind::Vector) => {
-                self.case.with_expr(Expr::Subquery(Box::new(Subquery {
-                    inner: part.clone(),
-                    range: SUBQUERY_RANGE.to_owned(),
-                    step: step.clone(),
-                    shift: super::query::Shift::default(),
-                })))
-            }
-            (_, Kind::Scalar | Kind::Vector) => self.case.with_expr(part.clone()),
+        let case = match self.question(part) {
+            Some(case) => case,
             // Strings and ranges are not computed; what a subquery computes is looked at inside it.
-            _ if !matches!(part, Expr::Subquery(_)) => return Agreement::Full,
-            _ => return self.of_subquery(part),
+            None if !matches!(part, Expr::Subquery(_)) => return Agreement::Full,
+            None => return self.of_subquery(part),
         };
         let Ok((expected, actual)) = self.pair.ask(&case) else {
             return Agreement::Full;

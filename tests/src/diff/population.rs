@@ -3,7 +3,7 @@
 //! Series begin late or end early, pause for longer than the lookback with or without a staleness marker, restart,
 //! and miss single samples.
 
-use model::{Sample, stale_nan};
+use model::{Sample, is_stale_nan, stale_nan};
 use testkit::Chance;
 
 use super::dataset::{Dataset, Series};
@@ -186,10 +186,15 @@ fn native_series(
         natives.push(process.next(chance, timestamp_ms));
         None
     });
-    Series {
+    let mut series = Series {
         natives,
         ..Series::new(name, labels, samples)
+    };
+    if kind == NativeKind::Mixed {
+        // Prometheus 3.5 loses staleness markers of series that were histograms before.
+        series.samples.retain(|sample| !is_stale_nan(sample.value));
     }
+    series
 }
 
 /// One series' way from value to value.

@@ -260,7 +260,9 @@ struct Newest {
     is_kept: Vec<bool>,
     /// By target and code of the metric name: when it was written, in seconds, and which it is; [`NOBODY`] where none.
     best: HashMap<(u32, u32), Winners>,
+    /// Of each step at most one.
     refusals: Vec<(usize, String)>,
+    is_refused: Vec<bool>,
 }
 
 /// Of one target and info metric, by step.
@@ -285,6 +287,7 @@ impl Newest {
             is_kept,
             best: HashMap::new(),
             refusals: Vec::new(),
+            is_refused: vec![false; n_steps],
         }
     }
 
@@ -299,12 +302,13 @@ impl Newest {
         let best = self.best.entry((target, metric));
         let best = best.or_insert_with(|| vec![(f64::NEG_INFINITY, NOBODY); self.n_steps]);
         for (step, (best, &written)) in best.iter_mut().zip(row).enumerate() {
-            if written.is_nan() && !is_absent(written) {
-                self.refusals
-                    .push((step, "info sample should be float".to_owned()));
-                break;
+            if self.is_refused[step] || is_absent(written) || best.0 > written {
+                continue;
             }
-            if is_absent(written) || best.0 > written {
+            if written.is_nan() {
+                self.is_refused[step] = true;
+                let message = "info sample should be float".to_owned();
+                self.refusals.push((step, message));
                 continue;
             }
             if best.1 != NOBODY && best.0 == written {
@@ -314,8 +318,9 @@ impl Newest {
                     table.display(best.1 as usize),
                     table.display(series_idx as usize)
                 );
+                self.is_refused[step] = true;
                 self.refusals.push((step, message));
-                break;
+                continue;
             }
             *best = (written, series_idx);
         }
