@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::context::{CancelFlag, Limits};
 use crate::exec::collect::StopOnDrop;
+use crate::forms::EitherForm;
 use crate::memory::{Ledger, QueryPool};
 use crate::metadata;
 use crate::options::{EngineOptions, QueryRequest};
@@ -46,7 +47,10 @@ pub struct Engine {
 /// What every query needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Where queries read.
     pub(crate) source: Arc<dyn Source>,
+    /// What is stored, as lists show it: mostly the same.
+    stored: Arc<dyn Source>,
     pub(crate) options: EngineOptions,
     /// Carries the memory pool of all queries.
     pub(crate) environment: Arc<RuntimeEnv>,
@@ -84,11 +88,17 @@ impl Engine {
             Arc::clone(&environment.memory_pool),
             options.threads,
         )?;
+        let stored = source;
+        let source: Arc<dyn Source> = match options.either_histogram_form {
+            true => Arc::new(EitherForm::new(Arc::clone(&stored))),
+            false => Arc::clone(&stored),
+        };
         Ok(Self {
             slots: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
             sql: Arc::new(sql),
             shared: Arc::new(Shared {
                 source,
+                stored,
                 options,
                 environment,
                 config: SessionConfig::new().with_target_partitions(threads),
@@ -180,7 +190,7 @@ impl Engine {
     ) -> Result<LabelSets, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::series(&*shared.source, &selectors, range, limit, &shared.ledger())
+            metadata::series(&*shared.stored, &selectors, range, limit, &shared.ledger())
         })
         .await
     }
@@ -197,7 +207,7 @@ impl Engine {
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::label_names(&*shared.source, &selectors, range)
+            metadata::label_names(&*shared.stored, &selectors, range)
         })
         .await
     }
@@ -215,7 +225,7 @@ impl Engine {
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::label_values(&*shared.source, &name, &selectors, range, &shared.ledger())
+            metadata::label_values(&*shared.stored, &name, &selectors, range, &shared.ledger())
         })
         .await
     }
@@ -232,7 +242,7 @@ impl Engine {
     ) -> Result<NewestSamples, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |limits| {
-            metadata::newest(&*shared.source, &selectors, range, limits, &shared.ledger())
+            metadata::newest(&*shared.stored, &selectors, range, limits, &shared.ledger())
         })
         .await
     }

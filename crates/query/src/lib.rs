@@ -4,7 +4,7 @@
 //! [`ExecutionPlan`](datafusion_physical_plan::ExecutionPlan)s that are built by hand. Only this crate knows
 //! DataFusion. Read in this order: [`options`] and [`result`] are the outside; `labels` and `rows` the two shapes of
 //! data inside (labels as code columns while planning, numbers as batches while running); `plan` turns the tree into
-//! operators; `exec` holds the operators, one per file; [`engine`] runs them; [`sql`] is the second language, which
+//! operators; `exec` holds the operators, one per file; `forms` reads histograms in either form; [`engine`] runs them; [`sql`] is the second language, which
 //! DataFusion plans itself.
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ pub mod engine;
 pub mod error;
 mod exec;
 pub mod explain;
+mod forms;
 mod labels;
 mod memory;
 mod metadata;

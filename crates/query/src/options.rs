@@ -30,6 +30,9 @@ pub struct EngineOptions {
     /// Counters begin anew where start timestamps say so, and `start_timestamp()` gives something
     /// (`use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// Selectors of one metric find a histogram in the form they ask for, classic or native, also where the other one is
+    /// stored.
+    pub either_histogram_form: bool,
     /// Threads that evaluate queries.
     pub threads: usize,
     /// Further limits of SQL.
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             experimental: false,
             delayed_name_removal: false,
             use_start_timestamps: false,
+            either_histogram_form: false,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             sql: SqlOptions::default(),
         }

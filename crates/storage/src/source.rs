@@ -210,21 +210,13 @@ impl StreamBuffer {
 
     /// Empties the buffer for a stream of `n_lanes`; allocations are kept.
     pub fn reset(&mut self, n_lanes: usize) {
-        self.reset_around_values(n_lanes);
-        for lane in &mut self.lanes[..n_lanes] {
-            lane.values.clear();
-        }
-    }
-
-    /// As [`Self::reset`], but leaves whatever values there are: for who then gives every lane its length, and every row
-    /// a value. Values need not be zeros before.
-    pub(crate) fn reset_around_values(&mut self, n_lanes: usize) {
         self.timestamps_ms.clear();
         self.n_lanes = n_lanes;
         if self.lanes.len() < n_lanes {
             self.lanes.resize_with(n_lanes, LaneBuffer::default);
         }
         for lane in &mut self.lanes[..n_lanes] {
+            lane.values.clear();
             lane.absent_rows.clear();
             lane.may_be_nan = false;
             lane.histograms.clear();

@@ -127,6 +127,7 @@ impl Settings {
             experimental: self.query.experimental,
             delayed_name_removal: self.query.delayed_name_removal,
             use_start_timestamps: self.query.start_timestamps,
+            either_histogram_form: self.query.either_histogram_form,
             threads: threads(self.query.threads),
             sql: SqlOptions {
                 max_concurrent: self.sql.concurrent_max,

@@ -12,7 +12,7 @@
 //! - [`range`]: every function of a window behind one entry, [`range::RangeFunction`].
 //! - [`over_time`], [`regression`]: the functions of a window one by one.
 //! - [`sum`], [`quantile`], [`aggregate`], [`parameter`]: building blocks of aggregations, also used by the above.
-//! - [`histogram`]: classic histograms.
+//! - [`histogram`]: classic histograms; [`classic`]: they as native ones.
 //! - [`instant`], [`math`], [`date`]: functions and operators on single values.
 //! - [`labels`]: `label_replace` and `label_join` on strings.
 //! - [`start`]: what start timestamps say about counter resets.
@@ -40,6 +40,8 @@ pub mod quantile;
 pub mod aggregate;
 
 pub mod histogram;
+
+pub mod classic;
 
 pub mod native;
 

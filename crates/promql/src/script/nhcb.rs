@@ -3,42 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::histogram::{Buckets, HistogramError, Schema, Span};
-use model::{BUCKET_LABEL, FloatHistogram, Labels, METRIC_NAME};
+use model::{BUCKET_LABEL, Labels, METRIC_NAME};
 
 use super::command::LoadSeries;
 use super::points::Point;
+use crate::kernel::classic::{ClassicError, ClassicHistogram};
 use crate::kernel::histogram::parse_bound;
 
-/// Why a classic histogram cannot be converted.
+/// Why classic histograms cannot be converted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NhcbError {
     /// A series of buckets has no `le`.
     #[error("{0} has no label le")]
     NoBound(Labels),
-    /// A count is negative.
-    #[error("a count of {0} is negative")]
-    NegativeCount(f64),
-    /// A bucket holds less than the one below it.
-    #[error("the bucket up to {bound} holds {count}, which does not fit its neighbours")]
-    NotCumulative {
-        /// Its `le`.
-        bound: f64,
-        /// Its count.
-        count: f64,
-    },
-    /// The last bucket does not hold all observations.
-    #[error("there are {count} observations, but {in_buckets} in the last bucket")]
-    CountMismatch {
-        /// All observations.
-        count: f64,
-        /// The count of the last bucket.
-        in_buckets: f64,
-    },
-    /// The result is no valid histogram.
+    /// One of them is no histogram.
     #[error(transparent)]
-    Invalid(#[from] HistogramError),
+    Classic(#[from] ClassicError),
 }
 
 /// One series of native histograms for each classic histogram among these, named without suffix and without `le`, in the
@@ -48,7 +29,7 @@ pub enum NhcbError {
 /// The first classic histogram that is none.
 pub fn nhcb_series(series: &[LoadSeries]) -> Result<Vec<LoadSeries>, NhcbError> {
     let mut known: HashMap<Labels, usize> = HashMap::new();
-    let mut converted: Vec<(Labels, Vec<Option<Classic>>)> = Vec::new();
+    let mut converted: Vec<(Labels, Vec<Option<ClassicHistogram>>)> = Vec::new();
     for (position, one) in series.iter().enumerate() {
         // Of two lines with equal labels the later one holds.
         let is_replaced = series[position + 1..]
@@ -65,7 +46,7 @@ pub fn nhcb_series(series: &[LoadSeries]) -> Result<Vec<LoadSeries>, NhcbError> 
         steps.resize(steps.len().max(one.points.len()), None);
         for (step, point) in steps.iter_mut().zip(&one.points) {
             if let Point::Float(value) = point {
-                step.get_or_insert_default().set(part, *value)?;
+                set(step.get_or_insert_default(), part, *value)?;
             }
         }
     }
@@ -86,6 +67,17 @@ enum Part {
     Bucket(f64),
     Sum,
     Count,
+}
+
+fn set(classic: &mut ClassicHistogram, part: Part, value: f64) -> Result<(), ClassicError> {
+    match part {
+        Part::Sum => {
+            classic.set_sum(value);
+            Ok(())
+        }
+        Part::Count => classic.set_count(value),
+        Part::Bucket(bound) => classic.set_bucket(bound, value),
+    }
 }
 
 /// The labels of the histogram that a series is part of, and which part; `None` if it is none, or a bucket whose bound is
@@ -117,7 +109,7 @@ fn part_of(labels: &Labels) -> Result<Option<(Labels, Part)>, NhcbError> {
     Ok(Labels::from_pairs(pairs).ok().map(|labels| (labels, part)))
 }
 
-fn to_point(classic: Option<Classic>) -> Result<Point, NhcbError> {
+fn to_point(classic: Option<ClassicHistogram>) -> Result<Point, NhcbError> {
     Ok(match classic {
         None => Point::Gap,
         Some(classic) => Point::Histogram {
@@ -125,78 +117,6 @@ fn to_point(classic: Option<Classic>) -> Result<Point, NhcbError> {
             has_hint: false,
         },
     })
-}
-
-/// One classic histogram at one time.
-#[derive(Debug, Clone, Default)]
-struct Classic {
-    /// Bounds and cumulative counts, ascending.
-    buckets: Vec<(f64, f64)>,
-    count: Option<f64>,
-    sum: f64,
-}
-
-impl Classic {
-    fn set(&mut self, part: Part, value: f64) -> Result<(), NhcbError> {
-        match part {
-            Part::Sum => self.sum = value,
-            _ if value < 0.0 => return Err(NhcbError::NegativeCount(value)),
-            Part::Count => self.count = Some(value),
-            Part::Bucket(bound) => self.set_bucket(bound, value)?,
-        }
-        Ok(())
-    }
-
-    /// Of two buckets with equal bounds the first one holds.
-    fn set_bucket(&mut self, bound: f64, count: f64) -> Result<(), NhcbError> {
-        let position = self.buckets.partition_point(|(other, _)| *other < bound);
-        let at = |position: Option<usize>| position.and_then(|position| self.buckets.get(position)).copied();
-        if at(Some(position)).is_some_and(|(other, _)| other == bound) {
-            return Ok(());
-        }
-        let falls = at(position.checked_sub(1)).is_some_and(|(_, below)| count < below);
-        if falls || at(Some(position)).is_some_and(|(_, above)| count > above) {
-            return Err(NhcbError::NotCumulative { bound, count });
-        }
-        self.buckets.insert(position, (bound, count));
-        Ok(())
-    }
-
-    fn convert(mut self) -> Result<FloatHistogram, NhcbError> {
-        let last = self.buckets.last().copied();
-        let count = self.count.or(last.map(|(_, count)| count)).unwrap_or(0.0);
-        if last.is_none_or(|(bound, _)| bound != f64::INFINITY) {
-            self.buckets.push((f64::INFINITY, count));
-        }
-        let in_buckets = self.buckets.last().map_or(0.0, |(_, count)| *count);
-        if count != in_buckets || count.is_nan() {
-            return Err(NhcbError::CountMismatch { count, in_buckets });
-        }
-        let is_integer = self.buckets.iter().all(|(_, count)| count.fract() == 0.0);
-        let mut below = 0.0;
-        let counts: Vec<f64> = self
-            .buckets
-            .iter()
-            .map(|(_, count)| count - std::mem::replace(&mut below, *count))
-            .collect();
-        self.buckets.pop();
-        let span = Span {
-            offset: 0,
-            length: u32::try_from(counts.len()).unwrap_or(u32::MAX),
-        };
-        let mut histogram = FloatHistogram {
-            schema: Schema::CUSTOM,
-            count,
-            sum: self.sum,
-            positive: Buckets::new(&[span], counts)?,
-            custom_bounds: self.buckets.iter().map(|(bound, _)| *bound).collect(),
-            ..FloatHistogram::default()
-        };
-        // Prometheus makes integer histograms where it can, and keeps short gaps in those.
-        histogram.compact(if is_integer { 2 } else { 0 });
-        histogram.validate()?;
-        Ok(histogram)
-    }
 }
 
 #[cfg(test)]
@@ -279,25 +199,28 @@ mod tests {
     fn what_is_no_histogram_is_refused() {
         let refused = |lines: &str| convert(lines).unwrap_err();
         assert!(matches!(refused("  h_bucket 1"), NhcbError::NoBound(_)));
-        assert_eq!(refused("  h_count -1"), NhcbError::NegativeCount(-1.0));
-        let falling = NhcbError::NotCumulative {
+        assert_eq!(refused("  h_count -1"), ClassicError::NegativeCount(-1.0).into());
+        let falling: NhcbError = ClassicError::NotCumulative {
             bound: 2.0,
             count: 1.0,
-        };
+        }
+        .into();
         assert_eq!(refused("  h_bucket{le=\"1\"} 2\n  h_bucket{le=\"2\"} 1"), falling);
-        let falling = NhcbError::NotCumulative {
+        let falling: NhcbError = ClassicError::NotCumulative {
             bound: 1.0,
             count: 2.0,
-        };
+        }
+        .into();
         assert_eq!(refused("  h_bucket{le=\"2\"} 1\n  h_bucket{le=\"1\"} 2"), falling);
-        let mismatch = NhcbError::CountMismatch {
+        let mismatch: NhcbError = ClassicError::CountMismatch {
             count: 3.0,
             in_buckets: 2.0,
-        };
+        }
+        .into();
         assert_eq!(refused("  h_bucket{le=\"+Inf\"} 2\n  h_count 3"), mismatch);
         assert!(matches!(
             refused("  h_bucket{le=\"1\"} stale"),
-            NhcbError::CountMismatch { .. }
+            NhcbError::Classic(ClassicError::CountMismatch { .. })
         ));
     }
 

@@ -87,19 +87,16 @@ impl SliceReader {
         stream_idx: usize,
         range: TimeRange,
     ) -> Result<(), QueryError> {
-        let newest_ms = self.buffer.timestamps_ms.last();
-        let keeps = newest_ms.is_some_and(|newest_ms| *newest_ms > range.start_ms);
+        self.buffer.forget_until(range.start_ms);
         let start_ms = range.start_ms.max(self.read_to_ms);
-        let new = TimeRange { start_ms, ..range };
+        let range = TimeRange { start_ms, ..range };
         self.read_to_ms = range.end_ms;
-        if keeps {
-            self.buffer.forget_until(range.start_ms);
-            self.n_kept = self.buffer.timestamps_ms.len();
-            selection.read(stream_idx, new, &mut self.later)?;
-            self.buffer.append(&self.later);
+        self.n_kept = self.buffer.timestamps_ms.len();
+        if self.n_kept == 0 {
+            selection.read(stream_idx, range, &mut self.buffer)?;
         } else {
-            self.n_kept = 0;
-            selection.read(stream_idx, new, &mut self.buffer)?;
+            selection.read(stream_idx, range, &mut self.later)?;
+            self.buffer.append(&self.later);
         }
         Ok(())
     }

@@ -92,31 +92,25 @@ impl Selection for MergedSelection {
         let n_lanes = self.union.streams[stream_idx].n_lanes as usize;
         let mut own = buffer.spare.pop().unwrap_or_default();
         let mut merged = buffer.spare.pop().unwrap_or_default();
+        buffer.reset(n_lanes);
         let mut result = Ok(());
         let pieces = self.union.pieces(stream_idx).iter();
         let pieces = pieces.filter(|piece| {
             let part = self.part(piece);
             range.overlaps(part.first_ms, part.last_ms)
         });
-        let mut is_empty = true;
-        for piece in pieces {
+        for (position, piece) in pieces.enumerate() {
             let selection = &self.part(piece).selection;
-            let was_empty = std::mem::replace(&mut is_empty, false);
-            result = if was_empty && self.union.is_whole(stream_idx, piece) && !buffer.wants_stored {
+            let is_first = position == 0 && !buffer.wants_stored;
+            result = if is_first && self.union.is_whole(stream_idx, piece) {
                 selection.read(piece.stream as usize, range, buffer)
             } else {
-                if was_empty {
-                    buffer.reset(n_lanes);
-                }
                 let read = selection.read(piece.stream as usize, range, &mut own);
                 read.map(|()| join::add(buffer, &own, self.union.map(piece), &mut merged))
             };
             if result.is_err() {
                 break;
             }
-        }
-        if is_empty {
-            buffer.reset(n_lanes);
         }
         buffer.spare.extend([merged, own]);
         result

@@ -98,7 +98,7 @@ impl PageSource<'_> {
     ) -> Result<(), Error> {
         let series = self.catalog.series_entries(stream);
         let n_lanes = lanes.len(series.len());
-        buffer.reset_around_values(n_lanes);
+        buffer.reset(n_lanes);
         let mut owners = lanes.iter(series.len()).map(|lane| times_owner(series, lane));
         let Some(first_owner) = owners.next() else {
             return Ok(());
