@@ -22,6 +22,15 @@ struct Entry {
 }
 
 impl HistogramColumns {
+    /// Empty columns with room for so many histograms of so many counts together.
+    #[must_use]
+    pub fn with_capacity(n_histograms: usize, n_counts: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(n_histograms),
+            counts: Vec::with_capacity(n_counts),
+        }
+    }
+
     /// Adds the histogram that is the sample `row` of the batch.
     ///
     /// # Panics

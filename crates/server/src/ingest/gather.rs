@@ -41,6 +41,9 @@ pub(super) struct Columns {
     intake: Intake,
 }
 
+/// For no more counts of native histograms is room kept: 4 MiB.
+const COUNTS_KEPT_MAX: usize = 512 << 10;
+
 /// A native histogram that is not valid.
 #[derive(Debug)]
 pub(super) struct BadHistogram {
@@ -65,6 +68,18 @@ impl Columns {
         self.empty.clear();
         self.metadata.clear();
         self.exemplars.clear();
+    }
+
+    /// The native histograms, in whose place there is room for as many: they go away with each batch, and to grow into
+    /// megabytes step by step costs more than to fill them.
+    pub(super) fn take_histograms(&mut self) -> HistogramColumns {
+        let n_counts = self.histograms.n_counts();
+        let room = if n_counts > COUNTS_KEPT_MAX {
+            HistogramColumns::default()
+        } else {
+            HistogramColumns::with_capacity(self.histograms.len(), n_counts)
+        };
+        std::mem::replace(&mut self.histograms, room)
     }
 
     /// Rows there is memory for, samples of the last request included.

@@ -140,6 +140,7 @@ fn push_counts(fields: &Histogram, words: &mut Vec<u64>) -> Result<(), Histogram
                 Count::Integer(zero_count) => zero_count,
                 Count::Float(_) => 0,
             };
+            words.reserve(N_TOTALS + fields.positive.deltas.len() + fields.negative.deltas.len());
             words.extend([count, zero_count]);
             push_deltas(&fields.positive, words)?;
             push_deltas(&fields.negative, words)

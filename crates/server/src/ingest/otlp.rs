@@ -180,6 +180,7 @@ impl Reader {
     /// Notes which points have samples that will not be in the batch, and which rows belong to which of the others.
     pub(super) fn note_rows(&self, resolving: &Resolving<'_>, bounds: Bounds, points: &mut Points) {
         let mut row = 0;
+        points.of_row.reserve(self.of_series.len());
         for (position, point) in self.of_series.iter().enumerate() {
             let has_sample = resolving.columns.n_samples.get(position) == Some(&1);
             let timestamp_ms = resolving.columns.timestamps_ms.get(row).copied();

@@ -332,12 +332,13 @@ impl Resolving<'_> {
     /// it for its origin. Takes the columns.
     pub(super) fn batch(&mut self, bounds: Bounds) -> (SampleBatch, Dropped) {
         self.refuse_bad_histograms();
+        let histograms = self.columns.take_histograms();
         let counts = self.columns.n_samples.iter().map(|n_samples| *n_samples as usize);
         let mut whole = SampleBatch {
             series: Vec::with_capacity(self.columns.values.len()),
             timestamps_ms: std::mem::take(&mut self.columns.timestamps_ms),
             values: std::mem::take(&mut self.columns.values),
-            histograms: std::mem::take(&mut self.columns.histograms),
+            histograms,
             starts_ms: std::mem::take(&mut self.columns.starts_ms),
         };
         let mut is_whole =

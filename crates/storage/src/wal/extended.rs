@@ -26,6 +26,9 @@ use super::samples::{SampleColumns, read_samples, sample_fields};
 /// Bytes of the histograms of one record, roughly.
 const HISTOGRAM_BYTES_MAX: usize = 4 << 20;
 
+/// What a count mostly takes.
+const BYTES_PER_COUNT: usize = 2;
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = sample_fields();
     fields.push(Field::new("start", DataType::Int64, false));
@@ -66,6 +69,10 @@ impl ExtendedColumns {
         }
         let mut position = batch.histograms.lower_bound(range.start);
         let mut end = range.start;
+        // Most counts are below 2^14.
+        let n_bytes = BYTES_PER_COUNT * batch.histograms.n_counts();
+        self.histogram_bytes.reserve(n_bytes.min(HISTOGRAM_BYTES_MAX));
+        self.histogram_ends.reserve(range.len());
         while end < range.end && !self.is_full() {
             if batch.histograms.row(position) == Some(end) {
                 if let Some(histogram) = batch.histograms.get(position, 0.0) {
