@@ -178,6 +178,8 @@ impl LeafReader {
         let leaf = Arc::clone(&self.leaf);
         let stream = leaf.selection.streams()[stream_idx];
         let (n_lanes, n_steps) = (stream.n_lanes as usize, leaf.function.evaluation.n_steps);
+        let row_bytes = n_lanes * n_steps * size_of::<f64>();
+        self.reserve(row_bytes)?;
         let Sliced {
             slices,
             reader,
@@ -228,7 +230,7 @@ impl LeafReader {
         }
         self.usage.n_queryable += if is_newest { 0 } else { n_seen as u64 };
         let n_values = rows.len() + n_samples.iter().sum::<usize>();
-        self.reserve(bytes + size_of_val(&self.sliced.rows[..]))?;
+        self.reserve(bytes + row_bytes)?;
         Ok(Some(n_values))
     }
 

@@ -131,7 +131,7 @@ fn lane_name(lane: LaneKind<'_>) -> LaneName {
 
 /// Passes everything on.
 macro_rules! delegate_selection {
-    ($type:ty, $field:ident) => {
+    ($field:ident) => {
         fn streams(&self) -> &[SelectedStream] {
             self.$field.streams()
         }
@@ -173,11 +173,11 @@ macro_rules! delegate_selection {
 }
 
 impl Selection for Keyed {
-    delegate_selection!(Keyed, inner);
+    delegate_selection!(inner);
 }
 
 impl Selection for Joined {
-    delegate_selection!(Joined, merged);
+    delegate_selection!(merged);
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.parts.iter().flat_map(|part| part.warnings()).collect();

@@ -12,8 +12,9 @@
 //!   times. So a service that went from one form to the other has one history, and one that has both is counted once.
 //! - Lists of series and labels, `/federate` and SQL show what is stored.
 //!
-//! Cost: selecting `x_bucket` reads the native histograms once more, because a query lists its series first and their
-//! bounds lie in the samples. `native` makes native histograms, `classic` buckets, `converted` is the selection of both,
+//! Cost: selecting `x_bucket`, `x_count` or `x_sum` reads the native histograms once more, because a query lists its series
+//! first, and whether there are any, and their bounds, lies in the samples. Limits: that first reading is not ended by a
+//! timeout, and neither it nor what is converted is counted as samples or memory of the query. `native` makes native histograms, `classic` buckets, `converted` is the selection of both,
 //! `keyed` puts it together with what is stored.
 //!
 //! [`EngineOptions::either_histogram_form`]: crate::EngineOptions::either_histogram_form
