@@ -201,8 +201,8 @@ section! {
         /// Let counters begin anew where start timestamps say so, and start_timestamp() tell of them: Prometheus' flag
         /// use-start-timestamps.
         start_timestamps: bool = false,
-        /// Find histograms in the form that is asked for, also where they are stored in the other one: rate(x[5m]) of
-        /// classic histograms x_bucket, and x_bucket of native histograms x. See docs/promql.md.
+        /// Find histograms in the form that is asked for, also where they are stored in the other one: x as native histograms
+        /// made of classic x_bucket, and x_bucket made of native x. See docs/promql.md.
         either_histogram_form: bool = false,
         /// Threads that compute; 0 is one per processor.
         threads: usize = 0,
