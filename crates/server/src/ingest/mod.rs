@@ -27,6 +27,7 @@ mod buffers;
 mod config;
 mod decompress;
 mod deltas;
+mod envoys;
 mod exemplars;
 mod gather;
 mod histogram_total;
@@ -61,8 +62,8 @@ pub(crate) use refusal::{RefusalKind, Refusals};
 pub(crate) use resolve::{Dropped, name_sample};
 
 use crate::ha::Tracker;
-use deltas::Deltas;
 use metadata::KnownMetadata;
+use otlp::Senders;
 use worker::Worker;
 
 /// The threads that take requests in.
@@ -187,7 +188,7 @@ impl Ingest {
     pub(crate) fn start(config: &Config, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> io::Result<Self> {
         let (jobs, queue) = crossbeam_channel::bounded(config.requests_max.max(1));
         let known_metadata = Arc::new(KnownMetadata::default());
-        let deltas = Arc::new(Deltas::default());
+        let senders = Arc::new(Senders::default());
         let tracker = || Tracker::new(config.ha.clone(), Arc::clone(store), Arc::clone(clock));
         let ha = config.ha.enabled.then(|| Arc::new(tracker()));
         let mut threads = Vec::new();
@@ -197,7 +198,7 @@ impl Ingest {
                 Arc::clone(store),
                 Arc::clone(clock),
                 Arc::clone(&known_metadata),
-                Arc::clone(&deltas),
+                Arc::clone(&senders),
                 ha.clone(),
             );
             let queue = queue.clone();

@@ -8,12 +8,13 @@ use catalog::SeriesKey;
 use model::{MetricMetadata, Sample, TimestampMs};
 use storage::Store;
 use wire::grpc::Frame;
-use wire::otlp::{Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
+use wire::otlp::{Beginning, Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
 use wire::remote_write::{Histogram, SeriesLabels};
 use wire::{DecodeError, Limits};
 
 use super::decompress::{Compression, decompress};
 use super::deltas::{Deltas, Difference, Report};
+use super::envoys::Envoys;
 use super::gather::Columns;
 use super::resolve::{Bounds, Resolving};
 use super::{Failure, SymbolHash, resolver_hash};
@@ -43,29 +44,46 @@ pub(crate) struct Points {
     of_row: Vec<Option<u64>>,
 }
 
+/// What is remembered of senders, by all threads together.
+#[derive(Debug, Default)]
+pub(super) struct Senders {
+    deltas: Deltas,
+    envoys: Envoys,
+}
+
 /// Reads OTLP requests, with the memory it needs for that.
 #[derive(Debug)]
 pub(super) struct Reader {
     walker: Walker<SymbolHash>,
+    senders: Arc<Senders>,
     limits: Limits,
     decompressed: Vec<u8>,
     /// The point of each series of the request.
     of_series: Vec<Option<u64>>,
     /// What the request has of delta temporality.
     reports: Vec<Report>,
+    /// Whether each of the request's Envoys is taken.
+    admissions: Vec<bool>,
 }
 
 /// A larger body gives its memory back.
 const DECOMPRESSED_BYTES_KEPT_MAX: usize = 4 << 20;
 
 impl Reader {
-    pub(super) fn new(store: &Arc<Store>, settings: &Settings, limits: &Limits) -> Self {
+    pub(super) fn new(
+        store: &Arc<Store>,
+        senders: Arc<Senders>,
+        settings: &Settings,
+        limits: &Limits,
+    ) -> Self {
         Self {
             walker: Walker::new(settings.clone(), limits, resolver_hash(store)),
+            senders,
             limits: limits.clone(),
             decompressed: Vec::new(),
             of_series: Vec::new(),
             reports: Vec::new(),
+            admissions: Vec::new(),
         }
     }
 
@@ -104,12 +122,15 @@ impl Reader {
     ) -> Result<Points, Failure> {
         self.of_series.clear();
         self.reports.clear();
+        self.admissions.clear();
         let mut points = Points::default();
         let mut gather = Gather {
             columns,
             of_series: &mut self.of_series,
             reports: &mut self.reports,
             points: &mut points,
+            envoys: &self.senders.envoys,
+            admissions: &mut self.admissions,
             buckets_max: self.limits.buckets_per_request,
             n_delta_buckets: 0,
         };
@@ -137,6 +158,7 @@ impl Reader {
         let mut register = Register {
             resolving,
             limits: &self.limits,
+            admissions: self.admissions.iter(),
             position: 0,
             metadata: BTreeMap::new(),
             failure: None,
@@ -152,7 +174,7 @@ impl Reader {
     /// Turns differences into totals, and adds the totals that are to be stored again. Those that cannot be taken lose
     /// their series. Those whose time is not within `bounds` stay what they are, for the batch to refuse: a total must
     /// not wait for a time that was a mistake.
-    pub(super) fn convert(&mut self, deltas: &Deltas, bounds: Bounds, resolving: &mut Resolving<'_>) {
+    pub(super) fn convert(&mut self, bounds: Bounds, resolving: &mut Resolving<'_>) {
         for report in &mut self.reports {
             let times = &resolving.columns.timestamps_ms;
             let time_of = |difference: &Difference| times.get(difference.row).copied();
@@ -162,16 +184,19 @@ impl Reader {
                 continue;
             };
             let of_series = &mut self.of_series;
-            let stamps = deltas.take(resolving.store, report, time_ms, |sender| {
-                for difference in &report.differences {
-                    if resolving.convert(difference, sender) {
-                        // The point moves on to the total.
-                        let slot = of_series.get_mut(difference.position);
-                        let point = slot.and_then(Option::take);
-                        of_series.push(point);
+            let stamps = self
+                .senders
+                .deltas
+                .take(resolving.store, report, time_ms, |sender| {
+                    for difference in &report.differences {
+                        if resolving.convert(difference, sender) {
+                            // The point moves on to the total.
+                            let slot = of_series.get_mut(difference.position);
+                            let point = slot.and_then(Option::take);
+                            of_series.push(point);
+                        }
                     }
-                }
-            });
+                });
             resolving.push_stamps(&stamps);
             self.of_series.resize(resolving.found.len(), None);
         }
@@ -253,6 +278,8 @@ struct Gather<'a> {
     of_series: &'a mut Vec<Option<u64>>,
     reports: &'a mut Vec<Report>,
     points: &'a mut Points,
+    envoys: &'a Envoys,
+    admissions: &'a mut Vec<bool>,
     buckets_max: usize,
     /// Buckets of histograms that are differences.
     n_delta_buckets: usize,
@@ -321,6 +348,12 @@ impl Visitor for Gather<'_> {
             .push_checked(position, exemplar.timestamp_ms, exemplar.value, pairs);
     }
 
+    fn admits(&mut self, sender: u128, beginning: Beginning) -> bool {
+        let is_admitted = self.envoys.admits(sender, beginning);
+        self.admissions.push(is_admitted);
+        is_admitted
+    }
+
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str) {
         let (counted, _) = self
             .points
@@ -335,6 +368,8 @@ impl Visitor for Gather<'_> {
 struct Register<'a, 'r> {
     resolving: &'a mut Resolving<'r>,
     limits: &'a Limits,
+    /// The answers of the first walk.
+    admissions: std::slice::Iter<'a, bool>,
     position: usize,
     /// By family.
     metadata: BTreeMap<String, MetricMetadata>,
@@ -372,6 +407,10 @@ impl Visitor for Register<'_, '_> {
     }
 
     fn exemplar(&mut self, _: &Exemplar) {}
+
+    fn admits(&mut self, _: u128, _: Beginning) -> bool {
+        self.admissions.next() == Some(&true)
+    }
 
     fn rejected(&mut self, _: Rejection, _: u64, _: &str) {}
 }

@@ -14,12 +14,11 @@ use wire::{Limits, snappy};
 use crate::error::chain;
 use crate::ha::Tracker;
 
-use super::deltas::Deltas;
 use super::exemplars::ExemplarCounts;
 use super::gather::Columns;
 use super::metadata::KnownMetadata;
 use super::origins::Origins;
-use super::otlp::{self, OtlpBody, Points};
+use super::otlp::{self, OtlpBody, Points, Senders};
 use super::resolve::{Bounds, Resolving};
 use super::{
     Config, Dropped, Failure, Job, Message, MetadataDurable, Refusals, Stored, SymbolHash, Taken,
@@ -32,7 +31,6 @@ pub(super) struct Worker {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     known_metadata: Arc<KnownMetadata>,
-    deltas: Arc<Deltas>,
     ha: Option<Arc<Tracker>>,
     v2_keys: v2::SeriesKeys<SymbolHash>,
     otlp: otlp::Reader,
@@ -62,18 +60,17 @@ impl Worker {
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         known_metadata: Arc<KnownMetadata>,
-        deltas: Arc<Deltas>,
+        senders: Arc<Senders>,
         ha: Option<Arc<Tracker>>,
     ) -> Self {
         let hash = resolver_hash(&store);
         Self {
-            otlp: otlp::Reader::new(&store, &config.otlp, &config.limits),
+            otlp: otlp::Reader::new(&store, senders, &config.otlp, &config.limits),
             v2_keys: v2::SeriesKeys::new(hash, config.limits.labels_per_series),
             config: config.clone(),
             store,
             clock,
             known_metadata,
-            deltas,
             ha,
             scratch: Scratch::default(),
         }
@@ -199,7 +196,7 @@ impl Worker {
         let bounds = bounds(&self.config, self.clock.now_ms());
         // What is converted loses its position.
         let exemplars = resolving.exemplars(bounds);
-        self.otlp.convert(&self.deltas, bounds, &mut resolving);
+        self.otlp.convert(bounds, &mut resolving);
         self.otlp.note_rows(&resolving, bounds, &mut points);
         let (batch, dropped) = resolving.batch(bounds);
         Ok(Decoded {

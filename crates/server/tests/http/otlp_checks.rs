@@ -173,6 +173,30 @@ async fn o2_two_envoys_of_one_configuration_never_share_a_series() {
 }
 
 #[tokio::test]
+async fn o2_envoys_that_cannot_be_told_apart_are_told_so() {
+    for has_profile in [true, false] {
+        let mut config = Config::default();
+        config.ingest.otlp.envoy_profile = has_profile;
+        let world = world_with(config, NOW_MS);
+        // Twenty minutes and ten minutes ago.
+        let mut envoys =
+            [1_200_000, 600_000].map(|age_ms| Envoy::new(3, Temporality::Cumulative, NOW_MS as u64 - age_ms));
+        for (round, is_refused) in [[false, false], [true, false]].into_iter().enumerate() {
+            for (envoy, is_refused) in envoys.iter_mut().zip(is_refused) {
+                let mut body = Vec::new();
+                envoy.report(NOW_MS as u64 + 5_000 * round as u64, &mut body);
+                let answer = send(&world, PROTOBUF, "", body).await;
+                let message = partial_success(&answer).map_or_else(String::new, |(_, message)| message);
+                let says_so = message.contains("service.instance.id");
+                assert_eq!(says_so, is_refused, "round {round}: {message}");
+            }
+        }
+        let instances = world.data("/api/v1/label/instance/values").await;
+        assert_eq!(instances, json!(["10.0.0.9"]));
+    }
+}
+
+#[tokio::test]
 async fn o3_deltas_are_refused_with_the_setting_to_change_and_gauges_are_stored() {
     let Some(body) = sample("envoy-1.40.0_otlp_delta.pb") else {
         return;

@@ -140,6 +140,12 @@ impl<'a> Data<'a> {
         counts && self.temporality == DELTA
     }
 
+    /// True when its numbers count since a start.
+    pub(super) fn is_cumulative(&self) -> bool {
+        let counts = !matches!(self.kind, DataKind::Gauge | DataKind::Summary);
+        counts && self.temporality == CUMULATIVE
+    }
+
     /// The next point of the points still in `rest`, which is [`Self::points`] at first.
     pub(super) fn next_point(rest: &mut Reader<'a>) -> Result<Option<Reader<'a>>, DecodeError> {
         while let Some((number, wire_type)) = rest.field()? {

@@ -15,6 +15,7 @@
 //! where the specification leaves a choice.
 
 mod attributes;
+mod beginning;
 pub mod encoder;
 mod exemplar;
 mod exponential;
@@ -30,6 +31,7 @@ mod settings;
 mod units;
 mod walk;
 
+pub use beginning::Beginning;
 pub use exemplar::Exemplar;
 pub use names::TranslationStrategy;
 pub use rejection::Rejection;

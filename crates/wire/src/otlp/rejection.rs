@@ -20,6 +20,8 @@ pub enum Rejection {
     ScaleTooLow,
     /// Nothing of the metric's name can be used.
     NoName,
+    /// From an Envoy that cannot be told from another one.
+    SharedInstance,
     /// A metric of no kind: nothing in it could be read.
     NoData,
 }
@@ -38,6 +40,10 @@ impl fmt::Display for Rejection {
             Self::BrokenBuckets => "bucket counts do not fit the bounds, or the bounds do not ascend",
             Self::ScaleTooLow => "the scale of the exponential histogram is below -4",
             Self::NoName => "nothing of the metric's name can be used",
+            Self::SharedInstance => {
+                "another Envoy, started later, sends from the same address, so that both would write the same series: \
+                 give each of them a service.instance.id with resource_detectors in the configuration of its sink"
+            }
             Self::NoData => "the metric has no data that can be read",
         })
     }

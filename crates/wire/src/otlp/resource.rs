@@ -22,6 +22,8 @@ pub(super) enum Profile {
 #[derive(Debug)]
 pub(super) struct Resource<'a> {
     pub(super) profile: Profile,
+    /// Its sender is an Envoy, whatever is done to names.
+    pub(super) is_envoy: bool,
     attributes: Vec<u8>,
     settings: &'a Settings,
     /// Who is connected, where the resource does not say who it is.
@@ -46,13 +48,14 @@ impl<'a> Resource<'a> {
             }
         }
         let sdk = Attributes(&attributes).text_of("telemetry.sdk.name", 0);
-        let is_envoy = settings.envoy_profile && sdk.as_deref() == Some("envoy");
+        let is_envoy = sdk.as_deref() == Some("envoy");
         Ok(Self {
-            profile: if is_envoy {
+            profile: if is_envoy && settings.envoy_profile {
                 Profile::Envoy
             } else {
                 Profile::Generic
             },
+            is_envoy,
             attributes,
             settings,
             origin,
@@ -62,7 +65,7 @@ impl<'a> Resource<'a> {
     /// What tells its series from those of other resources.
     pub(super) fn push_identity(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.attributes);
-        if self.profile == Profile::Envoy {
+        if self.is_envoy {
             bytes.push(0);
             bytes.extend_from_slice(self.origin.as_bytes());
         }
@@ -102,8 +105,7 @@ impl<'a> Resource<'a> {
             (Some(_), None) => None,
         };
         // Envoy says nothing about itself, so that all of a deployment's pods would write the same series.
-        let connected =
-            (self.profile == Profile::Envoy && !self.origin.is_empty()).then(|| self.origin.to_owned());
+        let connected = (self.is_envoy && !self.origin.is_empty()).then(|| self.origin.to_owned());
         let instance = text("service.instance.id").or(connected);
         let pairs = [("job", job), ("instance", instance)];
         let pairs = pairs.into_iter();

@@ -4,13 +4,15 @@ use model::number::push_plain_float;
 use model::{BUCKET_LABEL, METRIC_NAME, MetricMetadata, MetricType, Sample, TimestampMs};
 
 use super::attributes::Attributes;
+use super::beginning::Beginning;
 use super::exemplar::Exemplar;
 use super::metric::Metric;
 use super::rejection::Rejection;
 use super::resource::{Pairs, Resource, complete_with, override_with, push_joined};
 use crate::remote_write::Histogram;
 
-/// Takes what a walk finds. Two walks of one request with the same settings call the same methods in the same order.
+/// Takes what a walk finds. Two walks of one request with the same settings, and with the
+/// same answers, call the same methods in the same order.
 pub trait Visitor {
     /// A float sample.
     fn sample(&mut self, series: &Series<'_>, sample: Sample, start_ms: Option<TimestampMs>);
@@ -20,6 +22,12 @@ pub trait Visitor {
 
     /// An exemplar of the series that was told of last.
     fn exemplar(&mut self, exemplar: &Exemplar);
+
+    /// Whether the points of an Envoy are taken, of which `sender` is the resource and the address.
+    fn admits(&mut self, sender: u128, beginning: Beginning) -> bool {
+        let _ = (sender, beginning);
+        true
+    }
 
     /// Points that are not taken. `metric_name` is the sender's.
     fn rejected(&mut self, rejection: Rejection, n_points: u64, metric_name: &str);

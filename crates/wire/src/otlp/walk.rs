@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Sample, TimestampMs, stale_nan};
 
 use super::attributes::Attributes;
+use super::beginning::Beginning;
 use super::exponential::to_native;
 use super::metric::{Data, Metric};
 use super::point::{DataKind, Point};
@@ -43,6 +44,8 @@ struct Context<'a> {
     resource: &'a Resource<'a>,
     resource_key: u128,
     scope: Pairs,
+    /// Why none of its points is taken, if so.
+    rejection: Option<Rejection>,
     /// First and last time of the points so far.
     times_ms: Option<(TimestampMs, TimestampMs)>,
 }
@@ -102,8 +105,15 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             resource,
             resource_key: (self.hash)(&self.identity),
             scope: Pairs::new(),
+            rejection: None,
             times_ms: None,
         };
+        if resource.is_envoy
+            && let Some(beginning) = Beginning::find(message, &mut self.point)?
+            && !visitor.admits(context.resource_key, beginning)
+        {
+            context.rejection = Some(Rejection::SharedInstance);
+        }
         while let Some((number, wire_type)) = message.field()? {
             match (number, wire_type) {
                 (2, WireType::Bytes) => {
@@ -194,7 +204,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
             visitor.rejected(Rejection::NoData, 1, &metric.name_text());
             return Ok(());
         };
-        let mut refused = data.rejection(self.settings.delta);
+        let mut refused = context.rejection.or_else(|| data.rejection(self.settings.delta));
         if refused.is_none() && !context.resource.leaves_a_name(metric.name) {
             refused = Some(Rejection::NoName);
         }
