@@ -303,6 +303,11 @@ fn sizes(manifest: &Manifest) {
         "  of that, footer:           {:.4}",
         manifest.samples.footer_bytes as f64 / n_samples
     );
+    let table = manifest
+        .samples
+        .page_table
+        .map_or(0, |table| table.sections_bytes);
+    println!("  and the page table:        {:.4}", table as f64 / n_samples);
     println!(
         "  series.parquet per series: {:.4}",
         manifest.series.n_bytes as f64 / n_series

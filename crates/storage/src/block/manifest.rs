@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// The version that is written. Older ones stay readable; newer ones are refused.
-pub const BLOCK_VERSION: u16 = 3;
+pub const BLOCK_VERSION: u16 = 4;
 
 /// What a block holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,23 @@ pub struct FileSummary {
     pub footer_bytes: u64,
     /// CRC-32C of the footer.
     pub footer_crc32c: u32,
+    /// Where its pages are looked up. Not there in `series.parquet`, and before version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_table: Option<PageTableSummary>,
+}
+
+/// The table of pages in a file: sections, then their directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageTableSummary {
+    /// Where the sections begin.
+    pub offset: u64,
+    /// How many bytes they have together.
+    pub sections_bytes: u64,
+    /// How many bytes the directory has, which follows.
+    pub directory_bytes: u64,
+    /// CRC-32C of the directory.
+    pub directory_crc32c: u32,
 }
 
 /// The manifest as it is stored.
@@ -148,6 +165,12 @@ mod tests {
             crc32c: 7,
             footer_bytes: 100,
             footer_crc32c: 9,
+            page_table: Some(PageTableSummary {
+                offset: 800,
+                sections_bytes: 90,
+                directory_bytes: 10,
+                directory_crc32c: 11,
+            }),
         };
         Manifest {
             version: BLOCK_VERSION,
@@ -201,8 +224,8 @@ mod tests {
             matches!(
                 error,
                 Error::UnknownVersion {
-                    found: 4,
-                    known: 3,
+                    found: 5,
+                    known: 4,
                     ..
                 }
             ),

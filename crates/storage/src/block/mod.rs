@@ -30,6 +30,7 @@ mod decimals;
 pub mod manifest;
 pub mod order;
 mod page;
+mod page_table;
 pub mod range_read;
 pub mod reader;
 mod schema;
@@ -37,7 +38,7 @@ mod schema;
 pub(crate) mod testing;
 pub mod writer;
 
-pub use manifest::{FileSummary, Manifest};
+pub use manifest::{FileSummary, Manifest, PageTableSummary};
 pub use order::StreamKey;
 pub use range_read::{MemoryFile, RangeRead};
 pub(crate) use reader::DecodedPages;

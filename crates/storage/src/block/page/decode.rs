@@ -83,6 +83,19 @@ impl Page {
         })
     }
 
+    /// A page of rows without a value.
+    pub(in crate::block) fn without_values(n_rows: usize) -> Self {
+        let mut runs = Runs::default();
+        runs.push(n_rows, false);
+        Self {
+            encoding: Encoding::Plain,
+            n_values: 0,
+            runs: Some(runs),
+            lists: None,
+            values: Vec::new(),
+        }
+    }
+
     /// Which rows have a value; `None` if all have.
     pub(in crate::block) fn runs(&self) -> Option<&Runs> {
         self.runs.as_ref()

@@ -7,7 +7,7 @@ use catalog::HashSecret;
 use model::{BUCKET_LABEL, Labels, LaneKind, METRIC_NAME};
 
 use super::dictionary::Dictionary;
-use super::footer::{HistogramPages, SamplePages};
+use super::table::{HistogramPages, SamplePages};
 
 /// The decoded table of series of a block, with the places of its pages: what is worth caching.
 ///

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::page::Page;
 use super::super::schema::SampleColumn;
-use super::footer::{PagePlace, SamplePages};
+use super::table::{PagePlace, SamplePages};
 
 /// Bytes that are read together, unless one page has more.
 const AHEAD_BYTES: u64 = 256 << 10;

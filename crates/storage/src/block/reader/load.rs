@@ -14,12 +14,14 @@ use hashbrown::HashMap;
 use model::{BUCKET_LABEL, METRIC_NAME, SeriesName};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::super::manifest::FileSummary;
+use super::super::range_read::RangeRead;
 use super::super::schema::{HistogramColumn, SampleColumn, SeriesColumn};
 use super::catalog::{
     BlockCatalog, EntityLabel, LaneCode, LanePart, Metric, SeriesEntry, SeriesRuns, StreamEntry,
 };
 use super::dictionary::DictionaryBuilder;
-use super::footer::{HistogramPages, SamplePages};
+use super::table::{HistogramPages, PageTable, SamplePages};
 use super::{Block, read_error};
 use crate::Error;
 
@@ -27,25 +29,25 @@ use crate::Error;
 const BATCH_ROWS: usize = 16_384;
 
 impl Block {
-    /// Decodes the table of series. Reads `series.parquet` and the footers of the other files: to be kept by the caller,
-    /// which counts its [`BlockCatalog::heap_bytes`].
+    /// Decodes the table of series. Reads `series.parquet` and where the pages of the other files are looked up: to be
+    /// kept by the caller, which counts its [`BlockCatalog::heap_bytes`].
     ///
     /// # Errors
     /// [`Error::Damaged`] and [`Error::Io`].
     pub fn load_catalog(&self) -> Result<BlockCatalog, Error> {
         let manifest = &self.manifest;
         let samples = &*self.files.samples;
-        let pages = SamplePages::load(
-            samples,
-            manifest.samples,
-            Some(manifest.n_samples),
-            &SampleColumn::ALL.iter().map(|column| *column as usize),
-        )?;
+        let pages = if manifest.n_samples == 0 {
+            // There is no page index of no pages.
+            SamplePages::empty()
+        } else {
+            load_pages(samples, manifest.samples, sample_columns())?
+        };
+        if pages.n_rows() != manifest.n_samples {
+            return Err(self.samples_damaged(0, "the number of rows is not that of the manifest"));
+        }
         let histogram_pages = match self.histograms() {
-            Some((file, summary)) => {
-                let columns = HistogramColumn::of_version(manifest.version).iter();
-                HistogramPages::load(file, summary, None, &columns.map(|column| *column as usize))?
-            }
+            Some((file, summary)) => load_pages(file, summary, histogram_columns(manifest.version))?,
             None => HistogramPages::empty(),
         };
         let file = &*self.files.series;
@@ -92,6 +94,29 @@ impl Block {
             return Err(self.series_damaged("the number of series is not that of the manifest"));
         }
         Ok(catalog)
+    }
+}
+
+/// The columns of `samples.parquet`, by their positions in its table of pages.
+pub(super) fn sample_columns() -> Vec<usize> {
+    SampleColumn::ALL.iter().map(|column| *column as usize).collect()
+}
+
+/// Those of `histograms.parquet` in blocks of a version.
+pub(super) fn histogram_columns(version: u16) -> Vec<usize> {
+    let columns = HistogramColumn::of_version(version).iter();
+    columns.map(|column| *column as usize).collect()
+}
+
+/// Where the pages of a file are.
+fn load_pages<const N: usize>(
+    file: &dyn RangeRead,
+    summary: FileSummary,
+    columns: Vec<usize>,
+) -> Result<PageTable<N>, Error> {
+    match summary.page_table {
+        Some(table) => PageTable::open(file, summary, table, columns),
+        None => PageTable::of_footer(file, summary, &columns),
     }
 }
 

@@ -83,6 +83,7 @@ impl PageSource<'_> {
         kept: &mut BlockPages,
         histograms: &mut Vec<TimedHistogram>,
     ) -> Result<(), Error> {
+        self.know_runs(runs)?;
         let pages = &self.catalog.histogram_pages;
         let end = runs.first_run + u64::from(runs.n_runs);
         let mut run = runs.first_run;
@@ -109,6 +110,7 @@ impl PageSource<'_> {
         range: TimeRange,
         kept: &mut BlockPages,
     ) -> Result<Option<TimedHistogram>, Error> {
+        self.know_runs(runs)?;
         let pages = &self.catalog.histogram_pages;
         let end = runs.first_run + u64::from(runs.n_runs);
         for run in (runs.first_run..end).rev() {

@@ -1,6 +1,6 @@
 //! Reading a block.
 //!
-//! [`Block`] holds the files; `footer` finds pages, `load` decodes `series.parquet` into a
+//! [`Block`] holds the files; `table` finds pages, in older blocks with the help of `footer`; `load` decodes `series.parquet` into a
 //! [`BlockCatalog`], `select` evaluates matchers on it, `read` decodes the rows of a stream, `newest` the last ones
 //! of it; `histograms` decodes native histograms, `mixed` puts them among the rows of floats; `pages` fetches pages
 //! through a [`PageCache`], `fetched` and `decoded` keep the last ones of a reader; `verify` reads everything.
@@ -21,6 +21,7 @@ mod pages;
 mod read;
 mod select;
 mod source;
+mod table;
 mod verify;
 
 use std::fmt;

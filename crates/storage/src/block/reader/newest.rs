@@ -43,6 +43,7 @@ impl PageSource<'_> {
         buffer: &mut NewestBuffer,
         kept: &mut BlockPages,
     ) -> Result<(), Error> {
+        self.know_pages(series)?;
         let mut last: Option<(usize, Times)> = None;
         for lane in lanes.iter(series.len()) {
             let owner = times_owner(series, lane);

@@ -10,9 +10,9 @@ use super::super::page::{Page, PageError, RowKind};
 use super::super::range_read::RangeRead;
 use super::super::schema::{HistogramColumn, SampleColumn};
 use super::cache::{PageCache, PageKey};
-use super::catalog::BlockCatalog;
+use super::catalog::{BlockCatalog, SeriesEntry, SeriesRuns};
 use super::fetched::{Fetched, bytes_together};
-use super::footer::PagePlace;
+use super::table::PagePlace;
 use super::{Block, damaged, read_error};
 use crate::Error;
 
@@ -27,6 +27,31 @@ pub(super) struct PageSource<'a> {
 }
 
 impl PageSource<'_> {
+    /// Knows where the pages of series are that follow each other.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and [`Error::Io`].
+    pub(super) fn know_pages(&self, series: &[SeriesEntry]) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (series.first(), series.last()) else {
+            return Ok(());
+        };
+        let pages = &self.catalog.pages;
+        let mut rows = first.first_row..last.first_row + u64::from(last.n_rows);
+        if self.reads_on && !pages.knows(rows.clone()) {
+            rows = 0..pages.n_rows();
+        }
+        pages.load(&*self.block.files.samples, rows)
+    }
+
+    /// As [`Self::know_pages`], of runs of histograms.
+    pub(super) fn know_runs(&self, runs: SeriesRuns) -> Result<(), Error> {
+        let Some((file, _)) = self.block.histograms() else {
+            return Ok(());
+        };
+        let rows = runs.first_run..runs.first_run + u64::from(runs.n_runs);
+        self.catalog.histogram_pages.load(file, rows)
+    }
+
     /// The first of some pages of a column, unpacked; the others are going to be asked for.
     ///
     /// # Errors
@@ -42,6 +67,9 @@ impl PageSource<'_> {
             return Ok(Arc::clone(page));
         }
         let place = self.place(column, page_idx);
+        if !place.place.has_values && place.kind == RowKind::Optional {
+            return Ok(Arc::new(Page::without_values(place.n_rows())));
+        }
         let page = match self.cache.and_then(|cache| cache.get(place.key)) {
             Some(page) => page,
             None => {
@@ -147,8 +175,7 @@ impl PageSource<'_> {
             );
             return Err(damaged(page.file, page.place.offset, what));
         }
-        let n_rows = usize::try_from(page.rows.end - page.rows.start).unwrap_or(usize::MAX);
-        let parsed = Page::parse(bytes, n_rows, page.kind);
+        let parsed = Page::parse(bytes, page.n_rows(), page.kind);
         let parsed = Arc::new(parsed.map_err(|error| page.damaged(error))?);
         if let Some(cache) = self.cache {
             cache.put(page.key, &parsed, bytes.len());
@@ -171,6 +198,10 @@ struct PageOfFile<'a> {
 }
 
 impl PageOfFile<'_> {
+    fn n_rows(&self) -> usize {
+        usize::try_from(self.rows.end - self.rows.start).unwrap_or(usize::MAX)
+    }
+
     /// The `n_bytes` from its beginning on.
     fn read(&self, n_bytes: usize) -> Result<Bytes, Error> {
         let read = self.file.read_at(self.place.offset, n_bytes);

@@ -99,6 +99,7 @@ impl PageSource<'_> {
         let series = self.catalog.series_entries(stream);
         let n_lanes = lanes.len(series.len());
         buffer.reset(n_lanes);
+        self.know_pages(series)?;
         let mut owners = lanes.iter(series.len()).map(|lane| times_owner(series, lane));
         let Some(first_owner) = owners.next() else {
             return Ok(());

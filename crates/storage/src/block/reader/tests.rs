@@ -233,11 +233,14 @@ fn long_series_span_pages() {
     block.open().verify().unwrap();
 }
 
+/// Offsets and lengths of what was read.
+type Reads = Vec<(u64, usize)>;
+
 /// A file that notes how it is read.
 #[derive(Debug)]
 struct NotedFile {
     file: MemoryFile,
-    reads: Arc<Mutex<Vec<usize>>>,
+    reads: Arc<Mutex<Reads>>,
 }
 
 impl RangeRead for NotedFile {
@@ -250,14 +253,14 @@ impl RangeRead for NotedFile {
     }
 
     fn read_at(&self, offset: u64, n_bytes: usize) -> std::io::Result<Bytes> {
-        self.reads.lock().push(n_bytes);
+        self.reads.lock().push((offset, n_bytes));
         self.file.read_at(offset, n_bytes)
     }
 }
 
 /// A source whose reads of `samples.parquet` are noted.
-fn noted_source(block: &WrittenBlock) -> (BlockSource, Arc<Mutex<Vec<usize>>>) {
-    let reads = Arc::<Mutex<Vec<usize>>>::default();
+fn noted_source(block: &WrittenBlock) -> (BlockSource, Arc<Mutex<Reads>>) {
+    let reads = Arc::<Mutex<Reads>>::default();
     let files = BlockFiles {
         samples: Arc::new(NotedFile {
             file: MemoryFile::new("samples.parquet", block.samples.clone()),
@@ -312,17 +315,102 @@ fn neighbouring_pages_are_read_together_and_the_others_not_at_all() {
     // Each of them is a page of its own.
     let lanes = (0..8).map(|lane| (("_bucket", lane.to_string()), samples(lane)));
     let content = Content::from([(("a".to_owned(), labels(&[])), lanes.collect())]);
-    let (source, reads) = noted_source(&write(&content).unwrap());
+    let block = write(&content).unwrap();
+    let table_start = block.manifest.samples.page_table.unwrap().offset;
+    let (source, reads) = noted_source(&block);
     let n_reads = |le: &str| {
         reads.lock().clear();
         let matcher = Matcher::new(MatchOp::Regex, "le", le).unwrap();
         let _ = all_of_range(&source, &[matcher]);
-        reads.lock().len()
+        let reads = reads.lock();
+        reads.iter().filter(|(offset, _)| *offset < table_start).count()
     };
     assert_eq!(n_reads("0"), 2, "timestamps and values");
     assert_eq!(n_reads("[1-3]"), 1, "the values of three");
     assert_eq!(n_reads("[4-7]"), 1);
     assert_eq!(n_reads(".*"), 0, "all are known");
+}
+
+#[test]
+fn of_many_pages_only_those_of_the_streams_asked_for_are_looked_up() {
+    let samples: LaneSamples = (0..5_000)
+        .map(|t| (t * 15_000, ((t as f64).to_bits(), 0, 0)))
+        .collect();
+    // Each of them is a page of its own.
+    let stream = |n: i64| {
+        let key = ("a".to_owned(), labels(&[("n", &format!("{n:03}"))]));
+        (key, [(("", String::new()), samples.clone())].into())
+    };
+    let content: Content = (0..100).map(stream).collect();
+    let block = write(&content).unwrap();
+    let table = block.manifest.samples.page_table.unwrap();
+    let (source, reads) = noted_source(&block);
+    let n_looked_up = |name: &str| {
+        reads.lock().clear();
+        let matcher = Matcher::new(MatchOp::Regex, "n", name).unwrap();
+        let found = all_of(&source, std::slice::from_ref(&matcher), TimeRange::ALL);
+        assert!(found == expected(&content, &[matcher], TimeRange::ALL));
+        let reads = reads.lock();
+        let of_table = reads.iter().filter(|(offset, _)| *offset >= table.offset);
+        of_table.map(|(_, n_bytes)| n_bytes).sum::<usize>()
+    };
+    let one = n_looked_up("050");
+    assert!(one > 0 && one < table.sections_bytes as usize / 3, "{one} bytes");
+    assert_eq!(n_looked_up("051"), 0, "it stands beside the one before");
+    let rest = n_looked_up(".*");
+    assert_eq!(one + rest, table.sections_bytes as usize);
+}
+
+#[test]
+fn a_column_without_values_has_a_page_for_many() {
+    let samples: LaneSamples = (0..5_000)
+        .map(|t| (t * 15_000, ((t as f64).to_bits(), 0, 0)))
+        .collect();
+    let stream = |n: i64| {
+        let key = ("a".to_owned(), labels(&[("n", &n.to_string())]));
+        (key, [(("", String::new()), samples.clone())].into())
+    };
+    let mut content: Content = (0..3).map(stream).collect();
+    let n_pages = |content: &Content| {
+        let bytes = Bytes::from(write(content).unwrap().samples);
+        let options = parquet::file::serialized_reader::ReadOptionsBuilder::new().with_page_index();
+        let reader =
+            parquet::file::serialized_reader::SerializedFileReader::new_with_options(bytes, options.build());
+        let reader = reader.unwrap();
+        let metadata = parquet::file::reader::FileReader::metadata(&reader);
+        let offsets = metadata.offset_index().unwrap()[0].iter();
+        offsets
+            .map(|column| column.page_locations().len())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(n_pages(&content), [3, 3, 3, 1, 1]);
+    let last = content.values_mut().last().unwrap();
+    last.values_mut()
+        .next()
+        .unwrap()
+        .insert(1, (0.5_f64.to_bits(), 7, 0));
+    assert_eq!(n_pages(&content), [3, 3, 3, 3, 3]);
+    let block = write(&content).unwrap();
+    assert!(read_all(&block).unwrap() == expected(&content, &[], TimeRange::ALL));
+    block.open().verify().unwrap();
+}
+
+#[test]
+fn other_pages_in_the_footer_than_in_the_page_table_are_damage() {
+    let block = write(&mixed()).unwrap();
+    let summary = block.manifest.samples;
+    let start = (summary.n_bytes - summary.footer_bytes) as usize;
+    let mut n_found = 0;
+    for place in start..block.samples.len() {
+        let mut damaged = block.clone();
+        damaged.samples[place] ^= 1;
+        damaged.manifest.samples.crc32c = codec::checksum::crc32c(&damaged.samples);
+        damaged.manifest.samples.footer_crc32c = codec::checksum::crc32c(&damaged.samples[start..]);
+        if let Err(error) = damaged.open().verify() {
+            n_found += usize::from(error.to_string().contains("other pages"));
+        }
+    }
+    assert!(n_found > 20, "{n_found}");
 }
 
 /// What a source gives for these matchers, without asking for the newest as well.

@@ -9,6 +9,7 @@ use super::super::schema::SampleColumn;
 use super::catalog::BlockCatalog;
 use super::decoded::BlockPages;
 use super::fetched::Fetched;
+use super::load::{histogram_columns, sample_columns};
 use super::pages::PageSource;
 use super::select::LaneSet;
 use super::{Block, damaged, read_error};
@@ -29,6 +30,7 @@ impl Block {
             check_content(file, summary.crc32c)?;
         }
         let catalog = self.load_catalog()?;
+        self.check_pages(&catalog)?;
         self.check_order(&catalog)?;
         let of_floats = self.check_rows(&catalog)?;
         let of_histograms = self.check_histograms(&catalog)?;
@@ -37,6 +39,24 @@ impl Block {
             return Err(self.series_damaged("its time range is not that of the manifest"));
         }
         self.check_series_ids(&catalog)
+    }
+
+    /// Reads all of the tables of pages; other readers have to find the same pages in the footers.
+    fn check_pages(&self, catalog: &BlockCatalog) -> Result<(), Error> {
+        let (samples, summary) = (&*self.files.samples, self.manifest.samples);
+        let pages = &catalog.pages;
+        pages.load(samples, 0..pages.n_rows())?;
+        if summary.page_table.is_some() && pages.n_rows() > 0 {
+            pages.check_footer(samples, summary, &sample_columns())?;
+        }
+        if let Some((file, summary)) = self.histograms() {
+            let pages = &catalog.histogram_pages;
+            pages.load(file, 0..pages.n_rows())?;
+            if summary.page_table.is_some() {
+                pages.check_footer(file, summary, &histogram_columns(self.manifest.version))?;
+            }
+        }
+        Ok(())
     }
 
     fn check_order(&self, catalog: &BlockCatalog) -> Result<(), Error> {

@@ -5,10 +5,12 @@ use parquet::basic::{BoundaryOrder, Compression, Encoding as ParquetEncoding, Ty
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::super::page::{EncodedPage, Encoding};
+use super::super::page::{EncodedPage, Encoding, Levels, PAGE_ROWS_MAX, PageEncoder, Runs};
+use super::super::page_table::{PagePiece, PageRange};
 
 /// Pages of one column.
 pub(super) struct ColumnChunk {
@@ -22,12 +24,24 @@ pub(super) struct ColumnChunk {
     offsets: OffsetIndexBuilder,
     /// Of columns whose order is of use to anybody.
     limits: Option<Limits>,
-    pub(super) checksums: Vec<u32>,
+    /// Rows of pages without any value that are not written yet, as there may be none at all in the row group.
+    held: Vec<usize>,
+    /// By page, if they begin at the same rows as those of other columns.
+    pieces: Vec<PagePiece>,
 }
 
-/// The least and greatest values, by page and of all.
+/// Of which parts of a column the least and the greatest value are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitsKept {
+    None,
+    OfRowGroups,
+    OfPages,
+}
+
+/// The least and greatest values, by page if that is wanted, and of all.
 struct Limits {
-    index: ColumnIndexBuilder,
+    index: Option<ColumnIndexBuilder>,
+    pages: Vec<PageRange>,
     all: Option<(i64, i64)>,
     is_ascending: bool,
 }
@@ -39,10 +53,12 @@ const ENCODINGS: [(Encoding, ParquetEncoding); 3] = [
 ];
 
 impl ColumnChunk {
-    /// A chunk without a page, and with limits if it is a column of integers that is to have them.
-    pub(super) fn new(column: ColumnDescPtr, has_limits: bool) -> Self {
-        let limits = has_limits.then(|| Limits {
-            index: ColumnIndexBuilder::new(column.physical_type()),
+    /// A chunk without a page. Limits are for columns of integers.
+    pub(super) fn new(column: ColumnDescPtr, kept: LimitsKept) -> Self {
+        let of_pages = || ColumnIndexBuilder::new(column.physical_type());
+        let limits = (kept != LimitsKept::None).then(|| Limits {
+            index: (kept == LimitsKept::OfPages).then(of_pages),
+            pages: Vec::new(),
             all: None,
             is_ascending: true,
         });
@@ -56,8 +72,52 @@ impl ColumnChunk {
             has_encoding: [false; ENCODINGS.len()],
             offsets: OffsetIndexBuilder::new(),
             limits,
-            checksums: Vec::new(),
+            held: Vec::new(),
+            pieces: Vec::new(),
         }
+    }
+
+    /// Notes a page of rows without a value.
+    pub(super) fn hold_nulls(&mut self, n_rows: usize) {
+        self.held.push(n_rows);
+    }
+
+    /// Writes the pages without a value that were held, because one with values follows, or the row group has some.
+    pub(super) fn write_nulls(&mut self, encoder: &mut PageEncoder) -> Result<(), ParquetError> {
+        for n_rows in std::mem::take(&mut self.held) {
+            self.write_null_page(n_rows, encoder)?;
+        }
+        Ok(())
+    }
+
+    /// Says that the row group ends. If it has no value at all, that is said in as few pages as possible, which nobody
+    /// looks up.
+    pub(super) fn end_nulls(&mut self, encoder: &mut PageEncoder) -> Result<(), ParquetError> {
+        if !self.pieces.is_empty() {
+            return self.write_nulls(encoder);
+        }
+        let mut n_left: usize = std::mem::take(&mut self.held).into_iter().sum();
+        while n_left > 0 {
+            let n_rows = n_left.min(PAGE_ROWS_MAX);
+            self.write_null_page(n_rows, encoder)?;
+            n_left -= n_rows;
+        }
+        self.pieces.clear();
+        Ok(())
+    }
+
+    fn write_null_page(&mut self, n_rows: usize, encoder: &mut PageEncoder) -> Result<(), ParquetError> {
+        let mut runs = Runs::default();
+        runs.push(n_rows, false);
+        let page = encoder.push_integers(&[], Levels::Some(&runs), &mut self.bytes)?;
+        self.note_page(page, &[])
+    }
+
+    /// What there is to say of each page, if limits of its timestamps are kept.
+    pub(super) fn page_ranges(&self) -> Vec<PageRange> {
+        self.limits
+            .as_ref()
+            .map_or_else(Vec::new, |limits| limits.pages.clone())
     }
 
     /// Notes the page that now stands at the end of [`Self::bytes`], whose values are `integers` if it has limits.
@@ -67,8 +127,10 @@ impl ColumnChunk {
             .map_err(|_| ParquetError::General("a page has more than 2 GiB".to_owned()))?;
         self.offsets.append_row_count(page.n_rows as i64);
         self.offsets.append_offset_and_size(start as i64, n_bytes);
-        self.checksums
-            .push(crc32c(self.bytes.get(start..).unwrap_or(&[])));
+        self.pieces.push(PagePiece {
+            n_bytes: n_bytes.cast_unsigned(),
+            crc32c: crc32c(self.bytes.get(start..).unwrap_or(&[])),
+        });
         self.uncompressed_bytes += page.uncompressed_bytes;
         for (has, (encoding, _)) in self.has_encoding.iter_mut().zip(ENCODINGS) {
             *has |= encoding == page.encoding;
@@ -78,13 +140,13 @@ impl ColumnChunk {
         self.n_nulls += page.n_nulls;
         let is_narrow = self.column.physical_type() == Type::INT32;
         if let Some(limits) = &mut self.limits {
-            limits.note_page(integers, page.n_nulls, is_narrow);
+            limits.note_page(integers, &page, is_narrow);
         }
         Ok(())
     }
 
-    /// What Parquet's writer needs to take the chunk over, and the chunk's bytes.
-    pub(super) fn close(self) -> Result<(Vec<u8>, ColumnCloseResult), ParquetError> {
+    /// The chunk's bytes, its pages, and what Parquet's writer needs to take it over.
+    pub(super) fn close(self) -> Result<(Vec<u8>, Vec<PagePiece>, ColumnCloseResult), ParquetError> {
         let encodings = ENCODINGS.iter().zip(self.has_encoding);
         let mut encodings: Vec<ParquetEncoding> = encodings
             .filter(|(_, has)| *has)
@@ -102,7 +164,7 @@ impl ColumnChunk {
         if let Some(limits) = self.limits {
             metadata =
                 metadata.set_statistics(limits.statistics(self.column.physical_type(), self.n_nulls as u64));
-            column_index = Some(limits.build()?);
+            column_index = limits.build().transpose()?;
         }
         let result = ColumnCloseResult {
             bytes_written: self.bytes.len() as u64,
@@ -112,15 +174,17 @@ impl ColumnChunk {
             column_index,
             offset_index: Some(self.offsets.build()),
         };
-        Ok((self.bytes, result))
+        Ok((self.bytes, self.pieces, result))
     }
 }
 
 impl Limits {
-    fn note_page(&mut self, values: &[i64], n_nulls: usize, is_narrow: bool) {
+    fn note_page(&mut self, values: &[i64], page: &EncodedPage, is_narrow: bool) {
         let limits = values.iter().min().zip(values.iter().max());
         let Some((&least, &greatest)) = limits else {
-            self.index.append(true, Vec::new(), Vec::new(), n_nulls as i64);
+            if let Some(index) = &mut self.index {
+                index.append(true, Vec::new(), Vec::new(), page.n_nulls as i64);
+            }
             return;
         };
         let bytes = |value: i64| {
@@ -130,8 +194,14 @@ impl Limits {
                 .unwrap_or(&bytes)
                 .to_vec()
         };
-        self.index
-            .append(false, bytes(least), bytes(greatest), n_nulls as i64);
+        if let Some(index) = &mut self.index {
+            index.append(false, bytes(least), bytes(greatest), page.n_nulls as i64);
+            self.pages.push(PageRange {
+                n_rows: page.n_rows as u64,
+                oldest_ms: least,
+                newest_ms: greatest,
+            });
+        }
         self.is_ascending &= self.all.is_none_or(|(_, before)| before <= least);
         let (all_least, all_greatest) = self.all.unwrap_or((least, greatest));
         self.all = Some((all_least.min(least), all_greatest.max(greatest)));
@@ -147,10 +217,11 @@ impl Limits {
         Statistics::int64(least, greatest, None, Some(n_nulls), false)
     }
 
-    fn build(mut self) -> Result<parquet::file::page_index::column_index::ColumnIndexMetaData, ParquetError> {
+    fn build(self) -> Option<Result<ColumnIndexMetaData, ParquetError>> {
+        let mut index = self.index?;
         if self.is_ascending && self.all.is_some() {
-            self.index.set_boundary_order(BoundaryOrder::ASCENDING);
+            index.set_boundary_order(BoundaryOrder::ASCENDING);
         }
-        self.index.build()
+        Some(index.build())
     }
 }

@@ -5,34 +5,39 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::metadata::{ColumnChunkMetaData, SortingColumn};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::TypePtr;
 
 use super::super::manifest::FileSummary;
-use super::super::schema::{self, PAGE_CHECKSUMS};
-use super::chunk::ColumnChunk;
+use super::super::page_table::{ColumnPieces, PagePiece, PageTableWriter, misplaced};
+use super::super::schema;
+use super::chunk::{ColumnChunk, LimitsKept};
 use super::sink::CheckedSink;
 
 /// A Parquet file whose pages are made elsewhere.
 pub(super) struct PagedFile<W: Write + Send> {
     file: SerializedFileWriter<CheckedSink<W>>,
-    /// By column, whether limits of its pages are kept.
-    has_limits: Vec<bool>,
+    /// By column.
+    limits: Vec<LimitsKept>,
     /// The columns of the row group under way.
     pub(super) chunks: Vec<ColumnChunk>,
-    /// Of all pages of closed row groups: by row group, column, page; eight hexadecimal digits each.
-    checksums: String,
+    /// Which column has the timestamps.
+    timestamps_idx: usize,
+    /// Of closed row groups.
+    table: PageTableWriter,
 }
 
 impl<W: Write + Send> PagedFile<W> {
-    /// A file without rows, which come sorted by some columns.
+    /// A file without rows, which come sorted by some columns. Limits of pages are kept of some columns, among them that
+    /// of timestamps.
     pub(super) fn new(
         sink: W,
         schema: TypePtr,
         sorted_by: &[i32],
-        has_limits: Vec<bool>,
+        limits: Vec<LimitsKept>,
+        timestamps_idx: usize,
     ) -> Result<Self, ParquetError> {
         let sorting = sorted_by.iter().map(|column_idx| SortingColumn {
             column_idx: *column_idx,
@@ -46,9 +51,10 @@ impl<W: Write + Send> PagedFile<W> {
         let file = SerializedFileWriter::new(CheckedSink::new(sink), schema, Arc::new(properties))?;
         let mut paged = Self {
             file,
-            has_limits,
+            limits,
             chunks: Vec::new(),
-            checksums: String::new(),
+            timestamps_idx,
+            table: PageTableWriter::default(),
         };
         paged.chunks = paged.new_chunks();
         Ok(paged)
@@ -58,33 +64,47 @@ impl<W: Write + Send> PagedFile<W> {
     pub(super) fn end_row_group(&mut self) -> Result<(), ParquetError> {
         let next = self.new_chunks();
         let chunks = std::mem::replace(&mut self.chunks, next);
+        let ranges = chunks.get(self.timestamps_idx).map(ColumnChunk::page_ranges);
         let mut row_group = self.file.next_row_group()?;
+        let mut pieces = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            self.checksums
-                .extend(chunk.checksums.iter().map(|checksum| format!("{checksum:08x}")));
-            let (bytes, close) = chunk.close()?;
+            let (bytes, of_column, close) = chunk.close()?;
+            pieces.push(of_column);
             row_group.append_column(&Bytes::from(bytes), close)?;
         }
-        row_group.close()?;
+        let written = row_group.close()?;
+        let place = |(pieces, column): (Vec<PagePiece>, &ColumnChunkMetaData)| {
+            let offset = u64::try_from(column.data_page_offset()).map_err(|_| misplaced())?;
+            Ok(ColumnPieces { offset, pieces })
+        };
+        let columns: Result<Vec<ColumnPieces>, ParquetError> =
+            pieces.into_iter().zip(written.columns()).map(place).collect();
+        self.table.push_row_group(&ranges.unwrap_or_default(), &columns?);
         Ok(())
     }
 
-    /// Writes the footer.
+    /// Writes the page table and the footer.
     pub(super) fn finish(mut self) -> Result<(W, FileSummary), ParquetError> {
-        self.file.append_key_value_metadata(KeyValue {
-            key: PAGE_CHECKSUMS.to_owned(),
-            value: Some(self.checksums),
-        });
+        let (table, page_table) = self.table.finish(self.file.bytes_written() as u64);
+        self.file.write_all(&table)?;
         self.file.flush()?;
         self.file.inner_mut().begin_footer();
-        Ok(self.file.into_inner()?.into_parts())
+        let (sink, summary) = self.file.into_inner()?.into_parts();
+        let page_table = Some(page_table);
+        Ok((
+            sink,
+            FileSummary {
+                page_table,
+                ..summary
+            },
+        ))
     }
 
     fn new_chunks(&self) -> Vec<ColumnChunk> {
         let columns = self.file.schema_descr().columns().iter();
         columns
-            .zip(&self.has_limits)
-            .map(|(column, has_limits)| ColumnChunk::new(Arc::clone(column), *has_limits))
+            .zip(&self.limits)
+            .map(|(column, limits)| ColumnChunk::new(Arc::clone(column), *limits))
             .collect()
     }
 }

@@ -15,6 +15,7 @@ use super::super::decimals::{Decimals, scale_of};
 use super::super::manifest::FileSummary;
 use super::super::page::{HISTOGRAMS_LEVEL, Levels, Lists, PageEncoder, RUN_COUNTS_MAX};
 use super::super::schema::{self, HistogramColumn};
+use super::chunk::LimitsKept;
 use super::file::PagedFile;
 use crate::StoredHistogram;
 
@@ -63,13 +64,21 @@ pub(super) struct HistogramsWriter<W: Write + Send> {
 
 impl<W: Write + Send> HistogramsWriter<W> {
     pub(super) fn new(sink: W) -> Result<Self, ParquetError> {
-        let has_limits = HistogramColumn::NOW.map(HistogramColumn::has_limits);
+        let limits = HistogramColumn::NOW.map(|column| {
+            if column.has_limits() {
+                LimitsKept::OfPages
+            } else {
+                LimitsKept::None
+            }
+        });
+        let is_timestamps = |column: &HistogramColumn| *column == HistogramColumn::Timestamps;
         Ok(Self {
             file: PagedFile::new(
                 sink,
                 schema::histograms()?,
                 &[HistogramColumn::SeriesId as i32],
-                has_limits.to_vec(),
+                limits.to_vec(),
+                HistogramColumn::NOW.iter().position(is_timestamps).unwrap_or(0),
             )?,
             encoder: PageEncoder::new(HISTOGRAMS_LEVEL)?,
             runs: PageRuns::default(),

@@ -9,6 +9,7 @@ use super::super::manifest::FileSummary;
 use super::super::page::{Levels, PageEncoder, SAMPLES_LEVEL};
 use super::super::schema::{self, SampleColumn};
 use super::LaneRows;
+use super::chunk::LimitsKept;
 use super::file::PagedFile;
 use super::rows::PageRows;
 
@@ -46,9 +47,20 @@ pub(super) struct SamplesWriter<W: Write + Send> {
 impl<W: Write + Send> SamplesWriter<W> {
     pub(super) fn new(sink: W) -> Result<Self, ParquetError> {
         let sorted_by = [SampleColumn::SeriesId, SampleColumn::Timestamp].map(|column| column as i32);
-        let has_limits = SampleColumn::ALL.map(|column| column != SampleColumn::ValueFloat);
+        let limits = SampleColumn::ALL.map(|column| match column {
+            SampleColumn::SeriesId | SampleColumn::Timestamp => LimitsKept::OfPages,
+            SampleColumn::ValueInt | SampleColumn::StartTimestamp => LimitsKept::OfRowGroups,
+            SampleColumn::ValueFloat => LimitsKept::None,
+        });
+        let timestamps_idx = SampleColumn::Timestamp as usize;
         Ok(Self {
-            file: PagedFile::new(sink, schema::samples()?, &sorted_by, has_limits.to_vec())?,
+            file: PagedFile::new(
+                sink,
+                schema::samples()?,
+                &sorted_by,
+                limits.to_vec(),
+                timestamps_idx,
+            )?,
             encoder: PageEncoder::new(SAMPLES_LEVEL)?,
             rows: PageRows::default(),
             n_page_streams: 0,
@@ -125,21 +137,31 @@ impl<W: Write + Send> SamplesWriter<W> {
         if n_rows == 0 {
             return Ok(());
         }
-        let rows = &self.rows;
+        let (rows, encoder) = (&self.rows, &mut self.encoder);
         for (column, chunk) in SampleColumn::ALL.into_iter().zip(&mut self.file.chunks) {
-            let (integers, levels) = match column {
-                SampleColumn::SeriesId => (&rows.series_ids, Levels::All),
-                SampleColumn::Timestamp => (&rows.timestamps_ms, Levels::All),
-                SampleColumn::ValueInt => (&rows.integers, Levels::Some(&rows.integer_runs)),
-                SampleColumn::StartTimestamp => (&rows.starts_ms, Levels::Some(&rows.start_runs)),
-                SampleColumn::ValueFloat => {
-                    let levels = Levels::Some(&rows.float_runs);
-                    let page = self.encoder.push_floats(&rows.floats, levels, &mut chunk.bytes)?;
-                    chunk.note_page(page, &[])?;
-                    continue;
-                }
+            let (n_values, levels) = match column {
+                SampleColumn::SeriesId | SampleColumn::Timestamp => (n_rows, Levels::All),
+                SampleColumn::ValueInt => (rows.integers.len(), Levels::Some(&rows.integer_runs)),
+                SampleColumn::ValueFloat => (rows.floats.len(), Levels::Some(&rows.float_runs)),
+                SampleColumn::StartTimestamp => (rows.starts_ms.len(), Levels::Some(&rows.start_runs)),
             };
-            let page = self.encoder.push_integers(integers, levels, &mut chunk.bytes)?;
+            if n_values == 0 {
+                chunk.hold_nulls(n_rows);
+                continue;
+            }
+            chunk.write_nulls(encoder)?;
+            let integers = match column {
+                SampleColumn::SeriesId => &rows.series_ids[..],
+                SampleColumn::Timestamp => &rows.timestamps_ms,
+                SampleColumn::ValueInt => &rows.integers,
+                SampleColumn::StartTimestamp => &rows.starts_ms,
+                SampleColumn::ValueFloat => &[],
+            };
+            let page = if column == SampleColumn::ValueFloat {
+                encoder.push_floats(&rows.floats, levels, &mut chunk.bytes)?
+            } else {
+                encoder.push_integers(integers, levels, &mut chunk.bytes)?
+            };
             chunk.note_page(page, integers)?;
         }
         self.n_group_rows += n_rows;
@@ -152,6 +174,9 @@ impl<W: Write + Send> SamplesWriter<W> {
             return Ok(());
         }
         self.n_group_rows = 0;
+        for chunk in &mut self.file.chunks {
+            chunk.end_nulls(&mut self.encoder)?;
+        }
         self.file.end_row_group()
     }
 }
@@ -173,7 +198,7 @@ mod tests {
             writer.end_stream().unwrap();
         }
         writer.end_page().unwrap();
-        writer.file.chunks[0].checksums.len()
+        writer.file.chunks[0].page_ranges().len()
     }
 
     #[test]

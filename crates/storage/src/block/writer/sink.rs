@@ -39,6 +39,7 @@ impl<W: Write> CheckedSink<W> {
             crc32c: self.crc32c,
             footer_bytes,
             footer_crc32c,
+            page_table: None,
         };
         (self.inner, summary)
     }
