@@ -191,6 +191,7 @@ impl DataDirectory {
             clock: Arc::new(MockClock::at(now_ms)),
             files: Arc::new(CountedFiles(self.read.clone())),
             secret: HashSecret::from_seed(1),
+            release_memory: || (),
         };
         config.blocks.flush_interval_ms = i64::MAX;
         let (store, _) = Store::open(self.path(), config, surroundings, &mut |_| {})?;

@@ -22,8 +22,8 @@ use model::{Labels, LaneKind, SeriesRef, TimeRange};
 use storage::{BlockConfig, Done, Error, LocalFiles, Source, Store, StoreConfig, Surroundings};
 use testkit::MockClock;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../../../crates/meshtide/src/allocator.rs"]
+mod allocator;
 
 /// Measures flushing and merging.
 #[derive(Debug, Parser)]
@@ -129,6 +129,7 @@ fn open(dir: &Path, clock: &MockClock) -> Result<Arc<Store>> {
         clock: Arc::new(clock.clone()),
         files: Arc::new(LocalFiles),
         secret: HashSecret::from_seed(1),
+        release_memory: allocator::release_memory,
     };
     let config = StoreConfig {
         blocks: BlockConfig {

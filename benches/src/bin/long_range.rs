@@ -101,6 +101,7 @@ fn open(folder: &Path) -> Result<Arc<Store>> {
         clock: Arc::new(MockClock::at(START_MS)),
         files: Arc::new(LocalFiles),
         secret: HashSecret::from_seed(1),
+        release_memory: || (),
     };
     let (store, _) = Store::open(folder, config, surroundings, &mut |_| {})?;
     Ok(store)

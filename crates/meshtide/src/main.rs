@@ -2,8 +2,9 @@
 //!
 //! The only place that reads the wall clock, the environment and true randomness. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod allocator;
 mod clock;
 mod config;
 mod demo;
@@ -23,11 +24,6 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use clock::SystemClock;
 use tracing_subscriber::EnvFilter;
-
-/// A server runs for months with threads that allocate on one side and free on the other; this allocator gives
-/// memory back in that case, and costs half of the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The metrics store that a service mesh deserves.
 ///

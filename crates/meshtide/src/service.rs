@@ -146,6 +146,7 @@ pub(crate) async fn open_store(
         clock: Arc::new(SystemClock),
         files,
         secret: HashSecret::new(secret),
+        release_memory: crate::allocator::release_memory,
     };
     let data_dir = data_dir.to_owned();
     let opening = tokio::task::spawn_blocking(move || {

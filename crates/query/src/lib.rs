@@ -27,7 +27,6 @@ pub mod result;
 mod rows;
 mod run;
 pub mod sql;
-mod threads;
 
 pub use engine::Engine;
 pub use error::QueryError;

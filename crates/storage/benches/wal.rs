@@ -75,6 +75,7 @@ fn open(files: &FaultyFiles) -> Arc<Store> {
         clock: Arc::new(MockClock::at(NOW_MS)),
         files: Arc::new(files.process()),
         secret: HashSecret::from_seed(1),
+        release_memory: || (),
     };
     let opened = Store::open(
         Path::new("/data"),

@@ -90,6 +90,7 @@ pub type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 ///     clock: Arc::new(MockClock::at(1_700_000_000_000)),
 ///     files: Arc::new(LocalFiles),
 ///     secret: HashSecret::from_seed(1),
+///     release_memory: || (),
 /// };
 /// let (store, recovered) = Store::open(dir.path(), StoreConfig::default(), surroundings, &mut |_| {})?;
 /// assert_eq!(recovered.samples, 0);

@@ -34,6 +34,7 @@ impl World {
             clock: Arc::new(SystemClock),
             files: Arc::new(LocalFiles),
             secret: catalog::HashSecret::from_seed(0),
+            release_memory: || (),
         };
         let (store, _) = Store::open(folder.path(), config, surroundings, &mut |_| {})?;
         let options = EngineOptions {

@@ -79,6 +79,7 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             files: Arc::new(self.files.clone()),
             secret: HashSecret::from_seed(1),
+            release_memory: || (),
         };
         let (store, report) = Store::open(Path::new("data"), config, surroundings, &mut |_| {}).unwrap();
         let engine = Engine::new(Arc::<Store>::clone(&store), EngineOptions::default()).unwrap();

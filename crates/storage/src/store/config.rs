@@ -87,6 +87,10 @@ pub struct Surroundings {
     pub files: Arc<dyn Files>,
     /// The key of the catalog's hashes: random in a server, fixed in a simulation.
     pub secret: HashSecret,
+    /// Gives memory that was freed back to the operating system, at once, as far as the allocator keeps it for the thread
+    /// that calls this or for all. Called after much was freed, seldom, and never by who waits for a sample. Does nothing
+    /// where nobody counts.
+    pub release_memory: fn(),
 }
 
 /// Durable acknowledgements, an hour of lateness, a million queued samples (24 MB), segments of 64 MiB.

@@ -109,19 +109,24 @@ impl Keeper {
         self.let_go()?;
         self.trim()?;
         self.release_ids();
+        (self.release_memory)();
         Ok(outcome)
     }
 
-    /// Drops what is in blocks, on the thread that put it into the head: an allocator gives memory back best to whom
-    /// it came from.
+    /// Drops what is in blocks, on the thread that put it into the head: an allocator keeps for a thread what that has
+    /// freed, so the same thread lets go of it in the end.
     fn end_cut(&self, n_samples: u64) -> Result<(), Error> {
         self.head.begin_end(n_samples);
         let mut position = Some(StreamId(0));
         while let Some(first) = position {
             let (sender, receiver) = mpsc::channel();
             let head = Arc::clone(&self.head);
+            let release_memory = self.release_memory;
             let done = Box::new(move |_| {
                 let position = head.end_some(first);
+                if position.is_none() {
+                    release_memory();
+                }
                 // Whoever asked waits for it, or is gone with the store.
                 let _told = sender.send(position);
             });

@@ -87,6 +87,7 @@ pub(super) struct Keeper {
     pub(super) vacant: Mutex<Option<VacantIds>>,
     pub(super) commands: Receiver<Command>,
     pub(super) stop: Arc<AtomicBool>,
+    pub(super) release_memory: fn(),
 }
 
 impl Keeper {

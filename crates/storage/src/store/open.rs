@@ -48,7 +48,12 @@ impl Store {
         progress: &mut dyn FnMut(RecoveryProgress),
     ) -> Result<(Arc<Self>, RecoveryReport), Error> {
         check_limits(&config.limits)?;
-        let Surroundings { clock, files, secret } = surroundings;
+        let Surroundings {
+            clock,
+            files,
+            secret,
+            release_memory,
+        } = surroundings;
         let wal_dir = dir.join("wal");
         files
             .create_dir(&wal_dir)
@@ -77,6 +82,7 @@ impl Store {
             files,
             wal_dir,
             secret,
+            release_memory,
             blocks: Arc::new(blocks),
         };
         Ok((Arc::new(opening.start(recovered, lock)?), report))
@@ -91,6 +97,7 @@ struct Opening<'a> {
     files: Arc<dyn Files>,
     wal_dir: PathBuf,
     secret: HashSecret,
+    release_memory: fn(),
     blocks: Arc<Blocks>,
 }
 
@@ -207,6 +214,7 @@ impl Opening<'_> {
             vacant: Mutex::new(Some(vacant)),
             commands,
             stop: Arc::clone(&store.shared.stop),
+            release_memory: self.release_memory,
         }
     }
 

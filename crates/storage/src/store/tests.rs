@@ -51,6 +51,7 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             files: Arc::new(self.files.process()),
             secret: HashSecret::from_seed(1),
+            release_memory: || (),
         };
         Store::open(Path::new("/data"), self.config.clone(), surroundings, &mut |_| {})
     }

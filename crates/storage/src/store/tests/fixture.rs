@@ -28,6 +28,7 @@ fn open(dir: &Path) -> (Arc<Store>, RecoveryReport) {
         clock: Arc::new(MockClock::at(NOW_MS)),
         files: Arc::new(LocalFiles),
         secret: HashSecret::from_seed(1),
+        release_memory: || (),
     };
     let config = StoreConfig {
         blocks: BlockConfig {

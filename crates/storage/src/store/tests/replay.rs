@@ -88,6 +88,7 @@ fn progress_reaches_the_end() {
         clock: Arc::new(world.clock.clone()),
         files: Arc::new(world.files.clone()),
         secret: HashSecret::from_seed(9),
+        release_memory: || (),
     };
     let config = world.config.clone();
     Store::open(Path::new("/data"), config, surroundings, &mut |progress| {
