@@ -12,7 +12,7 @@ use model::Files;
 use crate::Error;
 use crate::block::Manifest;
 use crate::blocks::files::{block_path, list_blocks, open_block};
-use crate::blocks::objects::{FileObjects, Objects};
+use crate::blocks::objects::Objects;
 use crate::blocks::state::CatalogState;
 use crate::blocks::{BlockEntry, BlockId, read_catalog};
 use crate::wal::survey_log;
@@ -33,12 +33,12 @@ pub struct Inspection {
 pub fn inspect(files: &Arc<dyn Files>, dir: &Path) -> Result<Inspection, Error> {
     files.list(dir).map_err(|error| Error::io("list", dir, error))?;
     let mut inspection = Inspection::default();
-    let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(files), dir));
+    let objects = Arc::new(Objects::of_files(files, dir));
     let state = inspection.look_at_catalog(&objects)?;
     for block in &state.blocks {
-        inspection.look_at_block(&*objects, block);
+        inspection.look_at_block(&objects, block);
     }
-    inspection.look_at_folders(&*objects, &state)?;
+    inspection.look_at_folders(&objects, &state)?;
     inspection.look_at_overlaps(&state);
     inspection.look_at_log(&**files, &dir.join("wal"), &state)?;
     Ok(inspection)
@@ -51,7 +51,7 @@ impl Inspection {
         self.damaged.is_empty()
     }
 
-    fn look_at_catalog(&mut self, objects: &Arc<dyn Objects>) -> Result<CatalogState, Error> {
+    fn look_at_catalog(&mut self, objects: &Arc<Objects>) -> Result<CatalogState, Error> {
         let (state, report) = read_catalog(Arc::clone(objects))?;
         for (path, reason) in &report.damaged {
             self.damaged.push(format!(
@@ -71,7 +71,7 @@ impl Inspection {
         Ok(state)
     }
 
-    fn look_at_block(&mut self, objects: &dyn Objects, entry: &BlockEntry) {
+    fn look_at_block(&mut self, objects: &Objects, entry: &BlockEntry) {
         let path = block_path(objects, entry.id);
         self.found.push(format!(
             "{}: {} to {} ms, level {}, {} series, {} samples, {} bytes, from {}",
@@ -106,7 +106,7 @@ impl Inspection {
         }
     }
 
-    fn look_at_folders(&mut self, objects: &dyn Objects, state: &CatalogState) -> Result<(), Error> {
+    fn look_at_folders(&mut self, objects: &Objects, state: &CatalogState) -> Result<(), Error> {
         for id in list_blocks(objects)? {
             if state.blocks.iter().all(|block| block.id != id) {
                 self.found.push(format!(

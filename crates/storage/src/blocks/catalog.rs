@@ -18,7 +18,7 @@ const SUFFIX: &str = ".record";
 /// The records of a data directory, open for writing the next one.
 #[derive(Debug)]
 pub(crate) struct CatalogRecords {
-    objects: Arc<dyn Objects>,
+    objects: Arc<Objects>,
     /// The newest record that counts; 0 if there is none.
     number: u64,
     next_number: u64,
@@ -31,7 +31,7 @@ pub(crate) struct CatalogRecords {
 ///
 /// # Errors
 /// As [`CatalogRecords::open`].
-pub(crate) fn read_catalog(objects: Arc<dyn Objects>) -> Result<(CatalogState, CatalogReport), Error> {
+pub(crate) fn read_catalog(objects: Arc<Objects>) -> Result<(CatalogState, CatalogReport), Error> {
     let (records, report) = CatalogRecords::open(objects)?;
     Ok((records.state, report))
 }
@@ -57,7 +57,7 @@ impl CatalogRecords {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::UnknownVersion`].
-    pub(crate) fn open(objects: Arc<dyn Objects>) -> Result<(Self, CatalogReport), Error> {
+    pub(crate) fn open(objects: Arc<Objects>) -> Result<(Self, CatalogReport), Error> {
         let names = objects.list(PREFIX)?;
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
         numbers.sort_unstable();
@@ -159,14 +159,13 @@ mod tests {
     use model::Files;
     use testkit::{Fault, FaultyFiles};
 
-    use super::super::objects::FileObjects;
     use super::super::state::entry;
     use super::*;
 
     fn open(files: &FaultyFiles) -> (CatalogRecords, CatalogReport) {
         let process: Arc<dyn Files> = Arc::new(files.process());
         process.create_dir(Path::new("/data")).unwrap();
-        CatalogRecords::open(Arc::new(FileObjects::new(process, Path::new("/data")))).unwrap()
+        CatalogRecords::open(Arc::new(Objects::of_files(&process, Path::new("/data")))).unwrap()
     }
 
     fn with_blocks(n_blocks: u64) -> CatalogState {

@@ -20,7 +20,7 @@ use crate::{Error, StreamBuffer};
 /// What a merge is to do.
 #[derive(Debug)]
 pub(crate) struct Merge<'a> {
-    pub(crate) objects: &'a Arc<dyn Objects>,
+    pub(crate) objects: &'a Arc<Objects>,
     /// The blocks, in any order.
     pub(crate) inputs: Vec<Arc<LiveBlock>>,
     /// Deletions that may concern them.
@@ -95,7 +95,7 @@ impl Merge<'_> {
     }
 
     fn open(&self, block: &LiveBlock) -> Result<Input, Error> {
-        let opened = open_block(&**self.objects, block.entry.id)?;
+        let opened = open_block(self.objects, block.entry.id)?;
         let catalog = opened.load_catalog()?;
         let concerned = self.deletions.iter();
         let concerned = concerned.filter(|deletion| block.entry.is_concerned_by(deletion));

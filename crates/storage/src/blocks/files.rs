@@ -1,6 +1,6 @@
 //! The files of a block as objects: how they are named, written, opened and removed.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,68 +19,45 @@ const SERIES: &str = "series.parquet";
 const HISTOGRAMS: &str = "histograms.parquet";
 const MANIFEST: &str = "manifest.json";
 
-/// Bytes collected before they are handed to a file.
-const BUFFER_BYTES: usize = 256 << 10;
-
-/// A file of a block on its way. It comes into being with its first byte.
+/// A file of a block on its way. It comes into being if there is a byte.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    objects: Arc<dyn Objects>,
-    name: String,
-    writer: Option<BufWriter<Box<dyn ObjectWriter>>>,
+    writer: ObjectWriter,
+    is_empty: bool,
 }
 
 impl Sink {
-    fn new(objects: &Arc<dyn Objects>, id: BlockId, name: &str) -> Self {
+    fn new(objects: &Objects, id: BlockId, name: &str) -> Self {
         Self {
-            objects: Arc::clone(objects),
-            name: name_of(id, name),
-            writer: None,
+            writer: objects.create(&name_of(id, name)),
+            is_empty: true,
         }
     }
 
     /// Makes it durable, if there is a byte.
     fn finish(self) -> Result<(), Error> {
-        let Some(writer) = self.writer else {
+        if self.is_empty {
             return Ok(());
-        };
-        let path = self.objects.describe(&self.name);
-        let inner = writer
-            .into_inner()
-            .map_err(|error| Error::io("write", &path, error.into_error()))?;
-        inner.finish()
+        }
+        self.writer.finish()
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => {
-                let object = self.objects.create(&self.name).map_err(into_io)?;
-                none.insert(BufWriter::with_capacity(BUFFER_BYTES, object))
-            }
-        };
-        writer.write(bytes)
+        self.is_empty &= bytes.is_empty();
+        self.writer.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), BufWriter::flush)
-    }
-}
-
-/// What the disk said.
-fn into_io(error: Error) -> io::Error {
-    match error {
-        Error::Io { source, .. } => source,
-        error => io::Error::other(error),
+        self.writer.flush()
     }
 }
 
 /// A block being written. Dropped before it is finished, nothing is left of it.
 #[derive(Debug)]
 pub(crate) struct NewBlock {
-    objects: Arc<dyn Objects>,
+    objects: Arc<Objects>,
     id: BlockId,
     writer: BlockWriter<Sink>,
 }
@@ -90,7 +67,7 @@ impl NewBlock {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn begin(objects: &Arc<dyn Objects>, id: BlockId) -> Result<Self, Error> {
+    pub(crate) fn begin(objects: &Arc<Objects>, id: BlockId) -> Result<Self, Error> {
         let sinks = BlockSinks {
             samples: Sink::new(objects, id, SAMPLES),
             series: Sink::new(objects, id, SERIES),
@@ -142,7 +119,7 @@ impl NewBlock {
 ///
 /// # Errors
 /// As [`open_block`].
-pub(crate) fn read_manifest(objects: &dyn Objects, id: BlockId) -> Result<Manifest, Error> {
+pub(crate) fn read_manifest(objects: &Objects, id: BlockId) -> Result<Manifest, Error> {
     let name = name_of(id, MANIFEST);
     Manifest::parse(&objects.describe(&name), &objects.get(&name)?)
 }
@@ -151,11 +128,10 @@ pub(crate) fn read_manifest(objects: &dyn Objects, id: BlockId) -> Result<Manife
 ///
 /// # Errors
 /// [`Error::Damaged`] if it is not what it should be, [`Error::UnknownVersion`], [`Error::Io`].
-pub(crate) fn open_block(objects: &dyn Objects, id: BlockId) -> Result<Block, Error> {
+pub(crate) fn open_block(objects: &Objects, id: BlockId) -> Result<Block, Error> {
     let manifest = read_manifest(objects, id)?;
-    let file = |name| -> Result<Arc<dyn RangeRead>, Error> {
-        Ok(Arc::new(BlockFile::open(objects, &name_of(id, name))?))
-    };
+    let file =
+        |name| -> Result<Arc<dyn RangeRead>, Error> { Ok(Arc::new(objects.open(&name_of(id, name))?)) };
     let files = BlockFiles {
         samples: file(SAMPLES)?,
         series: file(SERIES)?,
@@ -169,7 +145,7 @@ pub(crate) fn open_block(objects: &dyn Objects, id: BlockId) -> Result<Block, Er
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn remove_block(objects: &dyn Objects, id: BlockId) -> Result<(), Error> {
+pub(crate) fn remove_block(objects: &Objects, id: BlockId) -> Result<(), Error> {
     objects.delete(
         &format!("{BLOCKS_PREFIX}{}/", id.0),
         &[SAMPLES, SERIES, HISTOGRAMS, MANIFEST],
@@ -180,7 +156,7 @@ pub(crate) fn remove_block(objects: &dyn Objects, id: BlockId) -> Result<(), Err
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(crate) fn list_blocks(objects: &dyn Objects) -> Result<Vec<BlockId>, Error> {
+pub(crate) fn list_blocks(objects: &Objects) -> Result<Vec<BlockId>, Error> {
     let names = objects.list(BLOCKS_PREFIX)?;
     let mut ids: Vec<BlockId> = names
         .iter()
@@ -191,7 +167,7 @@ pub(crate) fn list_blocks(objects: &dyn Objects) -> Result<Vec<BlockId>, Error> 
 }
 
 /// Where the folder of a block is.
-pub(crate) fn block_path(objects: &dyn Objects, id: BlockId) -> PathBuf {
+pub(crate) fn block_path(objects: &Objects, id: BlockId) -> PathBuf {
     objects.describe(&format!("{BLOCKS_PREFIX}{}", id.0))
 }
 
@@ -199,41 +175,16 @@ fn name_of(id: BlockId, file: &str) -> String {
     format!("{BLOCKS_PREFIX}{}/{file}", id.0)
 }
 
-/// A file of a block.
-#[derive(Debug)]
-struct BlockFile {
-    object: Object,
-    path: PathBuf,
-    len: u64,
-}
-
-impl BlockFile {
-    fn open(objects: &dyn Objects, name: &str) -> Result<Self, Error> {
-        let object = objects.open(name)?;
-        let path = objects.describe(name);
-        let len = object.len().map_err(|error| Error::io("read", &path, error))?;
-        Ok(Self { object, path, len })
-    }
-}
-
-impl RangeRead for BlockFile {
+impl RangeRead for Object {
     fn path(&self) -> &Path {
-        &self.path
+        self.path()
     }
 
     fn len(&self) -> u64 {
-        self.len
+        self.len()
     }
 
     fn read_at(&self, offset: u64, n_bytes: usize) -> io::Result<Bytes> {
-        let is_within = offset
-            .checked_add(n_bytes as u64)
-            .is_some_and(|end| end <= self.len);
-        if !is_within {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut bytes = vec![0; n_bytes];
-        self.object.read_exact_at(&mut bytes, offset)?;
-        Ok(Bytes::from(bytes))
+        self.read_at(offset, n_bytes)
     }
 }

@@ -22,7 +22,7 @@ use crate::block::{BlockSource, PageCache};
 #[derive(Debug)]
 pub(crate) struct LiveBlock {
     pub(crate) entry: BlockEntry,
-    objects: Arc<dyn Objects>,
+    objects: Arc<Objects>,
     /// Opened when it is first asked for.
     source: Mutex<Option<BlockSource>>,
     /// What its manifest says; read when it is first asked for.
@@ -46,7 +46,7 @@ pub(crate) struct Version {
 /// The blocks of a data directory.
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) objects: Arc<Objects>,
     records: Mutex<Records>,
     current: RwLock<Arc<Version>>,
     remover: Sender<BlockId>,
@@ -93,15 +93,15 @@ impl Blocks {
     /// # Errors
     /// [`Error::Io`] and [`Error::UnknownVersion`].
     pub(crate) fn open(
-        objects: Arc<dyn Objects>,
+        objects: Arc<Objects>,
         cache: BlockCacheConfig,
     ) -> Result<(Self, BlocksReport), Error> {
         let (log, found) = CatalogRecords::open(Arc::clone(&objects))?;
-        let folders = list_blocks(&*objects)?;
+        let folders = list_blocks(&objects)?;
         let state = log.state().clone();
         let highest = folders.last().map_or(0, |id| id.0 + 1);
         let next_block = state.next_block.max(BlockId(highest));
-        let orphans = remove_orphans(&*objects, &state, &folders, &found);
+        let orphans = remove_orphans(&objects, &state, &folders, &found);
         let (remover, doomed) = crossbeam_channel::unbounded();
         let blocks = Self {
             records: Mutex::new(Records {
@@ -218,7 +218,7 @@ impl Blocks {
     pub(crate) fn remove_doomed(&self) -> usize {
         let mut n_removed = 0;
         while let Ok(id) = self.doomed.try_recv() {
-            match remove_block(&*self.objects, id) {
+            match remove_block(&self.objects, id) {
                 Ok(()) => n_removed += 1,
                 Err(error) => {
                     tracing::warn!(%error, block = id.0, "the files of a block could not be removed");
@@ -239,7 +239,7 @@ impl Blocks {
         if let Some(source) = &*held {
             return Ok(source.clone());
         }
-        let opened = open_block(&*self.objects, block.entry.id).and_then(|opened| {
+        let opened = open_block(&self.objects, block.entry.id).and_then(|opened| {
             let catalog = opened.load_catalog()?;
             Ok(BlockSource::new(
                 Arc::new(opened),
@@ -268,7 +268,7 @@ impl Blocks {
             return Ok(Arc::clone(names));
         }
         let manifest =
-            read_manifest(&*self.objects, block.entry.id).map_err(|error| block.give_reason(&error))?;
+            read_manifest(&self.objects, block.entry.id).map_err(|error| block.give_reason(&error))?;
         let names = manifest.label_names.iter().map(|name| Arc::from(name.as_str()));
         Ok(Arc::clone(block.label_names.get_or_init(|| names.collect())))
     }
@@ -326,7 +326,7 @@ impl LiveBlock {
 
     /// Takes the block out of service; the reason, for those who asked for it.
     pub(crate) fn quarantine(&self, error: &Error) -> Arc<str> {
-        let path = block_path(&*self.objects, self.entry.id);
+        let path = block_path(&self.objects, self.entry.id);
         let mut held = self.damage.lock();
         if let Some(damage) = &*held {
             return Arc::clone(damage);
@@ -383,7 +383,7 @@ fn send(remover: &Sender<BlockId>, id: BlockId) {
 
 /// Removes folders that no record names; how many. Keeps all of them if there is a newer record that cannot be read.
 fn remove_orphans(
-    objects: &dyn Objects,
+    objects: &Objects,
     state: &CatalogState,
     folders: &[BlockId],
     found: &CatalogReport,

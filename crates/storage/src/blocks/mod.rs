@@ -1,7 +1,7 @@
 //! The life of blocks: how they come into being, are found, merged and removed.
 //!
 //! What is inside one block is the business of [`crate::block`]. Read in this order: `objects` for where bytes
-//! are kept; `state` for what is said about blocks, `record` and `catalog` for how that is kept
+//! are kept, `file_store` for how in a data directory; `state` for what is said about blocks, `record` and `catalog` for how that is kept
 //! (`docs/format/catalog.md`); `plan` and `retention` decide, as pure functions.
 //!
 //! Invariants:
@@ -11,6 +11,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod compact;
+mod file_store;
 pub(crate) mod files;
 pub(crate) mod live;
 pub(crate) mod merge;
@@ -19,6 +20,8 @@ pub(crate) mod plan;
 mod record;
 pub(crate) mod retention;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use catalog::read_catalog;
 pub use live::{BlockCacheConfig, BlocksReport};

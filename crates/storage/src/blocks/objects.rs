@@ -1,239 +1,300 @@
 //! Named objects: what blocks and the block catalog are made of.
 //!
-//! An object is written once, as a whole or from its beginning to its end, and is durable when the call that ends it
-//! returns: the file and the directory that names it are synced. It is never changed, appended to or renamed
-//! afterwards, only read and deleted. Putting refuses a name that exists; that is the one thing on which two writers
-//! can agree, on a local disk as on S3. Listing is for start-up and inspection only.
+//! They lie in an [`ObjectStore`], of whatever kind: [`FileStore`] is that of a data directory. An object is written
+//! once, as a whole or from its beginning to its end, and is durable when the call that ends it returns. It is never
+//! changed, appended to or renamed afterwards, only read and deleted. Putting refuses a name that exists; that is the
+//! one thing on which two writers can agree, on a local disk as on S3. Listing is for start-up and inspection only.
 //!
-//! Names are relative paths with `/`: `blocks/7/samples.parquet`.
+//! Names are relative paths with `/`: `blocks/7/samples.parquet`. Flushes, merges and scans have threads of their own,
+//! so the futures of the store are polled to their end on the thread that asks.
 
-use std::fmt;
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
-use model::{Files, ReadFile, WriteFile};
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use model::Files;
+use object_store::path::Path as Location;
+use object_store::{
+    MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+};
 
+use super::file_store::FileStore;
 use crate::Error;
 
+/// Bytes of a part of a large object: S3 wants so many of all parts but the last.
+const PART_BYTES: usize = 5 << 20;
+
 /// A place that keeps objects.
-pub(crate) trait Objects: Send + Sync + fmt::Debug {
+#[derive(Debug, Clone)]
+pub(crate) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    /// Where people find them.
+    root: PathBuf,
+}
+
+impl Objects {
+    /// The objects of a store, which people know as `root`.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: &Path) -> Self {
+        Self {
+            store,
+            root: root.to_owned(),
+        }
+    }
+
+    /// The objects that are files under `root`, which exists.
+    pub(crate) fn of_files(files: &Arc<dyn Files>, root: &Path) -> Self {
+        Self::new(Arc::new(FileStore::new(Arc::clone(files), root)), root)
+    }
+
     /// Begins a new object. It counts only once [`ObjectWriter::finish`] has succeeded; dropped before, it is
     /// removed if possible, and whatever is left of it must be deleted by somebody who lists.
+    pub(crate) fn create(&self, name: &str) -> ObjectWriter {
+        ObjectWriter {
+            store: Arc::clone(&self.store),
+            location: Location::from(name),
+            path: self.describe(name),
+            part: Vec::new(),
+            upload: None,
+        }
+    }
+
+    /// Makes a whole object, durably.
     ///
     /// # Errors
     /// [`Error::Io`], with [`io::ErrorKind::AlreadyExists`] if there is an object of this name.
-    fn create(&self, name: &str) -> Result<Box<dyn ObjectWriter>, Error>;
+    pub(crate) fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let mut writer = self.create(name);
+        writer.part.extend(bytes);
+        writer.finish()
+    }
 
     /// Opens an object for reading by range.
     ///
     /// # Errors
     /// [`Error::Io`], with [`io::ErrorKind::NotFound`] if there is none.
-    fn open(&self, name: &str) -> Result<Object, Error>;
+    pub(crate) fn open(&self, name: &str) -> Result<Object, Error> {
+        let (location, path) = (Location::from(name), self.describe(name));
+        let meta =
+            wait(self.store.head(&location)).map_err(|error| Error::io("open", &path, into_io(error)))?;
+        Ok(Object {
+            store: Arc::clone(&self.store),
+            len: meta.size,
+            location,
+            path,
+        })
+    }
+
+    /// A whole object.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn get(&self, name: &str) -> Result<Bytes, Error> {
+        let location = Location::from(name);
+        let read = wait(async { self.store.get(&location).await?.bytes().await });
+        read.map_err(|error| Error::io("read", &self.describe(name), into_io(error)))
+    }
 
     /// The names directly under a prefix that ends with `/`, without it, sorted; a name that has more below it
     /// stands for all of that. Nothing if there is nothing.
     ///
     /// # Errors
     /// [`Error::Io`].
-    fn list(&self, prefix: &str) -> Result<Vec<String>, Error>;
+    pub(crate) fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let found = wait(self.store.list_with_delimiter(Some(&Location::from(prefix))));
+        let found = found.map_err(|error| Error::io("list", &self.describe(prefix), into_io(error)))?;
+        let objects = found.objects.iter().map(|object| &object.location);
+        let names = found.common_prefixes.iter().chain(objects);
+        let mut names: Vec<String> = names
+            .filter_map(|location| Some(location.filename()?.to_owned()))
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
 
     /// Deletes objects under one prefix that ends with `/`, durably; those that do not exist count as deleted.
     ///
     /// # Errors
     /// [`Error::Io`]; some may be deleted then.
-    fn delete(&self, prefix: &str, names: &[&str]) -> Result<(), Error>;
-
-    /// Where an object would be, for people.
-    fn describe(&self, name: &str) -> PathBuf;
-}
-
-/// A new object on its way.
-pub(crate) trait ObjectWriter: Write + Send + fmt::Debug {
-    /// Makes it durable.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; the object does not count then.
-    fn finish(self: Box<Self>) -> Result<(), Error>;
-}
-
-impl dyn Objects + '_ {
-    /// Makes a whole object, durably.
-    ///
-    /// # Errors
-    /// As [`Objects::create`] and [`ObjectWriter::finish`].
-    pub(crate) fn put_new(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let mut writer = self.create(name)?;
-        writer
-            .write_all(bytes)
-            .map_err(|error| Error::io("write", &self.describe(name), error))?;
-        writer.finish()
+    pub(crate) fn delete(&self, prefix: &str, names: &[&str]) -> Result<(), Error> {
+        let locations: Vec<_> = names
+            .iter()
+            .map(|name| Ok(Location::from(format!("{prefix}{name}"))))
+            .collect();
+        let deleted = self.store.delete_stream(stream::iter(locations).boxed());
+        let is_missing = |error: &object_store::Error| matches!(error, object_store::Error::NotFound { .. });
+        let failed = deleted
+            .try_filter(|_| std::future::ready(false))
+            .filter_map(|result| {
+                let failed = result.err().filter(|error| !is_missing(error));
+                std::future::ready(failed)
+            });
+        let failures: Vec<object_store::Error> = wait(failed.collect());
+        match failures.into_iter().next() {
+            Some(error) => Err(Error::io("remove", &self.describe(prefix), into_io(error))),
+            None => Ok(()),
+        }
     }
 
-    /// A whole object.
-    ///
-    /// # Errors
-    /// As [`Objects::open`].
-    pub(crate) fn get(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let object = self.open(name)?;
-        let failed = |error| Error::io("read", &object.path, error);
-        let len = usize::try_from(object.len().map_err(failed)?)
-            .map_err(|error| failed(io::Error::other(error)))?;
-        let mut bytes = vec![0; len];
-        object.read_exact_at(&mut bytes, 0).map_err(failed)?;
-        Ok(bytes)
+    /// Where an object would be, for people.
+    pub(crate) fn describe(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 }
 
 /// An object that is read.
 #[derive(Debug)]
 pub(crate) struct Object {
-    file: Box<dyn ReadFile>,
+    store: Arc<dyn ObjectStore>,
+    location: Location,
     path: PathBuf,
+    len: u64,
 }
 
 impl Object {
+    /// What errors call it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Its length in bytes.
-    pub(crate) fn len(&self) -> io::Result<u64> {
-        self.file.len()
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
-    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
-    }
-}
-
-/// Objects as files under one directory.
-#[derive(Debug, Clone)]
-pub(crate) struct FileObjects {
-    files: Arc<dyn Files>,
-    root: PathBuf,
-}
-
-impl FileObjects {
-    /// The objects under `root`, which exists.
-    pub(crate) fn new(files: Arc<dyn Files>, root: &Path) -> Self {
-        Self {
-            files,
-            root: root.to_owned(),
+    /// The `n_bytes` from `offset` on.
+    pub(crate) fn read_at(&self, offset: u64, n_bytes: usize) -> io::Result<Bytes> {
+        let end = offset.checked_add(n_bytes as u64).filter(|end| *end <= self.len);
+        let Some(end) = end else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        if n_bytes == 0 {
+            return Ok(Bytes::new());
         }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    fn dir_of(&self, path: &Path) -> PathBuf {
-        path.parent().unwrap_or(&self.root).to_owned()
+        let bytes = wait(self.store.get_range(&self.location, offset..end)).map_err(into_io)?;
+        if bytes.len() != n_bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(bytes)
     }
 }
 
-impl Objects for FileObjects {
-    fn create(&self, name: &str) -> Result<Box<dyn ObjectWriter>, Error> {
-        let path = self.path(name);
-        let dir = self.dir_of(&path);
-        self.files
-            .create_dir(&dir)
-            .map_err(|error| Error::io("create", &dir, error))?;
-        let file = self
-            .files
-            .create(&path)
-            .map_err(|error| Error::io("create", &path, error))?;
-        Ok(Box::new(FileWriter {
-            files: Arc::clone(&self.files),
-            file,
-            path,
-            dir,
-            is_finished: false,
-        }))
+/// A new object on its way. What is small is put as a whole in the end; of what is large, parts are sent on.
+#[derive(Debug)]
+pub(crate) struct ObjectWriter {
+    store: Arc<dyn ObjectStore>,
+    location: Location,
+    path: PathBuf,
+    part: Vec<u8>,
+    upload: Option<Box<dyn MultipartUpload>>,
+}
+
+impl ObjectWriter {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`], with [`io::ErrorKind::AlreadyExists`] if there is an object of this name; the object does not
+    /// count then.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        let finished = match &self.upload {
+            None => self.put(),
+            Some(_) => self.send_part().and_then(|()| self.complete()),
+        };
+        finished.map_err(|error| Error::io("write", &self.path, into_io(error)))
     }
 
-    fn open(&self, name: &str) -> Result<Object, Error> {
-        let path = self.path(name);
-        let file = self
-            .files
-            .open(&path)
-            .map_err(|error| Error::io("open", &path, error))?;
-        Ok(Object { file, path })
+    fn put(&mut self) -> object_store::Result<()> {
+        let whole = PutPayload::from(std::mem::take(&mut self.part));
+        let options = PutOptions::from(PutMode::Create);
+        wait(self.store.put_opts(&self.location, whole, options)).map(drop)
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let dir = self.path(prefix);
-        match self.files.list(&dir) {
-            Ok(names) => Ok(names),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(Error::io("list", &dir, error)),
-        }
-    }
-
-    fn delete(&self, prefix: &str, names: &[&str]) -> Result<(), Error> {
-        let dir = self.path(prefix);
-        for name in names {
-            let path = dir.join(name);
-            match self.files.remove(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", &path, error));
-                }
-                Ok(()) | Err(_) => {}
+    /// Sends on what was gathered.
+    fn send_part(&mut self) -> object_store::Result<()> {
+        let part = PutPayload::from(std::mem::take(&mut self.part));
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => {
+                let begun = self
+                    .store
+                    .put_multipart_opts(&self.location, PutMultipartOptions::default());
+                none.insert(wait(begun)?)
             }
+        };
+        if part.content_length() == 0 {
+            return Ok(());
         }
-        match self.files.sync_dir(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("sync", &dir, error));
-            }
-            Ok(()) | Err(_) => {}
+        wait(upload.put_part(part))
+    }
+
+    fn complete(&mut self) -> object_store::Result<()> {
+        if let Some(upload) = &mut self.upload {
+            wait(upload.complete())?;
         }
-        // A directory is only there because of its objects; one that is not empty stays.
-        drop(self.files.remove_dir(&dir));
+        self.upload = None;
         Ok(())
     }
-
-    fn describe(&self, name: &str) -> PathBuf {
-        self.path(name)
-    }
 }
 
-/// A file on its way to being an object.
-#[derive(Debug)]
-struct FileWriter {
-    files: Arc<dyn Files>,
-    file: Box<dyn WriteFile>,
-    path: PathBuf,
-    dir: PathBuf,
-    is_finished: bool,
-}
-
-impl Write for FileWriter {
+impl Write for ObjectWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.part.extend(bytes);
+        if self.part.len() >= PART_BYTES {
+            self.send_part().map_err(into_io)?;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl ObjectWriter for FileWriter {
-    fn finish(mut self: Box<Self>) -> Result<(), Error> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.sync())
-            .map_err(|error| Error::io("sync", &self.path, error))?;
-        self.files
-            .sync_dir(&self.dir)
-            .map_err(|error| Error::io("sync", &self.dir, error))?;
-        self.is_finished = true;
+        // There is nothing to be seen of an object before it is finished.
         Ok(())
     }
 }
 
-impl Drop for FileWriter {
+impl Drop for ObjectWriter {
     fn drop(&mut self) {
-        if !self.is_finished {
-            // Room on a full disk comes back at once; should it fail, the next start deletes what nobody refers to.
-            drop(self.files.remove(&self.path));
+        if let Some(upload) = &mut self.upload {
+            // Should it fail, the next start deletes what nobody refers to.
+            drop(wait(upload.abort()));
         }
+    }
+}
+
+/// Polls a future to its end on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Asleep(Thread);
+    impl Wake for Asleep {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Asleep(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// What went wrong, as the rest of the crate knows it: by the kinds of errors of files.
+fn into_io(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { source, .. } => io::Error::new(io::ErrorKind::NotFound, source),
+        object_store::Error::AlreadyExists { source, .. } => {
+            io::Error::new(io::ErrorKind::AlreadyExists, source)
+        }
+        object_store::Error::Generic { source, .. } => source
+            .downcast::<io::Error>()
+            .map_or_else(io::Error::other, |error| *error),
+        error => io::Error::other(error),
     }
 }
 
@@ -242,10 +303,10 @@ mod tests {
     use super::*;
     use testkit::{Fault, FaultyFiles};
 
-    fn objects(files: &FaultyFiles) -> Arc<dyn Objects> {
+    fn objects(files: &FaultyFiles) -> Objects {
         let process: Arc<dyn Files> = Arc::new(files.process());
         process.create_dir(Path::new("/data")).unwrap();
-        Arc::new(FileObjects::new(process, Path::new("/data")))
+        Objects::of_files(&process, Path::new("/data"))
     }
 
     #[test]
@@ -257,11 +318,17 @@ mod tests {
         assert!(matches!(taken, Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists));
         files.crash();
         let after = objects(&files);
-        assert_eq!(after.get("a/1/x").unwrap(), b"hello");
-        let mut part = [0; 2];
+        assert_eq!(after.get("a/1/x").unwrap(), "hello");
         let object = after.open("a/1/x").unwrap();
-        object.read_exact_at(&mut part, 3).unwrap();
-        assert_eq!((&part, object.len().unwrap()), (b"lo", 5));
+        assert_eq!(
+            (&object.read_at(3, 2).unwrap()[..], object.len()),
+            (&b"lo"[..], 5)
+        );
+        for (offset, n_bytes) in [(4, 2), (6, 0), (u64::MAX, 1)] {
+            let error = object.read_at(offset, n_bytes).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        assert_eq!(object.read_at(5, 0).unwrap(), "");
         assert_eq!(after.list("a/").unwrap(), ["1"]);
         assert!(after.list("b/").unwrap().is_empty());
     }
@@ -270,7 +337,9 @@ mod tests {
     fn an_object_that_is_not_finished_is_not_there() {
         let files = FaultyFiles::new(1);
         let objects = objects(&files);
-        let mut writer = objects.create("a/x").unwrap();
+        let mut writer = objects.create("a/x");
+        writer.write_all(&vec![1; PART_BYTES]).unwrap();
+        assert_eq!(objects.list("a/").unwrap(), ["x"], "a part was sent");
         writer.write_all(b"half").unwrap();
         drop(writer);
         assert!(objects.list("a/").unwrap().is_empty());

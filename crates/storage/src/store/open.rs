@@ -20,7 +20,7 @@ use super::registry::Registry;
 use super::{Shared, Store, Threads};
 use crate::blocks::Watermark;
 use crate::blocks::live::Blocks;
-use crate::blocks::objects::{FileObjects, Objects};
+use crate::blocks::objects::Objects;
 use crate::exemplars::{ExemplarConfig, ExemplarRing};
 use crate::wal::{
     RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Remembered, Replay, SegmentSpans,
@@ -59,7 +59,7 @@ impl Store {
             .create_dir(&wal_dir)
             .map_err(|error| Error::io("create", &wal_dir, error))?;
         let lock = take_lock(&*files, dir)?;
-        let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(&files), dir));
+        let objects = Arc::new(Objects::of_files(&files, dir));
         let (blocks, blocks_report) = Blocks::open(objects, config.blocks.cache)?;
         let head = Head::new(HeadConfig {
             out_of_order_window_ms: config.out_of_order_window_ms,

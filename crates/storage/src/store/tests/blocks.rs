@@ -334,7 +334,7 @@ fn whatever_operation_is_the_last_nothing_acknowledged_is_missing_or_doubled() {
         let (store, _) = world.open();
         life.check(&content(&store), &place);
         let version = store.shared.blocks.current();
-        let folders = crate::blocks::files::list_blocks(&*store.shared.blocks.objects).unwrap();
+        let folders = crate::blocks::files::list_blocks(&store.shared.blocks.objects).unwrap();
         let named: Vec<_> = version.blocks.iter().map(|block| block.entry.id).collect();
         assert_eq!(folders, named, "{place}: nothing is left over");
     }
