@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use meshtide_tests::exposition::{Exposition, Page};
+use meshtide_tests::load::{Request, Series};
 use meshtide_tests::peers;
 use meshtide_tests::process::Server;
 use serde_json::Value;
@@ -61,19 +62,89 @@ fn exemplars_are_answered_as_the_prometheus_that_wrote_them_does() -> Result<()>
     // Until here everything has arrived everywhere, soon.
     let end_s = now_s()? - 2.0;
     settle(&oracle, &[&first, &second], end_s)?;
-    let n_compared = compare(&oracle, &[&first, &second], end_s)?;
+    let n_compared = compare(&oracle, &[&first, &second], QUERIES, end_s)?;
     first.kill()?;
     first = start_meshtide(folder.path(), "one")?;
-    compare(&oracle, &[&first], end_s).context("after a kill")?;
+    compare(&oracle, &[&first], QUERIES, end_s).context("after a kill")?;
+    println!("{n_compared} answers compared");
+    Ok(())
+}
+
+/// What is asked of series of which some are native histograms, with all kinds of exemplars.
+const QUERIES_OF_NATIVES: &[&str] = &[
+    "{__name__=~\".+\"}",
+    "crash_total{i=\"3\"}",
+    "crash_total{i!~\"3|7\"}",
+    "histogram_quantile(0.9, rate(crash_total{i=\"7\"}[5m]))",
+    "histogram_count(crash_total) + on () group_left () histogram_sum(crash_total{i=\"3\"})",
+];
+
+/// Requests that a Prometheus and a Meshtide get, a second apart: eight series, two of which are native histograms, whose
+/// exemplars come late, come twice, or come from before others.
+fn requests_with_natives(end_ms: i64) -> Vec<Request> {
+    let request = |step: i64| {
+        let now_ms = end_ms - 60_000 + step * 1_000;
+        let series = (0..8).map(Series);
+        let mut request = Request::default();
+        for (series, idx) in series.zip(0_i64..) {
+            request.samples.push((series, now_ms, step as f64));
+            let back_ms = [0, 0, 2_500, 100][(step % 4) as usize] * (idx / 4 + 1);
+            for (earlier_ms, value) in [(300, 0.1), (0, step as f64), (0, step as f64), (0, -1.5)] {
+                request
+                    .exemplars
+                    .push((series, now_ms - back_ms - earlier_ms, value));
+            }
+        }
+        request
+    };
+    (0..50).map(request).collect()
+}
+
+#[test]
+#[ignore = "needs a real Prometheus: MESHTIDE_PROMETHEUS"]
+fn exemplars_of_native_histograms_are_answered_as_a_prometheus_does_that_got_the_same() -> Result<()> {
+    let Some(prometheus) = peers::peer("MESHTIDE_PROMETHEUS") else {
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let mut meshtide = start_meshtide(folder.path(), "one")?;
+    let file = folder.path().join("prometheus.yml");
+    std::fs::write(&file, "global: {}\n")?;
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!(
+            "--storage.tsdb.path={}",
+            folder.path().join("prometheus").display()
+        ),
+        "--web.listen-address=127.0.0.1:{port}".to_owned(),
+        "--web.enable-remote-write-receiver".to_owned(),
+        "--enable-feature=exemplar-storage,native-histograms".to_owned(),
+    ];
+    let oracle = Server::start(&prometheus, &arguments, &folder.path().join("prometheus.log"))?;
+    let end_s = now_s()?.floor();
+    for request in requests_with_natives((end_s * 1e3) as i64) {
+        for server in [&oracle, &meshtide] {
+            let answer = server.client().post("/api/v1/write", &[], &request.body())?;
+            ensure!(answer.status / 100 == 2, "{} {}", answer.status, answer.text());
+        }
+    }
+    for query in QUERIES_OF_NATIVES {
+        let expected = ask(&oracle, query, 0.0, end_s)?;
+        ensure!(exemplars_in(&expected) > 10, "{query}: {expected:?}");
+    }
+    let n_compared = compare(&oracle, &[&meshtide], QUERIES_OF_NATIVES, end_s)?;
+    meshtide.kill()?;
+    meshtide = start_meshtide(folder.path(), "one")?;
+    compare(&oracle, &[&meshtide], QUERIES_OF_NATIVES, end_s).context("after a kill")?;
     println!("{n_compared} answers compared");
     Ok(())
 }
 
 /// Asks every query for several spans of time, by names of all forms of time; the answers have to be the same to the
 /// letter.
-fn compare(oracle: &Server, servers: &[&Server], end_s: f64) -> Result<usize> {
+fn compare(oracle: &Server, servers: &[&Server], queries: &[&str], end_s: f64) -> Result<usize> {
     let (mut n_exemplars, mut n_answers) = (0, 0);
-    for query in QUERIES {
+    for query in queries {
         let spans = [
             (0.0, end_s),
             (end_s - 10.0, end_s - 3.0),
