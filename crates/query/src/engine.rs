@@ -29,6 +29,7 @@ use crate::options::{EngineOptions, QueryRequest};
 use crate::result::{NewestSamples, QueryResult};
 use crate::run;
 use crate::sql::{Sql, SqlRequest, SqlResult};
+use crate::threads;
 use crate::{LabelSets, QueryError};
 
 /// Stack of a thread. Only what is touched is ever taken.
@@ -76,6 +77,7 @@ impl Engine {
             .thread_name("query")
             // Queries nest: 150 levels, and chains of 500, is what the parser lets through.
             .thread_stack_size(STACK_BYTES)
+            .on_thread_start(threads::begin)
             .enable_time()
             .build()
             .map_err(|error| QueryError::internal(format!("cannot start query threads: {error}")))?;

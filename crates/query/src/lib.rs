@@ -27,6 +27,7 @@ pub mod result;
 mod rows;
 mod run;
 pub mod sql;
+mod threads;
 
 pub use engine::Engine;
 pub use error::QueryError;
