@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use model::{Files, WriteFile};
+use model::{Files, ReadFile, WriteFile};
 use object_store::path::Path as Location;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -65,22 +65,26 @@ impl FileStore {
         })
     }
 
-    /// What is said of an object; none if there is a folder of this name.
-    fn meta(&self, location: &Location) -> io::Result<ObjectMeta> {
-        let size = self.files.open(&self.path(location))?.len()?;
-        Ok(ObjectMeta {
+    /// Opens a file, with what is said of the object that it is.
+    fn open(&self, location: &Location) -> Result<(Box<dyn ReadFile>, ObjectMeta)> {
+        let opened = self.files.open(&self.path(location)).and_then(|file| {
+            let size = file.len()?;
+            Ok((file, size))
+        });
+        let (file, size) = opened.map_err(|error| told(location, error))?;
+        let meta = ObjectMeta {
             location: location.clone(),
             // Files do not tell; nobody asks.
             last_modified: Default::default(),
             size,
             e_tag: None,
             version: None,
-        })
+        };
+        Ok((file, meta))
     }
 
     fn read(&self, location: &Location, options: &GetOptions) -> Result<GetResult> {
-        let failed = |error| told(location, error);
-        let meta = self.meta(location).map_err(failed)?;
+        let (file, meta) = self.open(location)?;
         options.check_preconditions(&meta)?;
         let range = match &options.range {
             Some(range) => range.as_range(meta.size).map_err(|error| generic(error.into()))?,
@@ -90,8 +94,8 @@ impl FileStore {
         let length = usize::try_from(length).map_err(|error| generic(error.into()))?;
         let mut bytes = vec![0; length];
         if length > 0 {
-            let file = self.files.open(&self.path(location)).map_err(failed)?;
-            file.read_exact_at(&mut bytes, range.start).map_err(failed)?;
+            file.read_exact_at(&mut bytes, range.start)
+                .map_err(|error| told(location, error))?;
         }
         let read = stream::once(std::future::ready(Ok(Bytes::from(bytes))));
         Ok(GetResult {
@@ -157,9 +161,8 @@ impl FileStore {
             if self.files.list(&self.path(&child)).is_ok() {
                 found.common_prefixes.push(child);
             } else {
-                found
-                    .objects
-                    .push(self.meta(&child).map_err(|error| told(&child, error))?);
+                let (_, meta) = self.open(&child)?;
+                found.objects.push(meta);
             }
         }
         Ok(found)
