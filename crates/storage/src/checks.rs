@@ -1,7 +1,7 @@
 //! What has to hold for any stored bytes whatsoever, as functions that panic when it does not.
 //!
-//! The fuzz target `wal_record` calls them with what libFuzzer makes up, the tests below with damaged valid records.
-//! Nothing else uses them.
+//! The fuzz targets `wal_record` and `block` call them with what libFuzzer makes up, tests with damaged valid records and
+//! blocks. Nothing else uses them.
 
 use crate::wal::{Record, decode_record};
 
@@ -30,6 +30,16 @@ pub fn wal_record(bytes: &[u8]) {
             assert!(float.is_some_and(|float| float.size_bytes() > 0));
         }
     }
+}
+
+/// A block, given as four pieces (`manifest.json` without its checksum, `samples.parquet`, `series.parquet`,
+/// `histograms.parquet`), each behind its length as four bytes, is read or refused. Checksums of page tables and pages are
+/// made to fit before.
+///
+/// # Panics
+/// When that does not hold.
+pub fn block(bytes: &[u8]) {
+    crate::block::checks::block(bytes);
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@
     )
 )]
 
+pub(crate) mod checks;
 mod decimals;
 pub mod manifest;
 pub mod order;

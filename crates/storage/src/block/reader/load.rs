@@ -67,10 +67,17 @@ impl Block {
         pages: SamplePages,
         histogram_pages: HistogramPages,
     ) -> Result<BlockCatalog, Error> {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-            .map_err(|error| self.series_damaged(error))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| self.series_damaged(error))?;
         let manifest = &self.manifest;
+        let n_rows = builder.metadata().file_metadata().num_rows();
+        if u64::try_from(n_rows).is_ok_and(|n_rows| n_rows < manifest.n_entities) {
+            return Err(self.series_damaged("it has fewer series than the manifest has entities"));
+        }
+        let reader = builder
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|error| self.series_damaged(error))?;
         let mut loader = Loader::new(
             &manifest.label_names,
             usize::try_from(manifest.n_entities).unwrap_or(0),
@@ -81,6 +88,9 @@ impl Block {
             loader
                 .push_batch(&batch)
                 .map_err(|what| self.series_damaged(what))?;
+        }
+        if loader.next_row != pages.n_rows() {
+            return Err(self.series_damaged("the rows of series are not those of their file"));
         }
         if loader.next_run != histogram_pages.n_rows() {
             return Err(self.series_damaged("the runs of histograms are not those of their file"));
