@@ -41,6 +41,9 @@ struct Anchor {
     refs: Vec<u8>,
     /// Where each label ends, and the key so far; before them the empty key. None if there is no such series.
     steps: Vec<Step>,
+    /// For each place in the references, its end included, how many steps end before it. To look it up is a fraction of
+    /// the cost of a search.
+    steps_before: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -140,13 +143,9 @@ impl Anchor {
     fn key_of(&self, refs: &[u8], words: &[(u64, u64)]) -> Option<Key> {
         let whole = self.steps.last()?;
         let n_same_before = common_prefix(&self.refs, refs);
-        let n_before = self.steps.partition_point(|step| step.end <= n_same_before);
-        let before = self.steps.get(n_before.checked_sub(1)?)?;
+        let before = self.last_step_up_to(n_same_before)?;
         let n_same_behind = common_suffix(self.refs.get(before.end..)?, refs.get(before.end..)?);
-        let n_not_behind = self
-            .steps
-            .partition_point(|step| step.end + n_same_behind < self.refs.len());
-        let behind = self.steps.get(n_not_behind)?;
+        let behind = self.first_step_from(self.refs.len() - n_same_behind)?;
         let other_end = refs.len().checked_sub(self.refs.len() - behind.end)?;
         let mut other = refs.get(before.end..other_end)?;
         if other.len() > refs.len() / SAME_SHARE {
@@ -159,19 +158,38 @@ impl Anchor {
         Some(key.plus(whole.key).minus(behind.key))
     }
 
+    /// The last step that ends at a place or before it.
+    #[inline]
+    fn last_step_up_to(&self, place: usize) -> Option<&Step> {
+        let first = *self.steps_before.get(place)? as usize;
+        let at_place = self.steps.get(first).filter(|step| step.end == place);
+        at_place.or_else(|| self.steps.get(first.checked_sub(1)?))
+    }
+
+    /// The first step that ends at a place or behind it.
+    #[inline]
+    fn first_step_from(&self, place: usize) -> Option<&Step> {
+        self.steps.get(*self.steps_before.get(place)? as usize)
+    }
+
     /// The key of the next anchor.
     fn move_to(&mut self, refs: &[u8], words: &[(u64, u64)]) -> Option<Key> {
         self.steps.clear();
+        self.steps_before.clear();
         self.refs.clear();
         self.refs.extend_from_slice(refs);
         let (mut key, mut rest) = (Key::default(), refs);
         self.steps.push(Step { end: 0, key });
+        self.steps_before.push(0);
         while !rest.is_empty() {
             if key.add_label(&mut rest, words).is_none() {
                 self.steps.clear();
                 return None;
             }
             let end = refs.len() - rest.len();
+            // References have less than 4 GiB.
+            let n_steps = u32::try_from(self.steps.len()).ok()?;
+            self.steps_before.resize(end + 1, n_steps);
             self.steps.push(Step { end, key });
         }
         Some(key)
