@@ -16,6 +16,7 @@
 
 mod attributes;
 mod beginning;
+mod bounds;
 pub mod encoder;
 mod exemplar;
 mod exponential;

@@ -3,6 +3,7 @@
 
 use model::TimestampMs;
 
+use super::bounds::Bounds;
 use super::exemplar::Exemplar;
 use crate::error::DecodeError;
 use crate::protobuf::{Reader, WireType};
@@ -32,7 +33,7 @@ pub(super) struct Point {
     pub(super) sum: Option<f64>,
     /// Of explicit histograms.
     pub(super) bucket_counts: Vec<u64>,
-    pub(super) bounds: Vec<f64>,
+    pub(super) bounds: Bounds,
     /// Of summaries: quantile and value.
     pub(super) quantiles: Vec<(f64, f64)>,
     /// Of exponential histograms.
@@ -110,6 +111,9 @@ impl Point {
                 },
             }
         }
+        if kind == DataKind::Histogram {
+            self.bounds.finish();
+        }
         Ok(())
     }
 
@@ -149,8 +153,10 @@ impl Point {
         match (number, wire_type) {
             (4, WireType::Fixed64) => self.count = message.fixed64()?,
             (5, WireType::Fixed64) => self.sum = Some(f64::from_bits(message.fixed64()?)),
-            (6, _) => fixed64s(wire_type, message, |bits| self.bucket_counts.push(bits))?,
-            (7, _) => fixed64s(wire_type, message, |bits| self.bounds.push(f64::from_bits(bits)))?,
+            (6, _) => fixed64s(wire_type, message, &mut self.bucket_counts)?,
+            (7, WireType::Bytes) => self.bounds.read_packed(message.message()?)?,
+            (7, WireType::Fixed64) => self.bounds.push(f64::from_bits(message.fixed64()?)),
+            (7, _) => return Err(message.error(WRONG_TYPE)),
             (4 | 5, _) => return Err(message.error(WRONG_TYPE)),
             _ => message.skip(wire_type)?,
         }
@@ -253,19 +259,10 @@ impl Side {
 }
 
 /// A repeated field of 64 bits, packed or not.
-fn fixed64s(
-    wire_type: WireType,
-    message: &mut Reader<'_>,
-    mut push: impl FnMut(u64),
-) -> Result<(), DecodeError> {
+fn fixed64s(wire_type: WireType, message: &mut Reader<'_>, words: &mut Vec<u64>) -> Result<(), DecodeError> {
     match wire_type {
-        WireType::Fixed64 => push(message.fixed64()?),
-        WireType::Bytes => {
-            let mut packed = message.message()?;
-            while !packed.is_at_end() {
-                push(packed.fixed64()?);
-            }
-        }
+        WireType::Fixed64 => words.push(message.fixed64()?),
+        WireType::Bytes => words.extend(message.message()?.fixed64s()?),
         WireType::Varint | WireType::Fixed32 => return Err(message.error(WRONG_TYPE)),
     }
     Ok(())

@@ -78,6 +78,7 @@ impl Part {
     ///
     /// The point's key is a keyed hash, so nobody can choose two points whose keys differ by what two marks differ by.
     /// The number is mixed because bounds leave most of their bits 0, and maps look at a few bits of a key.
+    #[inline]
     pub(super) fn mark(self) -> u128 {
         let (kind, number) = match self {
             Self::Whole => return 0,

@@ -271,7 +271,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
                 Ok(())
             }
             DataKind::ExponentialHistogram => {
-                visitor.histogram(&telling.series(Part::Whole), &self.native);
+                visitor.histogram(&telling.series(Part::Whole, Part::Whole.mark()), &self.native);
                 telling.exemplars(|_| true, visitor);
                 Ok(())
             }
@@ -288,10 +288,8 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
         if kind != DataKind::Histogram {
             return Ok(());
         }
-        let fits = bucket_counts.len() == bounds.len() + 1 || bucket_counts.is_empty();
-        let ascends = bounds.windows(2).all(|pair| pair.first() < pair.last());
-        let is_number = bounds.iter().all(|bound| !bound.is_nan());
-        if ascends && is_number && (fits || *has_no_recorded_value) {
+        let fits = bucket_counts.len() == bounds.values().len() + 1 || bucket_counts.is_empty();
+        if bounds.ascend() && (fits || *has_no_recorded_value) {
             Ok(())
         } else {
             Err(Rejection::BrokenBuckets)
@@ -364,9 +362,9 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    fn series(&self, part: Part) -> Series<'_> {
+    fn series(&self, part: Part, mark: u128) -> Series<'_> {
         Series {
-            key: self.key ^ part.mark(),
+            key: self.key ^ mark,
             point: Some(self.point_idx),
             is_delta: self.is_delta,
             sender: self.context.resource_key,
@@ -383,12 +381,18 @@ impl Telling<'_> {
 
     /// One sample; a point without a recorded value ends the series.
     fn part(&self, part: Part, value: f64, visitor: &mut impl Visitor) {
+        self.marked_part(part, part.mark(), value, visitor);
+    }
+
+    /// As [`Self::part`] with the mark of the part, where it is at hand.
+    #[inline]
+    fn marked_part(&self, part: Part, mark: u128, value: f64, visitor: &mut impl Visitor) {
         let ends = self.point.has_no_recorded_value;
         let sample = Sample {
             timestamp_ms: self.timestamp_ms,
             value: if ends { stale_nan() } else { value },
         };
-        visitor.sample(&self.series(part), sample, self.start_ms);
+        visitor.sample(&self.series(part, mark), sample, self.start_ms);
     }
 
     fn number(&self, visitor: &mut impl Visitor) -> Result<(), Rejection> {
@@ -424,21 +428,21 @@ impl Telling<'_> {
             && point.bucket_counts.last() == Some(&point.count);
         let mut below = 0_u64;
         let mut lower = f64::NEG_INFINITY;
-        for (bound, count) in point.bounds.iter().zip(&point.bucket_counts) {
+        for ((bound, mark), count) in point.bounds.marked().zip(&point.bucket_counts) {
             below = if is_cumulative {
                 *count
             } else {
                 below.saturating_add(*count)
             };
-            if *bound != f64::INFINITY {
-                self.part(Part::Bucket(*bound), below as f64, visitor);
-                self.exemplars(|value| lower < value && value <= *bound, visitor);
-                lower = *bound;
+            if bound != f64::INFINITY {
+                self.marked_part(Part::Bucket(bound), mark, below as f64, visitor);
+                self.exemplars(|value| lower < value && value <= bound, visitor);
+                lower = bound;
             }
         }
         if point.bucket_counts.is_empty() && point.has_no_recorded_value {
-            for bound in point.bounds.iter().filter(|bound| **bound != f64::INFINITY) {
-                self.part(Part::Bucket(*bound), 0.0, visitor);
+            for (bound, mark) in point.bounds.marked().filter(|(bound, _)| *bound != f64::INFINITY) {
+                self.marked_part(Part::Bucket(bound), mark, 0.0, visitor);
             }
         }
         self.part(Part::Bucket(f64::INFINITY), point.count as f64, visitor);

@@ -144,6 +144,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// All that is left as words of eight bytes, little endian.
+    #[inline(always)]
+    pub(crate) fn fixed64s(self) -> Result<impl ExactSizeIterator<Item = u64> + use<'a>, DecodeError> {
+        match self.rest.as_chunks::<8>() {
+            (words, []) => Ok(words.iter().map(|word| u64::from_le_bytes(*word))),
+            (words, _) => Err(DecodeError {
+                offset: self.offset() + size_of_val(words),
+                what: "truncated 64-bit value",
+            }),
+        }
+    }
+
     /// A length and that many bytes.
     #[inline(always)]
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
