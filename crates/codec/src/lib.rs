@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`page`] is what others use, timestamps and columns in one buffer; [`mod@column`] encodes the
 //! values of one column; the modules below it map floats to integers (`scale`), integers to deltas (`deltas`) and deltas
-//! to bits ([`bits`], which blocks use as well).
+//! to bits ([`bits`], which blocks use as well). [`lz4`] packs the columns of the log.
 //!
 //! Every decoder takes any bytes: what does not fit is an [`Error`], never a panic, and memory stays bounded by
 //! [`page::ROWS_MAX`]. A page carries no checksum: who stores one adds it ([`checksum`]).
@@ -22,6 +22,7 @@ pub mod checksum;
 pub mod column;
 mod deltas;
 mod error;
+pub mod lz4;
 pub mod page;
 pub mod prefetch;
 pub mod presence;
@@ -30,6 +31,7 @@ pub mod varint;
 
 pub use column::ColumnReader;
 pub use error::Error;
+pub use lz4::FramePacker;
 pub use page::{PageReader, PageWriter};
 pub use prefetch::prefetch;
 pub use presence::Presence;

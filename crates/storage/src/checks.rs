@@ -94,7 +94,7 @@ mod tests {
             };
             batch.push(series, 1_795_238_213_618, f64::from(idx / 10));
         }
-        records.extend(encoder.encode_samples([&batch]).unwrap());
+        records.extend(encoder.encode_samples([&batch]));
         for (row, schema) in (0..).zip([Schema::default(), Schema::CUSTOM, Schema::default()]) {
             let span = Span { offset: 2, length: 4 };
             let bounds = Bounds {
@@ -112,7 +112,7 @@ mod tests {
             batch.push_histogram(batch.series[0], row, histogram);
             batch.set_last_start(row - 1);
         }
-        records.extend(encoder.encode_samples([&batch]).unwrap());
+        records.extend(encoder.encode_samples([&batch]));
         let exemplar = Exemplar {
             series: batch.series[0],
             timestamp_ms: 1_795_238_213_618,

@@ -65,7 +65,7 @@ impl Committer {
             return;
         }
         let written = self.begin_segment().and_then(|everything| {
-            let samples = self.encoder.encode_samples(&end.carried)?;
+            let samples = self.encoder.encode_samples(&end.carried);
             self.note_span(end.carried.iter());
             push_all(&mut self.wal, &samples, false)?;
             push_all(&mut self.wal, &everything, true)?;
@@ -207,7 +207,7 @@ impl Committer {
         };
         let taken = group.take_exemplars(&self.registry);
         let exemplars = encode_exemplars(&taken, &mut self.encoder)?;
-        let samples = self.encoder.encode_samples(group.batches())?;
+        let samples = self.encoder.encode_samples(group.batches());
         if samples.is_empty() && exemplars.is_empty() && definitions.is_empty() && !begins_segment {
             return Ok(());
         }

@@ -13,15 +13,15 @@ use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::{BinaryArray, Int64Array, RecordBatch};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use model::SampleBatch;
+use arrow_array::{BinaryArray, Int64Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use model::{SampleBatch, TimestampMs};
 
 use super::columns::column;
 use super::histogram::{HistogramReader, HistogramWriter};
 use super::ipc::ROWS_MAX;
-use super::samples::{SampleColumns, read_samples, sample_fields};
+use super::message::MessageWriter;
+use super::samples::{SampleColumns, empty, push_elements, read_samples, sample_fields};
 
 /// Bytes of the histograms of one record, roughly.
 const HISTOGRAM_BYTES_MAX: usize = 4 << 20;
@@ -36,16 +36,19 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// The columns of a record being made.
+/// The columns of a record being made. Empties itself into a record, memory kept.
 #[derive(Debug, Default)]
 pub(crate) struct ExtendedColumns {
     samples: SampleColumns,
-    starts: Vec<i64>,
+    /// The bytes of its elements.
+    starts: Vec<u8>,
     last_start: i64,
     /// Where the bytes of each row end.
     histogram_ends: Vec<i32>,
     histogram_bytes: Vec<u8>,
     writer: HistogramWriter,
+    /// The bytes of the elements of the column that says where histograms are.
+    offsets: Vec<u8>,
 }
 
 impl ExtendedColumns {
@@ -101,10 +104,20 @@ impl ExtendedColumns {
     }
 
     fn extend_starts(&mut self, batch: &SampleBatch, rows: Range<usize>) {
-        self.starts.extend(rows.map(|row| {
-            let start_ms = batch.start_ms(row);
-            start_ms.wrapping_sub(std::mem::replace(&mut self.last_start, start_ms))
-        }));
+        let mut push = |starts_ms: &[TimestampMs]| {
+            push_elements(&mut self.starts, starts_ms, |start_ms| {
+                let delta = start_ms.wrapping_sub(self.last_start);
+                self.last_start = *start_ms;
+                delta.to_le_bytes()
+            });
+        };
+        let n_rows = rows.len();
+        let said = batch.starts_ms.get(rows.start..).unwrap_or_default();
+        let said = said.get(..n_rows).unwrap_or(said);
+        push(said);
+        if said.len() < n_rows {
+            push(&vec![0; n_rows - said.len()]);
+        }
     }
 
     /// Where the histograms so far end: far below 2^31, as a record is full at 4 MiB, and no histogram has more than 2 MiB.
@@ -112,16 +125,21 @@ impl ExtendedColumns {
         i32::try_from(self.histogram_bytes.len()).unwrap_or(i32::MAX)
     }
 
-    /// The record batch.
-    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
-        let mut columns = self.samples.into_arrays();
-        columns.push(Arc::new(Int64Array::from(self.starts)));
-        let mut offsets = vec![0];
-        offsets.extend(self.histogram_ends);
-        let offsets = OffsetBuffer::new(offsets.into());
-        let histograms = BinaryArray::try_new(offsets, self.histogram_bytes.into(), None)?;
-        columns.push(Arc::new(histograms));
-        RecordBatch::try_new(SchemaRef::clone(&SCHEMA), columns)
+    /// The payload of the rows.
+    pub(crate) fn finish(&mut self, writer: &mut MessageWriter) -> Vec<u8> {
+        let n_rows = self.samples.len();
+        self.samples.write(writer);
+        writer.push_column(&self.starts, size_of::<i64>());
+        push_elements(&mut self.offsets, &[0_i32], |start| start.to_le_bytes());
+        push_elements(&mut self.offsets, &self.histogram_ends, |end| end.to_le_bytes());
+        writer.push_bytes_column(&self.offsets, &self.histogram_bytes);
+        self.last_start = 0;
+        self.writer = HistogramWriter::default();
+        self.histogram_ends.clear();
+        [&mut self.starts, &mut self.offsets, &mut self.histogram_bytes]
+            .into_iter()
+            .for_each(empty);
+        writer.finish(n_rows)
     }
 }
 

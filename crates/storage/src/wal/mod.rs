@@ -2,7 +2,7 @@
 //!
 //! `docs/format/wal.md` is the page about the files. Read in this order: `segment` and `frame` for how bytes
 //! lie in files; `record` for what frames hold, with `samples`, `extended` (and `histogram` in it),
-//! `definitions`, `metadata`, `notes`, `exemplars` and `cut` as Arrow record batches (`ipc`); `writer` for the writing end;
+//! `definitions`, `metadata`, `notes`, `exemplars` and `cut` as Arrow record batches (`ipc`, samples by `message`); `writer` for the writing end;
 //! `reader`, `chain`, `recovery` and `replay` for
 //! the reading end.
 //!
@@ -40,6 +40,7 @@ mod frame;
 mod histogram;
 mod ipc;
 mod lz4;
+mod message;
 mod metadata;
 mod notes;
 mod reader;
@@ -79,7 +80,7 @@ pub(crate) use writer::{WalEnd, WalWriter};
 pub const LOST_METRIC: &str = "meshtide_lost_series";
 
 #[cfg(test)]
-pub(crate) use testing::{frames_of, segment_header_bytes};
+pub(crate) use testing::{FramePlace, frames_of, segment_header_bytes};
 
 /// What tests need to know about files.
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::definitions::{decode_entities, decode_lanes, decode_streams};
 use super::exemplars::decode_exemplars;
 use super::extended::{ExtendedColumns, decode_extended};
 use super::ipc::{IpcEncoder, ROWS_MAX};
+use super::message::MessageWriter;
 use super::metadata::decode_metadata;
 use super::notes::{Note, decode_notes};
 use super::samples::{SampleColumns, decode_samples};
@@ -64,9 +65,12 @@ pub enum Record {
     Cut(TimestampMs),
 }
 
-/// Turns record batches into payloads.
+/// Turns samples and record batches into payloads; keeps its working memory between calls.
 #[derive(Debug)]
-pub struct RecordEncoder(IpcEncoder);
+pub struct RecordEncoder {
+    ipc: IpcEncoder,
+    samples: SampleRecords,
+}
 
 impl RecordEncoder {
     /// An encoder.
@@ -74,29 +78,21 @@ impl RecordEncoder {
     /// # Errors
     /// If lz4 is not compiled in.
     pub fn new() -> Result<Self, ArrowError> {
-        Ok(Self(IpcEncoder::new()?))
+        Ok(Self {
+            ipc: IpcEncoder::new()?,
+            samples: SampleRecords::default(),
+        })
     }
 
     /// Samples in their order, in as few records as possible.
-    ///
-    /// # Errors
-    /// If Arrow refuses a batch.
-    pub fn encode_samples<'a>(
-        &mut self,
-        batches: impl IntoIterator<Item = &'a SampleBatch>,
-    ) -> Result<Vec<Payload>, ArrowError> {
-        let mut records = SampleRecords {
-            encoder: self,
-            plain: SampleColumns::default(),
-            extended: ExtendedColumns::default(),
-            payloads: Vec::new(),
-        };
+    pub fn encode_samples<'a>(&mut self, batches: impl IntoIterator<Item = &'a SampleBatch>) -> Vec<Payload> {
+        let records = &mut self.samples;
         for batch in batches {
-            records.push(batch)?;
+            records.push(batch);
         }
-        records.end_plain()?;
-        records.end_extended()?;
-        Ok(records.payloads)
+        records.end_plain();
+        records.end_extended();
+        std::mem::take(&mut records.payloads)
     }
 
     /// The payload of a batch of one kind.
@@ -106,62 +102,62 @@ impl RecordEncoder {
     pub(crate) fn encode(&mut self, kind: RecordKind, batch: &RecordBatch) -> Result<Payload, ArrowError> {
         Ok(Payload {
             kind,
-            bytes: self.0.encode(batch)?,
+            bytes: self.ipc.encode(batch)?,
         })
     }
 }
 
 /// Sample records being made. At most one of the two kinds has rows.
-struct SampleRecords<'a> {
-    encoder: &'a mut RecordEncoder,
+#[derive(Debug, Default)]
+struct SampleRecords {
     plain: SampleColumns,
     extended: ExtendedColumns,
+    writer: MessageWriter,
     payloads: Vec<Payload>,
 }
 
-impl SampleRecords<'_> {
-    fn push(&mut self, batch: &SampleBatch) -> Result<(), ArrowError> {
+impl SampleRecords {
+    fn push(&mut self, batch: &SampleBatch) {
         let mut start = 0;
         if batch.is_extended() {
-            self.end_plain()?;
+            self.end_plain();
             while start < batch.len() {
                 start += self.extended.extend(batch, start..batch.len());
                 if self.extended.is_full() {
-                    self.end_extended()?;
+                    self.end_extended();
                 }
             }
-            return Ok(());
+            return;
         }
         if !batch.is_empty() {
-            self.end_extended()?;
+            self.end_extended();
         }
         while start < batch.len() {
             let end = batch.len().min(start + ROWS_MAX - self.plain.len());
             self.plain.extend(batch, start..end);
             start = end;
             if self.plain.len() == ROWS_MAX {
-                self.end_plain()?;
+                self.end_plain();
             }
         }
-        Ok(())
     }
 
-    fn end_plain(&mut self) -> Result<(), ArrowError> {
+    fn end_plain(&mut self) {
         if self.plain.len() > 0 {
-            let columns = std::mem::take(&mut self.plain).finish()?;
-            self.payloads
-                .push(self.encoder.encode(RecordKind::Samples, &columns)?);
+            self.payloads.push(Payload {
+                kind: RecordKind::Samples,
+                bytes: self.plain.finish(&mut self.writer),
+            });
         }
-        Ok(())
     }
 
-    fn end_extended(&mut self) -> Result<(), ArrowError> {
+    fn end_extended(&mut self) {
         if !self.extended.is_empty() {
-            let columns = std::mem::take(&mut self.extended).finish()?;
-            self.payloads
-                .push(self.encoder.encode(RecordKind::Extended, &columns)?);
+            self.payloads.push(Payload {
+                kind: RecordKind::Extended,
+                bytes: self.extended.finish(&mut self.writer),
+            });
         }
-        Ok(())
     }
 }
 

@@ -15,11 +15,12 @@
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_array::{Int64Array, RecordBatch, UInt16Array, UInt32Array, UInt64Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use model::{LaneIdx, SampleBatch, SeriesRef, StreamId};
 
 use super::columns::column;
+use super::message::MessageWriter;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(sample_fields())));
 
@@ -33,21 +34,24 @@ pub(crate) fn sample_fields() -> Vec<Field> {
     ]
 }
 
-/// The columns of a record being made.
+/// The columns of a record being made, as the bytes of their elements. Empties itself into a record, memory kept.
 #[derive(Debug, Default)]
 pub(crate) struct SampleColumns {
-    streams: Vec<u32>,
-    lanes: Vec<u16>,
-    timestamps: Vec<i64>,
-    values: Vec<u64>,
+    streams: Vec<u8>,
+    lanes: Vec<u8>,
+    timestamps: Vec<u8>,
+    values: Vec<u8>,
     last_stream: u32,
     last_timestamp: i64,
 }
 
+/// The columns of a longer record give their memory back.
+const BYTES_KEPT_MAX: usize = 256 << 10;
+
 impl SampleColumns {
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
-        self.streams.len()
+        self.lanes.len() / size_of::<u16>()
     }
 
     /// Adds some samples of a batch.
@@ -57,36 +61,71 @@ impl SampleColumns {
     #[expect(clippy::indexing_slicing, reason = "the writing side; the range is its own")]
     pub(crate) fn extend(&mut self, batch: &SampleBatch, range: Range<usize>) {
         let series = &batch.series[range.clone()];
-        self.streams.extend(series.iter().map(|series| {
+        push_elements(&mut self.streams, series, |series| {
             let delta = series.stream.0.wrapping_sub(self.last_stream);
             self.last_stream = series.stream.0;
-            delta
-        }));
-        self.lanes.extend(series.iter().map(|series| series.lane.0));
-        let timestamps = &batch.timestamps_ms[range.clone()];
-        self.timestamps.extend(timestamps.iter().map(|timestamp_ms| {
-            let delta = timestamp_ms.wrapping_sub(self.last_timestamp);
-            self.last_timestamp = *timestamp_ms;
-            delta
-        }));
-        self.values
-            .extend(batch.values[range].iter().map(|value| value.to_bits()));
+            delta.to_le_bytes()
+        });
+        push_elements(&mut self.lanes, series, |series| series.lane.0.to_le_bytes());
+        push_elements(
+            &mut self.timestamps,
+            &batch.timestamps_ms[range.clone()],
+            |timestamp_ms| {
+                let delta = timestamp_ms.wrapping_sub(self.last_timestamp);
+                self.last_timestamp = *timestamp_ms;
+                delta.to_le_bytes()
+            },
+        );
+        push_elements(&mut self.values, &batch.values[range], |value| {
+            value.to_bits().to_le_bytes()
+        });
     }
 
-    /// The record batch.
-    pub(crate) fn finish(self) -> Result<RecordBatch, ArrowError> {
-        RecordBatch::try_new(SchemaRef::clone(&SCHEMA), self.into_arrays())
+    /// The payload of the rows.
+    pub(crate) fn finish(&mut self, writer: &mut MessageWriter) -> Vec<u8> {
+        let n_rows = self.len();
+        self.write(writer);
+        writer.finish(n_rows)
     }
 
-    /// The columns of [`sample_fields`].
-    pub(crate) fn into_arrays(self) -> Vec<ArrayRef> {
-        vec![
-            Arc::new(UInt32Array::from(self.streams)),
-            Arc::new(UInt16Array::from(self.lanes)),
-            Arc::new(Int64Array::from(self.timestamps)),
-            Arc::new(UInt64Array::from(self.values)),
-        ]
+    /// Adds the columns of [`sample_fields`].
+    pub(super) fn write(&mut self, writer: &mut MessageWriter) {
+        writer.push_column(&self.streams, size_of::<u32>());
+        writer.push_column(&self.lanes, size_of::<u16>());
+        writer.push_column(&self.timestamps, size_of::<i64>());
+        writer.push_column(&self.values, size_of::<u64>());
+        (self.last_stream, self.last_timestamp) = (0, 0);
+        let columns = [
+            &mut self.streams,
+            &mut self.lanes,
+            &mut self.timestamps,
+            &mut self.values,
+        ];
+        columns.into_iter().for_each(empty);
     }
+}
+
+/// Appends the bytes of one element for each item.
+pub(super) fn push_elements<T, const WIDTH: usize>(
+    column: &mut Vec<u8>,
+    items: &[T],
+    mut element_of: impl FnMut(&T) -> [u8; WIDTH],
+) {
+    let n_before = column.len();
+    column.resize(n_before + items.len() * WIDTH, 0);
+    let (elements, _) = column
+        .get_mut(n_before..)
+        .unwrap_or_default()
+        .as_chunks_mut::<WIDTH>();
+    for (element, item) in elements.iter_mut().zip(items) {
+        *element = element_of(item);
+    }
+}
+
+/// Empties a column that was written.
+pub(super) fn empty(column: &mut Vec<u8>) {
+    column.clear();
+    column.shrink_to(BYTES_KEPT_MAX);
 }
 
 /// Reads a sample record.
@@ -129,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn round_trip(batches: &[SampleBatch]) -> SampleBatch {
-        let payloads = RecordEncoder::new().unwrap().encode_samples(batches).unwrap();
+        let payloads = RecordEncoder::new().unwrap().encode_samples(batches);
         let mut read = SampleBatch::default();
         for payload in payloads {
             let Record::Samples(batch) = decode_record(payload.kind() as u8, payload.bytes()).unwrap() else {
@@ -168,13 +207,9 @@ mod tests {
             .collect();
         let batches = [batch(&many[..40_000]), batch(&[]), batch(&many[40_000..])];
         assert_eq!(bits(&round_trip(&batches)), bits(&batch(&many)));
-        let n_records = RecordEncoder::new()
-            .unwrap()
-            .encode_samples(&batches)
-            .unwrap()
-            .len();
+        let n_records = RecordEncoder::new().unwrap().encode_samples(&batches).len();
         assert_eq!(n_records, 2);
-        assert_eq!(RecordEncoder::new().unwrap().encode_samples([]).unwrap().len(), 0);
+        assert_eq!(RecordEncoder::new().unwrap().encode_samples([]).len(), 0);
     }
 
     proptest! {
@@ -195,7 +230,7 @@ mod tests {
             flips in proptest::collection::vec(any::<prop::sample::Index>(), 1..8),
             cut in any::<prop::sample::Index>(),
         ) {
-            let payloads = RecordEncoder::new().unwrap().encode_samples([&batch(&samples)]).unwrap();
+            let payloads = RecordEncoder::new().unwrap().encode_samples([&batch(&samples)]);
             let mut bytes = payloads[0].bytes().to_vec();
             for flip in &flips {
                 let bit = flip.index(bytes.len() * 8);

@@ -91,7 +91,7 @@ fn whole(batch: &SampleBatch) -> Vec<String> {
 }
 
 fn round_trip(batches: &[SampleBatch]) -> (Vec<RecordKind>, SampleBatch) {
-    let payloads = RecordEncoder::new().unwrap().encode_samples(batches).unwrap();
+    let payloads = RecordEncoder::new().unwrap().encode_samples(batches);
     let mut read = SampleBatch::default();
     for payload in &payloads {
         let Record::Samples(batch) = decode_record(payload.kind() as u8, payload.bytes()).unwrap() else {
