@@ -13,6 +13,7 @@ mod compactor;
 mod config;
 mod flush;
 mod guarded;
+mod handoff;
 mod keeper;
 mod leases;
 mod open;

@@ -32,6 +32,7 @@ mod exemplars;
 mod gather;
 mod histogram_total;
 mod histograms;
+mod jobs;
 mod metadata;
 mod origins;
 mod otlp;
@@ -45,7 +46,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use catalog::SeriesKey;
-use crossbeam_channel::{Sender, TrySendError};
 use model::{Clock, SeriesRef, TimestampMs};
 use storage::{AppendOutcome, Store};
 use tokio::sync::oneshot;
@@ -62,6 +62,7 @@ pub(crate) use refusal::{RefusalKind, Refusals};
 pub(crate) use resolve::{Dropped, name_sample};
 
 use crate::ha::Tracker;
+use jobs::Jobs;
 use metadata::KnownMetadata;
 use otlp::Senders;
 use worker::Worker;
@@ -69,8 +70,7 @@ use worker::Worker;
 /// The threads that take requests in.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    /// `None` only while it is dropped.
-    jobs: Option<Sender<Job>>,
+    jobs: Arc<Jobs>,
     threads: Vec<JoinHandle<()>>,
     /// The elections of replicas, if there are any.
     ha: Option<Arc<Tracker>>,
@@ -186,7 +186,7 @@ impl Ingest {
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(config: &Config, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> io::Result<Self> {
-        let (jobs, queue) = crossbeam_channel::bounded(config.requests_max.max(1));
+        let jobs = Arc::new(Jobs::new(config.requests_max.max(1)));
         let known_metadata = Arc::new(KnownMetadata::default());
         let senders = Arc::new(Senders::default());
         let tracker = || Tracker::new(config.ha.clone(), Arc::clone(store), Arc::clone(clock));
@@ -201,15 +201,11 @@ impl Ingest {
                 Arc::clone(&senders),
                 ha.clone(),
             );
-            let queue = queue.clone();
+            let queue = Arc::clone(&jobs);
             let thread = std::thread::Builder::new().name(format!("ingest-{number}"));
             threads.push(thread.spawn(move || worker.run(&queue))?);
         }
-        Ok(Self {
-            jobs: Some(jobs),
-            threads,
-            ha,
-        })
+        Ok(Self { jobs, threads, ha })
     }
 
     /// The elections of replicas, unless they are switched off.
@@ -222,20 +218,14 @@ impl Ingest {
     /// # Errors
     /// [`Failure::Unavailable`] when the queue is full.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Failure> {
-        let Some(jobs) = &self.jobs else {
-            return Err(Failure::Unavailable("the server is stopping".into()));
-        };
-        jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Failure::Unavailable("too many requests wait to be decoded".into()),
-            TrySendError::Disconnected(_) => Failure::Unavailable("the server is stopping".into()),
-        })
+        self.jobs.push(job)
     }
 }
 
 /// Ends the threads once their queue is empty.
 impl Drop for Ingest {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        self.jobs.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an ingest thread had panicked");

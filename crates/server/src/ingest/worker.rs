@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use catalog::Resolver;
-use crossbeam_channel::Receiver;
 use model::{Clock, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
 use storage::{AppendOutcome, Exemplar, Store};
 use tokio::sync::oneshot;
@@ -16,6 +15,7 @@ use crate::ha::Tracker;
 
 use super::exemplars::ExemplarCounts;
 use super::gather::Columns;
+use super::jobs::Jobs;
 use super::metadata::KnownMetadata;
 use super::origins::Origins;
 use super::otlp::{self, OtlpBody, Points, Senders};
@@ -76,8 +76,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        for job in queue {
+    pub(super) fn run(mut self, queue: &Jobs) {
+        while let Some(job) = queue.take() {
             self.take_in(job);
         }
     }

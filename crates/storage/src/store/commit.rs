@@ -1,8 +1,8 @@
 //! The writer thread: group commit.
 //!
 //! While one group is being synced others queue up and become the next group, so the number of requests in a group
-//! follows from the disk: no request waits for company. A group is written, synced, and handed to the applier;
-//! while that one fills the head, the next group is on its way to the disk.
+//! follows from the disk: no request waits for company. A group is written, synced, and applied to the head (see
+//! [`super::apply`]).
 //!
 //! When a write or a sync fails, the requests of the group fail with it, the segment is given up, and a new one is
 //! tried at once and then every [`RETRY`]. A new segment begins with all definitions, so none is lost. Requests
@@ -11,10 +11,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use model::{Clock, SampleBatch, TimestampMs};
 
+use super::apply::Outlet;
 use super::config::WalSync;
+use super::handoff::{Nothing, Receiver};
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
@@ -44,7 +45,7 @@ pub(crate) struct Committer {
     pub(crate) spans: Arc<SegmentSpans>,
     pub(crate) encoder: RecordEncoder,
     pub(crate) requests: Receiver<Request>,
-    pub(crate) groups: Sender<Group>,
+    pub(crate) outlet: Outlet,
     pub(crate) gauge: Arc<QueueGauge>,
     pub(crate) counters: Arc<WalCounters>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -93,8 +94,8 @@ impl Committer {
                     (group, is_open) = self.collect(request);
                     self.commit(group)?;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => is_open = false,
+                Err(Nothing::InTime) => {}
+                Err(Nothing::Ever) => is_open = false,
             }
             self.sync_if_due();
             if is_open && self.failure.is_some() && self.requests.is_empty() {
@@ -105,15 +106,15 @@ impl Committer {
     }
 
     /// Waits for a request, no longer than there is nothing else to do.
-    fn next_request(&self) -> Result<Request, RecvTimeoutError> {
-        let wait = match self.wal_sync {
-            _ if self.failure.is_some() => RETRY,
+    fn next_request(&self) -> Result<Request, Nothing> {
+        let timeout = match self.wal_sync {
+            _ if self.failure.is_some() => Some(RETRY),
             WalSync::Interval(interval_ms) if self.unsynced_since_ms.is_some() => {
-                Duration::from_millis(interval_ms.max(1))
+                Some(Duration::from_millis(interval_ms.max(1)))
             }
-            _ => return self.requests.recv().map_err(RecvTimeoutError::from),
+            _ => None,
         };
-        self.requests.recv_timeout(wait)
+        self.requests.receive(timeout)
     }
 
     /// The first request and what has queued up behind it; false when the queue is closed.
@@ -129,7 +130,7 @@ impl Committer {
             let is_barrier = matches!(request, Request::Barrier { .. });
             group.requests.push(request);
             next = if n_samples < GROUP_SAMPLES && !is_barrier {
-                self.requests.try_recv().ok()
+                self.requests.try_receive()
             } else {
                 None
             };
@@ -158,7 +159,7 @@ impl Committer {
             self.try_again();
             return Ok(());
         }
-        self.groups.send(group).map_err(|unsent| {
+        self.outlet.push(group).map_err(|unsent| {
             unsent.0.fail(&Error::Closed, &self.gauge);
             Error::Closed
         })

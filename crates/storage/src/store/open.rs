@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use catalog::{Catalog, CatalogLimits, HashSecret, Resolver};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use model::{Clock, FileLock, Files};
 use parking_lot::Mutex;
 
-use super::apply::apply_groups;
-use super::commit::{Committer, Group};
+use super::apply::{Applier, Outlet};
+use super::commit::Committer;
 use super::compactor::{Chore, Compactor};
 use super::config::{StoreConfig, Surroundings};
+use super::handoff;
 use super::keeper::{Command, Keeper, VacantIds};
 use super::queue::{Queue, Request};
 use super::registry::Registry;
@@ -27,9 +28,6 @@ use crate::wal::{
     WalEnd, WalWriter, recover,
 };
 use crate::{Error, Head, HeadConfig};
-
-/// Groups that may wait to be applied. Two keep both threads busy; more would only be memory.
-const GROUPS_AHEAD: usize = 2;
 
 /// Bytes of labels that one series may have, so that each fits into a record of the log.
 const LABEL_BYTES_MAX: usize = 8 << 20;
@@ -115,7 +113,6 @@ impl Opening<'_> {
         let resolver = Arc::new(Resolver::new(self.secret.clone()));
         resolver.set_n_series(registry.catalog().read().n_series());
         let (queue, requests) = Queue::new(self.config.queue_samples_max);
-        let (sender, groups) = crossbeam_channel::bounded(GROUPS_AHEAD);
         let (commands, commands_received) = crossbeam_channel::unbounded();
         let (chores, chores_received) = crossbeam_channel::unbounded();
         let store = Store {
@@ -137,18 +134,20 @@ impl Opening<'_> {
             chores,
             threads: Mutex::new(None),
         };
-        let committer = self.committer(&store, &spans, &end, requests, sender)?;
+        let applier = Applier {
+            head: Arc::clone(&store.head),
+            gauge: Arc::clone(store.queue.gauge()),
+            counters: Arc::clone(&store.counters),
+        };
+        let (outlet, applier) = applier.split();
+        let committer = self.committer(&store, &spans, &end, requests, outlet)?;
         let keeper = self.keeper(&store, spans, vacant, commands_received);
         let compactor = self.compactor(&store, chores_received);
-        let (gauge, head) = (Arc::clone(store.queue.gauge()), Arc::clone(&store.head));
-        let counters = Arc::clone(&store.counters);
         *store.threads.lock() = Some(Threads {
             keeper: spawn("block-keeper", self.dir, move || keeper.run())?,
             compactor: spawn("compactor", self.dir, move || compactor.run())?,
             committer: spawn("wal-writer", self.dir, move || committer.run())?,
-            applier: spawn("head-applier", self.dir, move || {
-                apply_groups(groups, &head, &gauge, &counters);
-            })?,
+            applier: spawn("head-applier", self.dir, move || applier.run())?,
             _lock: lock,
         });
         Ok(store)
@@ -159,8 +158,8 @@ impl Opening<'_> {
         store: &Store,
         spans: &Arc<SegmentSpans>,
         end: &WalEnd,
-        requests: Receiver<Request>,
-        groups: Sender<Group>,
+        requests: handoff::Receiver<Request>,
+        outlet: Outlet,
     ) -> Result<Committer, Error> {
         let counters = Arc::clone(&store.wal_counters);
         let wal = WalWriter::new(
@@ -176,7 +175,7 @@ impl Opening<'_> {
             spans: Arc::clone(spans),
             encoder: RecordEncoder::new()?,
             requests,
-            groups,
+            outlet,
             gauge: Arc::clone(store.queue.gauge()),
             counters,
             clock: Arc::clone(&self.clock),

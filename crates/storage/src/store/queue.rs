@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam_channel::{Receiver, Sender};
 use model::{SampleBatch, TimestampMs};
 use parking_lot::RwLock;
 
+use super::handoff::{Receiver, Sender, handoff};
 use super::{AppendOutcome, Done, ExemplarOutcome};
 use crate::Error;
 use crate::exemplars::Exemplar;
@@ -111,7 +111,7 @@ impl QueueGauge {
 impl Queue {
     /// A queue for so many samples, and its receiving end.
     pub(crate) fn new(samples_max: usize) -> (Self, Receiver<Request>) {
-        let (sender, receiver) = crossbeam_channel::unbounded();
+        let (sender, receiver) = handoff();
         let queue = Self {
             samples_max,
             gauge: Arc::default(),
@@ -203,7 +203,8 @@ mod tests {
         queue.close();
         queue.close();
         assert!(matches!(queue.push(samples(1)), Err(Error::Closed)));
-        let kinds: Vec<String> = receiver.iter().map(|request| format!("{request:?}")).collect();
+        let received = std::iter::from_fn(|| receiver.receive(None).ok());
+        let kinds: Vec<String> = received.map(|request| format!("{request:?}")).collect();
         assert_eq!(kinds, ["Append(1 samples)", "Close"]);
     }
 }
