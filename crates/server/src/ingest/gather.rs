@@ -228,10 +228,19 @@ impl Columns {
         Ok(())
     }
 
-    #[cold]
+    #[inline]
     fn set_last_start(&mut self, start_ms: TimestampMs) {
-        self.starts_ms.resize(self.values.len() - 1, 0);
+        let last = self.values.len().saturating_sub(1);
+        if self.starts_ms.len() != last {
+            self.fill_up_starts(last);
+        }
         self.starts_ms.push(start_ms);
+    }
+
+    /// Says of the samples before row `row` that nothing is known of theirs, if nothing was said.
+    #[cold]
+    fn fill_up_starts(&mut self, row: usize) {
+        self.starts_ms.resize(row, 0);
     }
 
     fn end_series(&mut self, n_before: usize) {

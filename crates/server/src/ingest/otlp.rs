@@ -60,6 +60,8 @@ pub(super) struct Reader {
     decompressed: Vec<u8>,
     /// The point of each series of the request.
     of_series: Vec<Option<u64>>,
+    /// How many series the last request had.
+    n_series_before: usize,
     /// What the request has of delta temporality.
     reports: Vec<Report>,
     /// Whether each of the request's Envoys is taken.
@@ -82,6 +84,7 @@ impl Reader {
             limits: limits.clone(),
             decompressed: Vec::new(),
             of_series: Vec::new(),
+            n_series_before: 0,
             reports: Vec::new(),
             admissions: Vec::new(),
         }
@@ -120,7 +123,9 @@ impl Reader {
         origin: &str,
         columns: &mut Columns,
     ) -> Result<Points, Failure> {
+        // The list goes away with the answer of most requests.
         self.of_series.clear();
+        self.of_series.reserve(self.n_series_before);
         self.reports.clear();
         self.admissions.clear();
         let mut points = Points::default();
@@ -203,7 +208,17 @@ impl Reader {
     }
 
     /// Notes which points have samples that will not be in the batch, and which rows belong to which of the others.
-    pub(super) fn note_rows(&self, resolving: &Resolving<'_>, bounds: Bounds, points: &mut Points) {
+    pub(super) fn note_rows(&mut self, resolving: &Resolving<'_>, bounds: Bounds, points: &mut Points) {
+        self.n_series_before = self.of_series.len();
+        let columns = &*resolving.columns;
+        let is_whole = columns.n_samples.iter().all(|n_samples| *n_samples == 1)
+            && resolving.found.iter().all(Option::is_some)
+            && columns.timestamps_ms.iter().all(|time| bounds.hold(*time));
+        if is_whole {
+            // The row of each series is its position.
+            points.of_row = std::mem::take(&mut self.of_series);
+            return;
+        }
         let mut row = 0;
         points.of_row.reserve(self.of_series.len());
         for (position, point) in self.of_series.iter().enumerate() {
