@@ -18,7 +18,7 @@
 //!
 //! Source: Prometheus 3.14 `model/histogram`. Read in this order: `schema`, `buckets`, `bucket` (with bounds), then
 //! what is done with them: `compact`, `equality`, `hint`, `validate`, `integer` (the form of the wire), `text`;
-//! `layout` and `columns` are the form in which histograms are taken in and kept.
+//! `layout`, `packed` and `columns` are the form in which histograms are taken in and kept.
 
 mod bound;
 mod bucket;
@@ -29,6 +29,7 @@ mod equality;
 mod hint;
 mod integer;
 mod layout;
+pub mod packed;
 mod schema;
 mod text;
 mod validate;
@@ -38,10 +39,11 @@ use std::sync::Arc;
 pub use bound::exponential_bound;
 pub use bucket::Bucket;
 pub use buckets::{Buckets, BucketsBuilder, IndexedCounts, Span, any_drop, reduced_index};
-pub use columns::HistogramColumns;
+pub use columns::{HistogramColumns, LayoutIdx};
 pub use hint::CounterResetHint;
 pub use integer::IntegerHistogram;
 pub use layout::{Bounds, CountForm, HistogramLayout, N_TOTALS, NativeHistogram};
+pub use packed::{IntegerCounts, PackedHistogram};
 pub use schema::Schema;
 pub use validate::{BUCKETS_MAX, HistogramError};
 

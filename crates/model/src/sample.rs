@@ -127,10 +127,10 @@ impl SampleBatch {
         let (series, timestamp_ms, value) = (other.series[row], other.timestamps_ms[row], other.values[row]);
         let position = other.histograms.lower_bound(row);
         let histogram = other.histograms.get(position, value);
-        match histogram.filter(|_| other.histograms.row(position) == Some(row)) {
-            Some(histogram) => self.push_histogram(series, timestamp_ms, histogram),
-            None => self.push(series, timestamp_ms, value),
+        if let Some(histogram) = histogram.filter(|_| other.histograms.row(position) == Some(row)) {
+            self.histograms.push_from(self.len(), histogram);
         }
+        self.push(series, timestamp_ms, value);
         self.set_last_start(other.start_ms(row));
     }
 
@@ -179,6 +179,6 @@ mod tests {
         assert_eq!(moved.histograms.len(), 2);
         assert_eq!(moved.histograms.row(1), Some(2));
         let read = moved.histograms.get(1, moved.values[2]).unwrap();
-        assert_eq!(read.to_float(), histogram);
+        assert_eq!(read.to_float().unwrap(), histogram);
     }
 }

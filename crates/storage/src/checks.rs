@@ -26,7 +26,7 @@ pub fn wal_record(bytes: &[u8]) {
                     .is_some_and(|row| row < batch.len())
             );
             let histogram = batch.histograms.get(position, 1.0);
-            let float = histogram.map(|histogram| histogram.to_float());
+            let float = histogram.and_then(|histogram| histogram.to_float());
             assert!(float.is_some_and(|float| float.size_bytes() > 0));
         }
     }

@@ -12,7 +12,7 @@ use crate::exposition::{Dialect, Escaping, Event, Parser, SampleLine, text};
 use crate::grpc::{Frame, HEADER_BYTES, frame};
 use crate::limits::Limits;
 use crate::otlp::{Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
-use crate::remote_write::{Exemplars, Histogram, Histograms, SeriesLabels, v1, v2};
+use crate::remote_write::{Count, Exemplars, Histogram, Histograms, PlainHistogram, SeriesLabels, v1, v2};
 use crate::snappy::{Compressor, decompress};
 
 /// Decompressing stays within the limit, and what comes out can be compressed and comes out again.
@@ -336,15 +336,41 @@ fn check_exemplars(exemplars: Exemplars<'_, '_>, n_exemplars: usize) {
 fn check_histograms(mut histograms: Histograms<'_>, n_histograms: usize, body: &[u8]) {
     let mut histogram = Histogram::default();
     for _ in 0..n_histograms {
+        let plain = histograms.clone().next_message();
         match histograms.read_next(&mut histogram) {
             Ok(is_read) => assert!(is_read),
             Err(error) => return check_offset(error, body),
+        }
+        if let Ok(Some(plain)) = plain.map(|message| message?.plain()) {
+            check_plain(&plain, &histogram);
         }
         let sides = [&histogram.positive, &histogram.negative];
         let n_words = sides.map(|side| side.spans.len() + side.deltas.len() + side.counts.len());
         assert!(n_words.iter().sum::<usize>() + histogram.custom_bounds.len() <= body.len());
     }
     assert_eq!(histograms.read_next(&mut histogram), Ok(false));
+}
+
+/// What is read plainly is what is read in any case.
+fn check_plain(plain: &PlainHistogram<'_>, histogram: &Histogram) {
+    assert_eq!(
+        (plain.timestamp_ms, plain.start_timestamp_ms, plain.sum.to_bits()),
+        (
+            histogram.timestamp_ms,
+            histogram.start_timestamp_ms,
+            histogram.sum.to_bits()
+        )
+    );
+    assert_eq!(plain.reset_hint, histogram.reset_hint);
+    assert_eq!(Count::Integer(plain.counts.count), histogram.count);
+    assert_eq!(Count::Integer(plain.counts.zero_count), histogram.zero_count);
+    let sides = [
+        (plain.counts.positive, &histogram.positive),
+        (plain.counts.negative, &histogram.negative),
+    ];
+    for (packed, side) in sides {
+        assert!(side.counts.is_empty() && side.deltas.len() <= packed.len());
+    }
 }
 
 fn check_offset(error: DecodeError, body: &[u8]) {

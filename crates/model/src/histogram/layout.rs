@@ -119,6 +119,13 @@ impl HistogramLayout {
         N_TOTALS + self.n_positive as usize + self.n_negative as usize
     }
 
+    /// How many buckets the positive side has, and the negative one.
+    #[inline]
+    #[must_use]
+    pub fn n_buckets(&self) -> (usize, usize) {
+        (self.n_positive as usize, self.n_negative as usize)
+    }
+
     /// Bytes it takes in memory.
     #[must_use]
     pub fn size_bytes(&self) -> usize {

@@ -41,8 +41,8 @@ pub(super) struct Columns {
     intake: Intake,
 }
 
-/// For no more counts of native histograms is room kept: 4 MiB.
-const COUNTS_KEPT_MAX: usize = 512 << 10;
+/// For no more bytes of native histograms is room kept.
+const HISTOGRAM_BYTES_KEPT_MAX: usize = 4 << 20;
 
 /// A native histogram that is not valid.
 #[derive(Debug)]
@@ -73,11 +73,11 @@ impl Columns {
     /// The native histograms, in whose place there is room for as many: they go away with each batch, and to grow into
     /// megabytes step by step costs more than to fill them.
     pub(super) fn take_histograms(&mut self) -> HistogramColumns {
-        let n_counts = self.histograms.n_counts();
-        let room = if n_counts > COUNTS_KEPT_MAX {
+        let n_bytes = self.histograms.n_bytes();
+        let room = if n_bytes > HISTOGRAM_BYTES_KEPT_MAX {
             HistogramColumns::default()
         } else {
-            HistogramColumns::with_capacity(self.histograms.len(), n_counts)
+            HistogramColumns::with_capacity(self.histograms.len(), n_bytes + n_bytes / 8)
         };
         std::mem::replace(&mut self.histograms, room)
     }
@@ -202,12 +202,13 @@ impl Columns {
         mut histograms: Histograms<'_>,
         limits: &Limits,
     ) -> Result<(), DecodeError> {
-        while histograms.read_next(&mut self.intake.fields)? {
+        while let Some(message) = histograms.next_message()? {
             let row = self.values.len();
-            if let Err(reason) = self.intake.push(row, &mut self.histograms) {
+            let taken = self.intake.take(row, &message, &mut self.histograms)?;
+            if let Some(reason) = taken.refused {
                 self.bad_histograms.push(BadHistogram {
                     position: self.keys.len().saturating_sub(1),
-                    timestamp_ms: self.intake.fields.timestamp_ms,
+                    timestamp_ms: taken.timestamp_ms,
                     reason,
                 });
                 continue;
@@ -218,11 +219,10 @@ impl Columns {
                     what: "more buckets of native histograms than one request may have",
                 });
             }
-            let fields = &self.intake.fields;
-            self.timestamps_ms.push(fields.timestamp_ms);
-            self.values.push(fields.sum);
-            if fields.start_timestamp_ms != 0 {
-                self.set_last_start(fields.start_timestamp_ms);
+            self.timestamps_ms.push(taken.timestamp_ms);
+            self.values.push(taken.sum);
+            if taken.start_timestamp_ms != 0 {
+                self.set_last_start(taken.start_timestamp_ms);
             }
         }
         Ok(())

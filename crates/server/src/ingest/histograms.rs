@@ -1,15 +1,20 @@
 //! Native histograms of a request: from the fields of a message to a layout and counts, checked.
+//!
+//! Nearly all of them are plain: then the layout is known by its bytes, and the counts are copied as they stand, looked at
+//! but not taken apart. All others go the long way, which is also the one that says what is wrong with them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use model::histogram::{
-    BUCKETS_MAX, Bounds, Buckets, CountForm, HistogramColumns, HistogramError, HistogramLayout, N_TOTALS,
-    NativeHistogram, Schema, Span,
+    BUCKETS_MAX, Bounds, Buckets, CountForm, HistogramColumns, HistogramError, HistogramLayout, LayoutIdx,
+    N_TOTALS, NativeHistogram, Schema, Span,
 };
-use model::{FloatHistogram, is_stale_nan};
-use wire::remote_write::{Count, Histogram, Side};
+use model::{FloatHistogram, TimestampMs, is_stale_nan};
+use wire::DecodeError;
+use wire::remote_write::{Count, Histogram, HistogramMessage, PlainHistogram, Side};
 
 /// Layouts that are remembered from request to request. Each series of exponential histograms may have its own.
 const LAYOUTS_MAX: usize = 8 << 10;
@@ -20,8 +25,37 @@ pub(super) struct Intake {
     /// The message that is taken in next.
     pub(super) fields: Histogram,
     layouts: Layouts,
+    plain: PlainLayouts,
     /// Of staleness markers, of which nothing else counts.
     no_buckets: Arc<HistogramLayout>,
+    /// Counts of the one that is taken in the long way.
+    counts: Vec<u64>,
+}
+
+/// What a histogram that was read is as a sample.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub(super) timestamp_ms: TimestampMs,
+    pub(super) start_timestamp_ms: TimestampMs,
+    pub(super) sum: f64,
+    /// Why it is no valid histogram; then nothing was added.
+    pub(super) refused: Option<HistogramError>,
+}
+
+/// Layouts by the bytes that stand for them in messages.
+#[derive(Debug, Default)]
+struct PlainLayouts {
+    hasher: DefaultHashBuilder,
+    known: HashTable<PlainLayoutKnown>,
+    key: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct PlainLayoutKnown {
+    key: Box<[u8]>,
+    layout: Arc<HistogramLayout>,
+    /// Where it is in the columns it was last used with.
+    idx: LayoutIdx,
 }
 
 /// Layouts by the hash of their fields.
@@ -32,39 +66,118 @@ struct Layouts {
 }
 
 impl Intake {
+    /// Adds the histogram of a message as the sample `row`. Its sum is kept elsewhere.
+    ///
+    /// # Errors
+    /// Where the bytes are broken.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        row: usize,
+        message: &HistogramMessage<'_>,
+        columns: &mut HistogramColumns,
+    ) -> Result<Taken, DecodeError> {
+        if let Some(plain) = message.plain()
+            && self.push_plain(row, &plain, message, columns)
+        {
+            return Ok(Taken {
+                timestamp_ms: plain.timestamp_ms,
+                start_timestamp_ms: plain.start_timestamp_ms,
+                sum: plain.sum,
+                refused: None,
+            });
+        }
+        message.read(&mut self.fields)?;
+        let refused = self.push(row, columns).err();
+        Ok(Taken {
+            timestamp_ms: self.fields.timestamp_ms,
+            start_timestamp_ms: self.fields.start_timestamp_ms,
+            sum: self.fields.sum,
+            refused,
+        })
+    }
+
+    /// Adds a plain histogram, if it is right at first sight.
+    fn push_plain(
+        &mut self,
+        row: usize,
+        plain: &PlainHistogram<'_>,
+        message: &HistogramMessage<'_>,
+        columns: &mut HistogramColumns,
+    ) -> bool {
+        if is_stale_nan(plain.sum) {
+            return false;
+        }
+        let (layouts, fields) = (&mut self.layouts, &mut self.fields);
+        let layout = self.plain.of(plain, columns, || {
+            message.read(fields).ok()?;
+            layouts.of(fields).ok()
+        });
+        layout.is_some_and(|layout| {
+            columns.push_message(row, (plain.reset_hint, plain.sum), layout, &plain.counts)
+        })
+    }
+
     /// Adds the histogram in `fields` as the sample `row`. Its sum is kept elsewhere.
     ///
     /// # Errors
     /// Why it is no valid histogram; then nothing is added.
     pub(super) fn push(&mut self, row: usize, columns: &mut HistogramColumns) -> Result<(), HistogramError> {
-        let fields = &self.fields;
-        let n_before = columns.n_counts();
-        let counts = columns.counts_mut();
-        if is_stale_nan(fields.sum) {
-            counts.resize(n_before + self.no_buckets.n_counts(), 0);
-            columns.push_counted(row, fields.reset_hint, Arc::clone(&self.no_buckets));
-            return Ok(());
-        }
-        let pushed = push_counts(fields, counts)
-            .and_then(|()| reduce(fields, counts, n_before))
-            .and_then(|reduced| match reduced {
-                Some(layout) => Ok(Arc::new(layout)),
-                None => self.layouts.of(fields),
-            })
-            .and_then(|layout| {
-                check(fields, &layout, counts.get(n_before..).unwrap_or_default())?;
-                Ok(layout)
-            });
-        match pushed {
-            Ok(layout) => {
-                columns.push_counted(row, fields.reset_hint, layout);
-                Ok(())
+        let (fields, counts) = (&self.fields, &mut self.counts);
+        counts.clear();
+        let layout = if is_stale_nan(fields.sum) {
+            counts.resize(self.no_buckets.n_counts(), 0);
+            Arc::clone(&self.no_buckets)
+        } else {
+            push_counts(fields, counts)?;
+            let layout = match reduce(fields, counts)? {
+                Some(layout) => Arc::new(layout),
+                None => self.layouts.of(fields)?,
+            };
+            check(fields, &layout, counts)?;
+            layout
+        };
+        let histogram = NativeHistogram {
+            layout: &layout,
+            hint: fields.reset_hint,
+            sum: fields.sum,
+            counts,
+        };
+        columns.push(row, histogram);
+        Ok(())
+    }
+}
+
+impl PlainLayouts {
+    /// The layout of a histogram among those of the columns, to which it is added if it is not there. `make` makes one that
+    /// has not been seen.
+    #[inline]
+    fn of(
+        &mut self,
+        plain: &PlainHistogram<'_>,
+        columns: &mut HistogramColumns,
+        make: impl FnOnce() -> Option<Arc<HistogramLayout>>,
+    ) -> Option<LayoutIdx> {
+        plain.layout.write_key(&mut self.key);
+        let hash = self.hasher.hash_one(&*self.key);
+        if let Some(known) = self.known.find_mut(hash, |known| *known.key == *self.key) {
+            let used = columns.layouts().get(known.idx.place());
+            if !used.is_some_and(|used| Arc::ptr_eq(used, &known.layout)) {
+                known.idx = columns.add_layout(Arc::clone(&known.layout));
             }
-            Err(error) => {
-                counts.truncate(n_before);
-                Err(error)
-            }
+            return Some(known.idx);
         }
+        let layout = make()?;
+        if self.known.len() >= LAYOUTS_MAX {
+            self.known.clear();
+        }
+        let idx = columns.add_layout(Arc::clone(&layout));
+        let key = self.key.as_slice().into();
+        let known = PlainLayoutKnown { key, layout, idx };
+        let hasher = &self.hasher;
+        self.known
+            .insert_unique(hash, known, |known| hasher.hash_one(&*known.key));
+        Some(idx)
     }
 }
 
@@ -189,17 +302,12 @@ fn fits(spans: &[Span], n_buckets: usize) -> Result<(), HistogramError> {
 
 /// Brings a histogram of too high a resolution down to one that is supported: replaces its counts, gives its layout.
 /// Rare, and so by way of floats; counts above 2^53 are rounded.
-fn reduce(
-    fields: &Histogram,
-    words: &mut Vec<u64>,
-    start: usize,
-) -> Result<Option<HistogramLayout>, HistogramError> {
+fn reduce(fields: &Histogram, words: &mut Vec<u64>) -> Result<Option<HistogramLayout>, HistogramError> {
     let form = form(fields);
     if Schema::new(fields.schema).is_some() {
         return Ok(None);
     }
-    let buckets_start = start + N_TOTALS;
-    let counts = words.get(buckets_start..).unwrap_or_default().iter();
+    let counts = words.get(N_TOTALS..).unwrap_or_default().iter();
     let mut counts = counts.map(|word| match form {
         CountForm::Integer => *word as f64,
         CountForm::Float => f64::from_bits(*word),
@@ -208,7 +316,7 @@ fn reduce(
     let positive = Buckets::new(&fields.positive.spans, counts.by_ref().take(n_positive).collect())?;
     let negative = Buckets::new(&fields.negative.spans, counts.collect())?;
     let (schema, positive, negative) = FloatHistogram::supported(fields.schema, positive, negative)?;
-    words.truncate(buckets_start);
+    words.truncate(N_TOTALS);
     let counts = positive.counts().iter().chain(negative.counts());
     words.extend(counts.map(|count| match form {
         CountForm::Integer => integer(*count),
@@ -289,7 +397,7 @@ mod tests {
         let result = intake.push(3, &mut columns);
         assert_eq!(columns.len(), usize::from(result.is_ok()));
         assert!(result.is_ok() || columns.n_counts() == 0);
-        result.map(|()| columns.get(0, intake.fields.sum).unwrap().to_float())
+        result.map(|()| columns.get(0, intake.fields.sum).unwrap().to_float().unwrap())
     }
 
     #[track_caller]

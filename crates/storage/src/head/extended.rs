@@ -3,7 +3,7 @@
 //! The value of a sample goes where all values go ([`Stream::append`]), and that decides whether it is new, a duplicate
 //! or refused. What is more about it is noted afterwards, or compared with what was noted of the sample that is there.
 
-use model::histogram::NativeHistogram;
+use model::histogram::PackedHistogram;
 use model::{TimestampMs, is_stale_nan};
 
 use super::extras::Extras;
@@ -15,7 +15,7 @@ use super::stream::{LaneSample, OWN_PAGE, Stored, Stream, Workspace};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extension<'a> {
     /// It is a native histogram, and its value the sum.
-    pub(super) histogram: Option<NativeHistogram<'a>>,
+    pub(super) histogram: Option<PackedHistogram<'a>>,
     /// When its counter began; 0 if that is not known.
     pub(super) start_ms: TimestampMs,
 }
@@ -64,7 +64,7 @@ impl Stream {
     fn note(
         &mut self,
         sample: LaneSample,
-        histogram: Option<NativeHistogram<'_>>,
+        histogram: Option<PackedHistogram<'_>>,
         start_ms: TimestampMs,
         is_known: bool,
         work: &mut Workspace,
@@ -90,7 +90,7 @@ impl Stream {
         let extras = sealed.extras.get_or_insert_default();
         match histogram {
             Some(histogram) => extras
-                .insert(lane, timestamp_ms, histogram, previous_ms, &mut work.layouts)
+                .insert(lane, timestamp_ms, histogram, previous_ms, &mut work.natives)
                 .expect(OWN_PAGE),
             None if timestamp_ms < newest_ms => {
                 if let Some(natives) = extras.natives_mut(lane) {
@@ -158,7 +158,7 @@ impl Stream {
     fn compare(
         &self,
         sample: LaneSample,
-        histogram: Option<NativeHistogram<'_>>,
+        histogram: Option<PackedHistogram<'_>>,
     ) -> Result<(), RefusalReason> {
         match histogram {
             None if self.has_histogram(sample) => Err(RefusalReason::DuplicateHistogram),

@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use model::histogram::NativeHistogram;
+use model::histogram::PackedHistogram;
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::lanes::LaneChoice;
 use super::late::LateSample;
-use super::layouts::Layouts;
-use super::natives::NativeLane;
+use super::natives::{NativeLane, NativesWork};
 use super::run::{Entry, Run, RunReader};
 use super::starts::{StartRuns, Starts};
 use crate::{LaneBuffer, StoredHistogram};
@@ -98,17 +97,17 @@ impl Extras {
         &mut self,
         lane: u16,
         timestamp_ms: TimestampMs,
-        histogram: NativeHistogram<'_>,
+        histogram: PackedHistogram<'_>,
         previous_ms: Option<TimestampMs>,
-        layouts: &mut Layouts,
+        work: &mut NativesWork,
     ) -> Result<(), codec::Error> {
         match self.natives.binary_search_by_key(&lane, |(held, _)| *held) {
             Ok(position) => {
                 let (_, natives) = &mut self.natives[position];
-                natives.insert(timestamp_ms, histogram, previous_ms, layouts)
+                natives.insert(timestamp_ms, histogram, previous_ms, work)
             }
             Err(position) => {
-                let natives = NativeLane::new(timestamp_ms, histogram, layouts);
+                let natives = NativeLane::new(timestamp_ms, histogram, work);
                 self.natives.insert(position, (lane, natives));
                 Ok(())
             }

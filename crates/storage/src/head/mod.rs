@@ -107,7 +107,7 @@ impl Head {
         let n_refused = refused.len();
         let is_extended = batch.is_extended();
         let has_histograms = !batch.histograms.is_empty();
-        let (mut sample_idx, mut n_prefetched) = (0, 0);
+        let (mut sample_idx, mut n_prefetched, mut n_histograms) = (0, 0, 0);
         while let Some(first) = batch.series.get(sample_idx) {
             if sample_idx >= n_prefetched {
                 n_prefetched = batch.len().min(sample_idx + PREFETCH_LEN);
@@ -123,7 +123,8 @@ impl Head {
                 .map_or(TimestampMs::MIN, |cut| cut.before_ms_of(first.stream));
             let mut stream = slot.lock();
             if is_extended || stream.raw.is_extended() {
-                sample_idx = append_extended(&mut stream, batch, sample_idx, &mut workspace, refused);
+                let first = (sample_idx, &mut n_histograms);
+                sample_idx = append_extended(&mut stream, batch, first, &mut workspace, refused);
                 slot.note_newest_row(&stream);
                 continue;
             }
@@ -251,7 +252,7 @@ impl Head {
     pub fn stats(&self) -> HeadStats {
         let workspace = self.workspace.lock();
         let mut stats = workspace.stats;
-        stats.bytes.extras += workspace.layouts.heap_bytes();
+        stats.bytes.extras += workspace.natives.layouts.heap_bytes();
         stats
     }
 
@@ -272,24 +273,23 @@ fn sample_at(batch: &SampleBatch, sample_idx: usize, lane: LaneIdx) -> LaneSampl
 }
 
 /// Stores the samples from `first_idx` on that are of the same stream, with what is more about them. Returns the
-/// position behind them.
+/// position behind them. `n_histograms` counts those of the batch that are stored.
 fn append_extended(
     stream: &mut Stream,
     batch: &SampleBatch,
-    first_idx: usize,
+    (first_idx, n_histograms): (usize, &mut usize),
     workspace: &mut Workspace,
     refused: &mut Vec<Refusal>,
 ) -> usize {
     let rest = &batch.series[first_idx..];
     let n_own = rest.iter().take_while(|series| series.stream == rest[0].stream);
     let end = first_idx + n_own.count();
-    let mut position = batch.histograms.lower_bound(first_idx);
     for sample_idx in first_idx..end {
         let sample = sample_at(batch, sample_idx, batch.series[sample_idx].lane);
         let mut histogram = None;
-        if batch.histograms.row(position) == Some(sample_idx) {
-            histogram = batch.histograms.get(position, batch.values[sample_idx]);
-            position += 1;
+        if batch.histograms.row(*n_histograms) == Some(sample_idx) {
+            histogram = batch.histograms.get(*n_histograms, batch.values[sample_idx]);
+            *n_histograms += 1;
         }
         let extension = Extension {
             histogram,

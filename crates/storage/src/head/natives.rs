@@ -4,16 +4,18 @@
 //! is more about it lies here, by timestamp: runs in ascending order, none overlapping another. A staleness marker is a
 //! float and has nothing here.
 //!
-//! Whether a histogram continues the one before it is decided once, when it is appended, as Prometheus' head does. Of
-//! one that comes late, and of the one behind it, it is not said: Prometheus keeps late samples in chunks of their own.
+//! Whether a histogram continues the one before it is a matter of what there was when it was appended, as in Prometheus'
+//! head. Of one that comes late, and of the one behind it, it is not said: Prometheus keeps late samples in chunks of
+//! their own.
 
 use std::sync::Arc;
 
-use model::histogram::{HistogramLayout, NativeHistogram};
+use model::histogram::packed::pack;
+use model::histogram::{CounterResetHint, HistogramLayout, NativeHistogram, PackedHistogram};
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::layouts::Layouts;
-use super::run::{Entry, Mark, RUN_LEN_MAX, Run, RunReader, Tail};
+use super::run::{Continues, Entry, Mark, RUN_LEN_MAX, Run, RunReader, RunWork, Tail};
 
 /// Native histograms of a lane, at least one.
 #[derive(Debug)]
@@ -25,27 +27,42 @@ pub(super) struct NativeLane {
     run_bytes: usize,
 }
 
+/// What appending histograms needs from lane to lane.
+#[derive(Debug, Default)]
+pub(super) struct NativesWork {
+    pub(super) layouts: Layouts,
+    run: RunWork,
+}
+
 /// A histogram out of its run.
 struct Loose {
     layout: Arc<HistogramLayout>,
     timestamp_ms: TimestampMs,
     mark: Mark,
-    counts: Vec<u64>,
+    /// Its counts, packed.
+    bytes: Vec<u8>,
+}
+
+impl Loose {
+    fn packed(&self) -> PackedHistogram<'_> {
+        PackedHistogram {
+            layout: &self.layout,
+            hint: self.mark.hint,
+            sum: 0.0,
+            bytes: &self.bytes,
+        }
+    }
 }
 
 impl NativeLane {
     /// A lane of one histogram.
     pub(super) fn new(
         timestamp_ms: TimestampMs,
-        histogram: NativeHistogram<'_>,
-        layouts: &mut Layouts,
+        histogram: PackedHistogram<'_>,
+        work: &mut NativesWork,
     ) -> Self {
-        let mark = Mark {
-            hint: histogram.hint,
-            continues: false,
-        };
-        let layout = layouts.shared(histogram.layout);
-        let (run, tail) = Run::begin(layout, timestamp_ms, mark, histogram.counts);
+        let layout = work.layouts.shared(histogram.layout);
+        let (run, tail) = Run::begin(layout, timestamp_ms, histogram, false);
         Self {
             run_bytes: run.heap_bytes(),
             runs: vec![Arc::new(run)],
@@ -58,10 +75,6 @@ impl NativeLane {
         if depth == 0 {
             if let Some(run) = self.runs.last() {
                 codec::prefetch(std::ptr::from_ref(run).addr());
-            }
-            // Eight words are a line of the cache.
-            for line in self.tail.counts.chunks(8) {
-                codec::prefetch(line.as_ptr().addr());
             }
         } else if let Some(run) = self.runs.last() {
             run.prefetch(depth - 1);
@@ -81,41 +94,44 @@ impl NativeLane {
     pub(super) fn insert(
         &mut self,
         timestamp_ms: TimestampMs,
-        histogram: NativeHistogram<'_>,
+        histogram: PackedHistogram<'_>,
         previous_ms: Option<TimestampMs>,
-        layouts: &mut Layouts,
+        work: &mut NativesWork,
     ) -> Result<(), codec::Error> {
         let newest_ms = self.newest_ms();
         if timestamp_ms < newest_ms {
-            return self.insert_late(timestamp_ms, histogram, layouts);
+            return self.insert_late(timestamp_ms, histogram, work);
         }
         let Some(last) = self.runs.last_mut() else {
             return Ok(());
         };
-        let previous = NativeHistogram {
-            layout: &last.layout,
-            hint: self.tail.mark.hint,
-            sum: 0.0,
-            counts: &self.tail.counts,
-        };
-        let mark = Mark {
-            hint: histogram.hint,
-            continues: previous_ms == Some(newest_ms) && histogram.continues(&previous),
-        };
-        let has_same_layout = previous.has_layout_of(&histogram);
+        // What `NativeHistogram::continues` asks first.
+        let is_marked = matches!(histogram.hint, CounterResetHint::Gauge | CounterResetHint::Reset);
+        let may_continue =
+            previous_ms == Some(newest_ms) && !is_marked && self.tail.mark.hint != CounterResetHint::Gauge;
+        let has_same_layout = Arc::ptr_eq(&last.layout, histogram.layout) || last.layout == *histogram.layout;
+        let n_bytes = last.heap_bytes();
         if has_same_layout && last.len < RUN_LEN_MAX {
-            let n_bytes = last.heap_bytes();
+            let continues = if may_continue {
+                Continues::IfNoneFell
+            } else {
+                Continues::Known(false)
+            };
             let run = Arc::make_mut(last);
-            run.push(&mut self.tail, timestamp_ms, mark, histogram.counts);
+            run.push(&mut self.tail, timestamp_ms, histogram, continues, &mut work.run)?;
             self.run_bytes = self.run_bytes + run.heap_bytes() - n_bytes;
             return Ok(());
         }
+        let continues = may_continue && continues_newest(last, &self.tail, histogram)?;
+        let run = Arc::make_mut(last);
+        run.close(&mut self.tail, &mut work.run)?;
+        self.run_bytes = self.run_bytes + run.heap_bytes() - n_bytes;
         let layout = if has_same_layout {
             Arc::clone(&last.layout)
         } else {
-            layouts.shared(histogram.layout)
+            work.layouts.shared(histogram.layout)
         };
-        let (run, tail) = Run::begin(layout, timestamp_ms, mark, histogram.counts);
+        let (run, tail) = Run::begin(layout, timestamp_ms, histogram, continues);
         self.run_bytes += run.heap_bytes();
         self.runs.push(Arc::new(run));
         self.tail = tail;
@@ -145,7 +161,7 @@ impl NativeLane {
             one.mark.continues = false;
         }
         let has_last = n_old == self.runs.len();
-        let (runs, tail) = put_together(loose);
+        let (runs, tail) = put_together(loose, &mut RunWork::default())?;
         self.runs.splice(..n_old, runs.into_iter().map(Arc::new));
         self.runs.shrink_to_fit();
         if has_last {
@@ -160,8 +176,8 @@ impl NativeLane {
     fn insert_late(
         &mut self,
         timestamp_ms: TimestampMs,
-        histogram: NativeHistogram<'_>,
-        layouts: &mut Layouts,
+        histogram: PackedHistogram<'_>,
+        work: &mut NativesWork,
     ) -> Result<(), codec::Error> {
         // Into the run it falls into, or the one that is before it if that is not full, or the one behind it.
         let next = self.runs.partition_point(|run| run.last_ms < timestamp_ms);
@@ -180,14 +196,14 @@ impl NativeLane {
             continues: false,
         };
         let inserted = Loose {
-            layout: layouts.shared(histogram.layout),
+            layout: work.layouts.shared(histogram.layout),
             timestamp_ms,
             mark,
-            counts: histogram.counts.to_vec(),
+            bytes: histogram.bytes.to_vec(),
         };
         loose.insert(place, inserted);
         let is_last = position + 1 == self.runs.len();
-        let (runs, tail) = put_together(loose);
+        let (runs, tail) = put_together(loose, &mut work.run)?;
         self.runs
             .splice(position..=position, runs.into_iter().map(Arc::new));
         if let Some(tail) = tail.filter(|_| is_last) {
@@ -209,7 +225,7 @@ impl NativeLane {
         };
         let broken_ms = Arc::make_mut(run).break_at(timestamp_ms.saturating_add(1))?;
         if broken_ms == Some(self.newest_ms()) {
-            self.tail.mark.continues = false;
+            self.tail.break_off();
         }
         Ok(())
     }
@@ -221,20 +237,17 @@ impl NativeLane {
     pub(super) fn has_counts_of(
         &self,
         timestamp_ms: TimestampMs,
-        histogram: NativeHistogram<'_>,
+        histogram: PackedHistogram<'_>,
     ) -> Result<bool, codec::Error> {
-        let same = |layout: &Arc<HistogramLayout>, counts: &[u64]| {
-            histogram.has_counts_of(&NativeHistogram {
-                layout,
-                counts,
-                ..histogram
-            })
-        };
         let Some(run) = self.run_at(timestamp_ms) else {
             return Ok(false);
         };
         let found = find(run, timestamp_ms)?;
-        Ok(found.is_some_and(|(reader, _)| same(&run.layout, reader.counts())))
+        let mut words = Vec::new();
+        let (Some((reader, entry)), Some(asked)) = (found, histogram.unpack(&mut words)) else {
+            return Ok(false);
+        };
+        Ok(asked.has_counts_of(&reader.histogram(entry, histogram.sum)))
     }
 
     /// True when there is a histogram at this time.
@@ -261,13 +274,14 @@ impl NativeLane {
             return Ok(None);
         };
         if timestamp_ms == self.newest_ms() {
-            let newest = NativeHistogram {
-                layout: &run.layout,
-                hint: self.tail.mark.visible(),
+            let mut words = Vec::new();
+            let (newest, mark) = run.newest(&self.tail, &mut words)?;
+            let visible = NativeHistogram {
+                hint: mark.visible(),
                 sum,
-                counts: &self.tail.counts,
+                ..newest
             };
-            return Ok(Some(newest.to_float()));
+            return Ok(Some(visible.to_float()));
         }
         let found = find(run, timestamp_ms)?;
         Ok(found.map(|(reader, entry)| reader.histogram(entry, sum).to_float()))
@@ -281,7 +295,7 @@ impl NativeLane {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.runs.capacity() * size_of::<Arc<Run>>() + size_of_val(&*self.tail.counts) + self.run_bytes
+        self.runs.capacity() * size_of::<Arc<Run>>() + self.tail.heap_bytes() + self.run_bytes
     }
 
     fn run_at(&self, timestamp_ms: TimestampMs) -> Option<&Run> {
@@ -302,35 +316,55 @@ fn find(run: &Run, timestamp_ms: TimestampMs) -> Result<Option<(RunReader<'_>, E
     Ok(None)
 }
 
+/// True when a histogram continues the newest one of a run.
+fn continues_newest(run: &Run, tail: &Tail, histogram: PackedHistogram<'_>) -> Result<bool, codec::Error> {
+    let (mut before, mut words) = (Vec::new(), Vec::new());
+    let (newest, _) = run.newest(tail, &mut before)?;
+    let current = histogram.unpack(&mut words);
+    Ok(current.is_some_and(|current| current.continues(&newest)))
+}
+
 fn take_apart(run: &Run) -> Result<Vec<Loose>, codec::Error> {
     let mut reader = RunReader::new(run);
     let mut loose = Vec::with_capacity(run.len as usize + 1);
     while let Some(entry) = reader.next()? {
+        let mut bytes = Vec::new();
+        pack(&reader.histogram(entry, 0.0), &mut bytes);
         loose.push(Loose {
             layout: Arc::clone(&run.layout),
             timestamp_ms: entry.timestamp_ms,
             mark: entry.mark,
-            counts: reader.counts().to_vec(),
+            bytes,
         });
     }
     Ok(loose)
 }
 
 /// The runs of these histograms, and the tail of the last one.
-fn put_together(loose: Vec<Loose>) -> (Vec<Run>, Option<Tail>) {
+fn put_together(loose: Vec<Loose>, work: &mut RunWork) -> Result<(Vec<Run>, Option<Tail>), codec::Error> {
     let mut runs: Vec<Run> = Vec::new();
     let mut tail: Option<Tail> = None;
     for one in loose {
-        if let (Some(run), Some(tail)) = (runs.last_mut(), &mut tail)
-            && run.layout == one.layout
-            && run.len < RUN_LEN_MAX
-        {
-            run.push(tail, one.timestamp_ms, one.mark, &one.counts);
-            continue;
+        let continues = one.mark.continues;
+        if let (Some(run), Some(tail)) = (runs.last_mut(), &mut tail) {
+            if run.layout == one.layout && run.len < RUN_LEN_MAX {
+                run.push(
+                    tail,
+                    one.timestamp_ms,
+                    one.packed(),
+                    Continues::Known(continues),
+                    work,
+                )?;
+                continue;
+            }
+            run.close(tail, work)?;
         }
-        let (run, begun) = Run::begin(one.layout, one.timestamp_ms, one.mark, &one.counts);
+        let (run, begun) = Run::begin(Arc::clone(&one.layout), one.timestamp_ms, one.packed(), continues);
         runs.push(run);
         tail = Some(begun);
     }
-    (runs, tail)
+    if let (Some(run), Some(tail)) = (runs.last_mut(), &mut tail) {
+        run.close(tail, work)?;
+    }
+    Ok((runs, tail))
 }

@@ -11,7 +11,7 @@ use model::{TimeRange, TimestampMs};
 
 use super::extras::Extras;
 use super::late::{LATE_MAX, LateBuffer, LateSample};
-use super::layouts::Layouts;
+use super::natives::NativesWork;
 use super::pages::Sealed;
 use super::raw::{Put, RawRows};
 use super::rebuild::Rebuilder;
@@ -52,7 +52,7 @@ pub(super) struct Workspace {
     /// The cut that is under way.
     pub(super) cut: Option<super::flush::Cut>,
     pub(super) rebuilder: Rebuilder,
-    pub(super) layouts: Layouts,
+    pub(super) natives: NativesWork,
     pub(super) stats: HeadStats,
 }
 

@@ -13,6 +13,10 @@ use crate::Error;
 use crate::exemplars::Exemplar;
 
 /// Something to be made durable.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all requests are of the largest kind"
+)]
 pub(crate) enum Request {
     /// Samples, and exemplars until they are in the ring.
     Append {

@@ -265,7 +265,7 @@ mod tests {
         let error = chain(&[newer]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "wal/00000001.wal has format version 9; this program reads versions up to 5"
+            "wal/00000001.wal has format version 9; this program reads versions up to 6"
         );
     }
 }

@@ -26,8 +26,8 @@ use super::samples::{SampleColumns, empty, push_elements, read_samples, sample_f
 /// Bytes of the histograms of one record, roughly.
 const HISTOGRAM_BYTES_MAX: usize = 4 << 20;
 
-/// What a count mostly takes.
-const BYTES_PER_COUNT: usize = 2;
+/// What a histogram mostly takes besides its counts.
+const BYTES_BESIDE_COUNTS: usize = 4;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = sample_fields();
@@ -72,15 +72,14 @@ impl ExtendedColumns {
         }
         let mut position = batch.histograms.lower_bound(range.start);
         let mut end = range.start;
-        // Most counts are below 2^14.
-        let n_bytes = BYTES_PER_COUNT * batch.histograms.n_counts();
+        let n_bytes = batch.histograms.n_bytes() + BYTES_BESIDE_COUNTS * batch.histograms.len();
         self.histogram_bytes.reserve(n_bytes.min(HISTOGRAM_BYTES_MAX));
         self.histogram_ends.reserve(range.len());
+        self.writer.begin(&batch.histograms);
         while end < range.end && !self.is_full() {
             if batch.histograms.row(position) == Some(end) {
-                if let Some(histogram) = batch.histograms.get(position, 0.0) {
-                    self.writer.push(histogram, &mut self.histogram_bytes);
-                }
+                self.writer
+                    .push(&batch.histograms, position, &mut self.histogram_bytes);
                 position += 1;
             }
             self.histogram_ends.push(self.histogram_end());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  8  "MTIDEWAL"
-//!  8  2  format version, 5
+//!  8  2  format version, 6
 //! 10  6  zero
 //! 16  8  number of this segment
 //! 24  8  number of the segment before it, 0 if there is none
@@ -25,7 +25,7 @@ use super::bytes::{u16_at, u32_at, u64_at};
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 48;
 
 /// The version that is written; it and all before it are read.
-pub(crate) const FORMAT_VERSION: u16 = 5;
+pub(crate) const FORMAT_VERSION: u16 = 6;
 
 const MAGIC: &[u8; 8] = b"MTIDEWAL";
 const CHECKED_BYTES: usize = 44;
@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(in_version(4), Ok(HEADER));
         assert_eq!(in_version(0), Err(BadHeader::Version(0)));
         assert_eq!(in_version(5), Ok(HEADER));
-        assert_eq!(in_version(6), Err(BadHeader::Version(6)));
+        assert_eq!(in_version(6), Ok(HEADER));
+        assert_eq!(in_version(7), Err(BadHeader::Version(7)));
     }
 
     #[test]

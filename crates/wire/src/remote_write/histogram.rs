@@ -3,6 +3,7 @@
 use model::TimestampMs;
 use model::histogram::{BUCKETS_MAX, CounterResetHint, Span};
 
+use super::plain_histogram::PlainHistogram;
 use crate::error::DecodeError;
 use crate::protobuf::writer::{push_bytes, push_integer, push_varint};
 use crate::protobuf::{Reader, WireType};
@@ -209,28 +210,59 @@ impl<'a> Histograms<'a> {
         self.reader.offset()
     }
 
-    /// Reads the next one into `histogram`; false when there is none.
+    /// The next one; none when there is none.
     ///
     /// # Errors
     /// Where the bytes are broken.
-    pub fn read_next(&mut self, histogram: &mut Histogram) -> Result<bool, DecodeError> {
+    pub fn next_message(&mut self) -> Result<Option<HistogramMessage<'a>>, DecodeError> {
         let Some(n_left) = self.n_left.checked_sub(1) else {
-            return Ok(false);
+            return Ok(None);
         };
         self.n_left = 0;
         while let Some((number, wire_type)) = self.reader.field()? {
             if number == self.field_number {
-                histogram.read(self.reader.message()?)?;
+                let message = self.reader.message()?;
                 self.n_left = n_left;
-                return Ok(true);
+                return Ok(Some(HistogramMessage(message)));
             }
             self.reader.skip(wire_type)?;
         }
         Err(self.reader.error("TimeSeries with fewer histograms than counted"))
     }
+
+    /// Reads the next one into `histogram`; false when there is none.
+    ///
+    /// # Errors
+    /// Where the bytes are broken.
+    pub fn read_next(&mut self, histogram: &mut Histogram) -> Result<bool, DecodeError> {
+        match self.next_message()? {
+            Some(message) => message.read(histogram).map(|()| true),
+            None => Ok(false),
+        }
+    }
 }
 
-fn hint(number: u64) -> CounterResetHint {
+/// A native histogram that has not been read.
+#[derive(Debug, Clone, Copy)]
+pub struct HistogramMessage<'a>(Reader<'a>);
+
+impl<'a> HistogramMessage<'a> {
+    /// The same as far as it is written plainly; otherwise, and when it is broken, none.
+    #[must_use]
+    pub fn plain(&self) -> Option<PlainHistogram<'a>> {
+        PlainHistogram::read(self.0)
+    }
+
+    /// Reads it in place of what `histogram` held.
+    ///
+    /// # Errors
+    /// Where the bytes are broken.
+    pub fn read(&self, histogram: &mut Histogram) -> Result<(), DecodeError> {
+        histogram.read(self.0)
+    }
+}
+
+pub(super) fn hint(number: u64) -> CounterResetHint {
     match number {
         1 => CounterResetHint::Reset,
         2 => CounterResetHint::NotReset,
@@ -332,7 +364,7 @@ fn signed_32(message: &mut Reader<'_>) -> Result<i32, DecodeError> {
     i32::try_from(value).map_err(|_| before.error("integer longer than 32 bits"))
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

@@ -4,6 +4,7 @@ mod exemplar;
 mod histogram;
 mod labels;
 mod negotiate;
+mod plain_histogram;
 pub mod v1;
 pub mod v2;
 
@@ -11,6 +12,7 @@ mod sample_slot;
 mod schemas;
 
 pub use exemplar::{Exemplar, Exemplars};
-pub use histogram::{Count, Histogram, Histograms, Side};
+pub use histogram::{Count, Histogram, HistogramMessage, Histograms, Side};
 pub use labels::SeriesLabels;
 pub use negotiate::{Protocol, Unsupported, negotiate};
+pub use plain_histogram::{PlainHistogram, PlainLayout};

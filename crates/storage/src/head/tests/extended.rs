@@ -62,7 +62,7 @@ impl Value {
         self.push(&mut batch, series(0, 0), 0);
         match batch.histograms.get(0, batch.values[0]) {
             Some(histogram) if !is_stale_nan(histogram.sum) => {
-                Shown::Histogram(Box::new(hintless(histogram.to_float())))
+                Shown::Histogram(Box::new(hintless(histogram.to_float().unwrap())))
             }
             _ => Shown::Float(batch.values[0].to_bits()),
         }
@@ -364,7 +364,10 @@ fn starts_of_what_a_cut_leaves_are_those_that_were_noted() {
     assert_eq!(read(&head, 1, TimeRange::ALL)[&(NOW_MS + 395)].2, NOW_MS - 400);
     assert!(head.begin_cut(NOW_MS + 1_000));
     head.end_cut(11);
-    assert_eq!(extras_bytes(&head), head.workspace.lock().layouts.heap_bytes());
+    assert_eq!(
+        extras_bytes(&head),
+        head.workspace.lock().natives.layouts.heap_bytes()
+    );
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

@@ -286,7 +286,7 @@ fn a_newer_format_is_refused_before_anything_is_changed() {
     let error = world.try_open().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/data/wal/00000001.wal has format version 9; this program reads versions up to 5"
+        "/data/wal/00000001.wal has format version 9; this program reads versions up to 6"
     );
     assert_eq!(world.files.read(&path).unwrap(), bytes);
 }

@@ -76,8 +76,9 @@ fn whole(batch: &SampleBatch) -> Vec<String> {
         let is_histogram = batch.histograms.row(position) == Some(row);
         position += usize::from(is_histogram);
         let histogram = is_histogram.then(|| {
+            let mut words = Vec::new();
             let read = batch.histograms.get(position - 1, value).unwrap();
-            assert_eq!(read.counts.len(), read.layout.n_counts());
+            let read = read.unpack(&mut words).unwrap();
             (Arc::clone(read.layout), read.hint, read.counts.to_vec())
         });
         let (series, timestamp_ms) = (batch.series[row], batch.timestamps_ms[row]);
@@ -156,7 +157,11 @@ fn histograms_cut_off_or_of_unknown_parts_are_refused() {
         sum: 1.0,
         counts: &[1, 2, 3, 4, 5],
     };
-    HistogramWriter::default().push(histogram, &mut bytes);
+    let mut columns = model::histogram::HistogramColumns::default();
+    columns.push(0, histogram);
+    let mut writer = HistogramWriter::default();
+    writer.begin(&columns);
+    writer.push(&columns, 0, &mut bytes);
     let read = |bytes: &[u8]| {
         let mut columns = model::histogram::HistogramColumns::default();
         let result = HistogramReader::default().read(bytes, 0, &mut columns);
