@@ -11,8 +11,8 @@ use super::page::RowKind;
 /// Who wrote the files, as they say themselves.
 pub(super) const CREATED_BY: &str = concat!("meshtide ", env!("CARGO_PKG_VERSION"));
 
-/// Key of the metadata of `samples.parquet` and `histograms.parquet` that holds the CRC-32C of every page with its
-/// header.
+/// Key of the metadata of `samples.parquet` and `histograms.parquet` that held the CRC-32C of every page with its
+/// header before version 4.
 pub(super) const PAGE_CHECKSUMS: &str = "meshtide.page_crc32c";
 
 /// The columns of `samples.parquet`, in their order.

@@ -1,7 +1,7 @@
 //! The header of a page: `PageHeader` with a `DataPageHeaderV2`, in Thrift's compact protocol.
 //!
 //! Its fields always stand in the same order, so that one walk writes it and another reads it. Statistics stand in
-//! the page index, and the checksum of a page in the footer, where it covers the header too.
+//! the page index, and the checksum of a page in the page table, where it covers the header too.
 
 use codec::varint;
 

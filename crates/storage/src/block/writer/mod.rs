@@ -46,8 +46,8 @@ pub struct BlockSinks<W> {
 
 /// Writes the streams of a block, one after the other.
 ///
-/// Memory: the encoded row group under way (about half a megabyte), the page indexes (a hundred bytes per page), the
-/// stream at hand, and for `series.parquet`, which is written last, some 30 bytes per series and 8 per label of an
+/// Memory: the encoded row group under way (about half a megabyte), the page indexes and page tables (a hundred bytes per
+/// page), the stream at hand, and for `series.parquet`, which is written last, some 30 bytes per series and 8 per label of an
 /// entity.
 pub struct BlockWriter<W: Write + Send> {
     samples: SamplesWriter<W>,
