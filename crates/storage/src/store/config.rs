@@ -88,8 +88,8 @@ pub struct Surroundings {
     /// The key of the catalog's hashes: random in a server, fixed in a simulation.
     pub secret: HashSecret,
     /// Gives memory that was freed back to the operating system, at once, as far as the allocator keeps it for the thread
-    /// that calls this or for all. Called after much was freed, seldom, and never by who waits for a sample. Does nothing
-    /// where nobody counts.
+    /// that calls this or for all. Called seldom, after much was freed: at the end of a flush, also on the thread that
+    /// takes samples into the head, which may wait for it some milliseconds. Does nothing where nobody counts.
     pub release_memory: fn(),
 }
 
