@@ -27,8 +27,9 @@ use object_store::{
 use super::file_store::FileStore;
 use crate::Error;
 
-/// Bytes of a part of a large object: S3 wants so many of all parts but the last.
-const PART_BYTES: usize = 5 << 20;
+/// Bytes of a part of a large object, which are held until they are sent. S3 wants five times as many of all parts but the
+/// last.
+const PART_BYTES: usize = 1 << 20;
 
 /// A place that keeps objects.
 #[derive(Debug, Clone)]
