@@ -17,29 +17,11 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 const N_CLUSTERS: usize = 50;
 const TIME_NS: u64 = 1_795_238_213_618_000_000;
-const BOUNDS: [f64; 19] = [
-    0.5,
-    1.0,
-    5.0,
-    10.0,
-    25.0,
-    50.0,
-    100.0,
-    250.0,
-    500.0,
-    1_000.0,
-    2_500.0,
-    5_000.0,
-    10_000.0,
-    30_000.0,
-    60_000.0,
-    300_000.0,
-    600_000.0,
-    1_800_000.0,
-    3_600_000.0,
-];
+/// Bounds of a histogram: how many counts.
+const N_BOUNDS: usize = 19;
 
 fn request() -> Vec<u8> {
+    let bounds: [f64; N_BOUNDS] = std::array::from_fn(|idx| 0.5 * 2_f64.powi(idx as i32));
     let mut encoder = Encoder::new(&[
         ("telemetry.sdk.name", "envoy"),
         ("telemetry.sdk.version", "1.40.0"),
@@ -71,8 +53,8 @@ fn request() -> Vec<u8> {
                 time_ns: TIME_NS,
             };
             let buckets = Buckets {
-                bounds: &BOUNDS,
-                counts: &[cluster as u64; BOUNDS.len() + 1],
+                bounds: &bounds,
+                counts: &[cluster as u64; N_BOUNDS + 1],
                 sum: 17.5,
             };
             encoder.push_histogram(Temporality::Cumulative, &head, &buckets);

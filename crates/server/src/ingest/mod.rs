@@ -4,7 +4,8 @@
 //! thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
 //! `histograms`), turns label bytes into series (`resolve`, with `origins` for pairs of replicas), gives `exemplars` to
 //! them, and hands one batch to the store; the store's answer goes straight back to the waiting handler. `otlp` does the
-//! same for OTLP, for which `deltas` adds up differences. `refusal` collects what is not taken and why.
+//! same for OTLP, for which `deltas` adds up differences and `envoys` keeps two Envoys apart. `jobs` is the queue of that
+//! thread; `refusal` collects what is not taken and why.
 //!
 //! Invariants:
 //! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its

@@ -113,11 +113,12 @@ impl Outlet {
     }
 }
 
-/// True for a few samples and nothing else: what else there is may take its time.
+/// True for a few samples, and for visits, which are short and have to be where most samples are put into the head. What
+/// else there is may take its time.
 fn is_small(group: &Group) -> bool {
-    let is_append = |request: &Request| matches!(request, Request::Append { .. });
+    let is_short = |request: &Request| matches!(request, Request::Append { .. } | Request::Visit { .. });
     let n_samples: usize = group.requests.iter().map(Request::weight).sum();
-    n_samples <= OWN_SAMPLES_MAX && group.requests.iter().all(is_append)
+    n_samples <= OWN_SAMPLES_MAX && group.requests.iter().all(is_short)
 }
 
 impl ApplierThread {

@@ -113,8 +113,8 @@ impl Keeper {
         Ok(outcome)
     }
 
-    /// Drops what is in blocks, on the thread that put it into the head: an allocator keeps for a thread what that has
-    /// freed, so the same thread lets go of it in the end.
+    /// Drops what is in blocks, on the thread that put most of it into the head: an allocator keeps for a thread what that
+    /// has taken and freed, so the same thread lets go of it in the end.
     fn end_cut(&self, n_samples: u64) -> Result<(), Error> {
         self.head.begin_end(n_samples);
         let mut position = Some(StreamId(0));
