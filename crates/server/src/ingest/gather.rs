@@ -35,6 +35,8 @@ pub(super) struct Columns {
     pub(super) empty: Vec<usize>,
     /// Metadata messages of remote write 1.0.
     pub(super) metadata: Vec<MetricMetadata>,
+    /// What series of remote write 2.0 say about their metrics, with their positions, ascending.
+    pub(super) said: Vec<(usize, v2::Said)>,
     pub(super) exemplars: ExemplarColumns,
     /// Label bytes that lie apart in a body.
     scattered: Vec<u8>,
@@ -67,6 +69,7 @@ impl Columns {
         self.broken.clear();
         self.empty.clear();
         self.metadata.clear();
+        self.said.clear();
         self.exemplars.clear();
     }
 
@@ -128,6 +131,7 @@ impl Columns {
         keys: &v2::SeriesKeys<H>,
         hashes: &mut v2::SymbolHashes,
     ) -> Result<(), DecodeError> {
+        let mut glances = v2::Glances::new(request.symbols());
         for series in request.series() {
             let series = series?;
             let position = self.keys.len();
@@ -136,6 +140,9 @@ impl Columns {
                 0
             });
             self.keys.push(SeriesKey(key));
+            if let Some(said) = glances.look(&series, hashes) {
+                self.said.push((position, said));
+            }
             let n_before = self.values.len();
             for sample in series.samples() {
                 let sample = sample?;

@@ -14,7 +14,7 @@ use crate::ha::Verdict;
 use super::deltas::{Amount, Difference, Sender, Stamps, TooOld};
 use super::exemplars::{ExemplarCounts, Place};
 use super::gather::Columns;
-use super::metadata::family_metadata;
+use super::metadata::{KnownMetadata, family_metadata};
 use super::origins::{DROPPED, Met, NO_SERIES, ORIGINS_MAX, Origins};
 use super::{Failure, RefusalKind, Refusals};
 
@@ -92,15 +92,13 @@ impl Resolving<'_> {
         Ok(())
     }
 
-    /// Registers the series of a remote-write 2.0 request that are unknown, takes the metadata of those, and refuses
-    /// series of nothing.
-    pub(super) fn register_v2(&mut self, request: &v2::Request<'_>) -> Result<Vec<MetricMetadata>, Failure> {
+    /// Registers the series of a remote-write 2.0 request that are unknown, and refuses series of nothing.
+    pub(super) fn register_v2(&mut self, request: &v2::Request<'_>) -> Result<(), Failure> {
         let symbols = request.symbols();
         let broken = std::mem::take(&mut self.columns.broken);
         let mut broken = broken.into_iter().peekable();
         let empty = std::mem::take(&mut self.columns.empty);
         let mut empty = empty.into_iter().peekable();
-        let mut all_metadata = Vec::new();
         for (position, series) in request.series().filter_map(Result::ok).enumerate() {
             if empty.next_if_eq(&position).is_some() {
                 self.refusals.push(RefusalKind::Empty, 0, || {
@@ -117,18 +115,34 @@ impl Resolving<'_> {
                 self.refuse(new, || refused.to_string());
                 continue;
             }
-            let labels = series.labels(symbols, self.limits);
-            let name = labels.as_ref().map_or("", SeriesLabels::metric_name);
-            self.register(new, labels)?;
-            let is_dropped = self.found.get(position) == Some(&Some(DROPPED));
-            if let Ok(Some(metadata)) = series.metadata(symbols)
-                && !name.is_empty()
-                && !is_dropped
-            {
-                all_metadata.push(family_metadata(name, metadata));
-            }
+            self.register(new, series.labels(symbols, self.limits))?;
         }
-        Ok(all_metadata)
+        Ok(())
+    }
+
+    /// What the series of a remote-write 2.0 request say about their metrics, as far as it is new. Also those that are
+    /// refused, because behind them nobody repeats it in this request.
+    pub(super) fn metadata_v2(
+        &mut self,
+        request: &v2::Request<'_>,
+        known: &KnownMetadata,
+        now_ms: TimestampMs,
+    ) -> Vec<MetricMetadata> {
+        let found = &*self.found;
+        let said = &mut self.columns.said;
+        said.retain(|(position, _)| found.get(*position) != Some(&Some(DROPPED)));
+        known.retain_changed(said, now_ms);
+        if said.is_empty() {
+            return Vec::new();
+        }
+        let mut positions = said.iter().map(|(position, _)| *position).peekable();
+        let all_series = request.series().filter_map(Result::ok).enumerate();
+        let changed = all_series.filter(|(position, _)| positions.next_if_eq(position).is_some());
+        let metadata = changed.filter_map(|(_, series)| {
+            let metadata = series.metadata(request.symbols()).ok()??;
+            Some(family_metadata(series.metric_name(request.symbols())?, metadata))
+        });
+        metadata.collect()
     }
 
     /// True when the series at a position of the request is unknown.

@@ -145,12 +145,16 @@ impl Worker {
             },
         };
         if resolving.look_up() {
-            match request {
+            match &request {
                 Walked::V1(body) => resolving.register_v1(body)?,
-                Walked::V2(request) => metadata = resolving.register_v2(&request)?,
+                Walked::V2(request) => resolving.register_v2(request)?,
             }
         }
-        let bounds = bounds(&self.config, self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        if let Walked::V2(request) = &request {
+            metadata = resolving.metadata_v2(request, &self.known_metadata, now_ms);
+        }
+        let bounds = bounds(&self.config, now_ms);
         let exemplars = resolving.exemplars(bounds);
         let (batch, dropped) = resolving.batch(bounds);
         if let Some(tracker) = &self.ha

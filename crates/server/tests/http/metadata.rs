@@ -91,6 +91,39 @@ async fn metadata_of_all_senders_outlives_flushes_and_restarts() {
 }
 
 #[tokio::test]
+async fn what_known_series_say_anew_is_heard_and_durable() {
+    let mut world = World::closed(Config::default());
+    let mut store = world.open(StoreConfig::default());
+    let bucket = "lat_bucket{le=\"1\"}";
+    write_v2(&world, bucket, MetricType::Histogram, "Old.").await;
+    let check = async |world: &World, metric_type: &str, help: &str| {
+        let expected = json!({"lat": [{"type": metric_type, "help": help, "unit": "bytes"}]});
+        assert_eq!(world.data("/api/v1/metadata").await, expected);
+    };
+    // Not before a minute has gone by: two versions of a service may both go on.
+    write_v2(&world, bucket, MetricType::Histogram, "New.").await;
+    check(&world, "histogram", "Old.").await;
+    world.clock.advance(60_000);
+    write_v2(&world, bucket, MetricType::Histogram, "New.").await;
+    check(&world, "histogram", "New.").await;
+    world.clock.advance(60_000);
+    write_v2(&world, bucket, MetricType::GaugeHistogram, "New.").await;
+    check(&world, "gaugehistogram", "New.").await;
+
+    store.close().unwrap();
+    drop(store);
+    let clock = world.clock.clone();
+    world.server = Server::new(Config::default(), std::sync::Arc::new(clock));
+    world.files.crash();
+    store = world.open(StoreConfig::default());
+    check(&world, "gaugehistogram", "New.").await;
+    // What the last server heard last is no reason to wait.
+    write_v2(&world, bucket, MetricType::Histogram, "Newest.").await;
+    check(&world, "histogram", "Newest.").await;
+    drop(store);
+}
+
+#[tokio::test]
 async fn limits_and_the_metric_are_read_as_prometheus_reads_them() {
     let world = World::new();
     for name in ["a", "b", "c"] {

@@ -10,25 +10,26 @@
 //!
 //! As in 1.0, a request can turn out to be broken half way, and unknown fields are skipped.
 
-use model::{MetricType, TimestampMs};
+use model::TimestampMs;
 
 use super::exemplar::{Exemplars, LabelSource};
 use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse};
 use super::schemas::EXEMPLAR_V2;
-use super::v1::metric_type;
 use crate::error::{DecodeError, LabelsError, RefusedSeries};
 use crate::limits::Limits;
 use crate::protobuf::{Reader, WireType, validate};
 
 mod encoder;
 mod keys;
+mod metadata;
 mod symbols;
 #[cfg(test)]
 mod tests;
 
 pub use encoder::{Encoder, MetadataRefs};
 pub use keys::{SeriesKeys, SymbolHashes};
+pub use metadata::{Glances, Metadata, Said};
 pub use symbols::Symbols;
 
 /// A request whose top level and symbols have been read.
@@ -76,17 +77,6 @@ pub struct Sample {
     pub value: f64,
     /// When the counter began, in milliseconds since the epoch; 0 when not said.
     pub start_timestamp_ms: TimestampMs,
-}
-
-/// What the metric of a series says about itself; its name is the series' `__name__`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metadata<'a> {
-    /// Its type.
-    pub metric_type: MetricType,
-    /// Its help text; may be empty.
-    pub help: &'a str,
-    /// Its unit; may be empty.
-    pub unit: &'a str,
 }
 
 impl<'a> Request<'a> {
@@ -389,6 +379,28 @@ impl<'a> TimeSeries<'a> {
         Exemplars::new(self.message, 4, LabelSource::Symbols(symbols))
     }
 
+    /// The metric name, not checked; `None` when there is none or the references are broken.
+    #[must_use]
+    pub fn metric_name(&self, symbols: &Symbols<'a>) -> Option<&'a str> {
+        let is_name = |reference| symbols.bytes(reference) == Some(model::METRIC_NAME.as_bytes());
+        symbols.text(self.value_of(is_name)?).ok()
+    }
+
+    /// The symbol of the value of the label whose name is such a symbol.
+    #[cold]
+    fn value_of(&self, is_name: impl Fn(u32) -> bool) -> Option<u32> {
+        let (mut name, mut value) = (None, None);
+        let walked = self.for_each_ref(|reference| {
+            match name.take() {
+                None => name = Some(reference),
+                Some(name) if is_name(name) => value = Some(reference),
+                Some(_) => {}
+            }
+            Ok(())
+        });
+        walked.ok().and(value)
+    }
+
     /// What the metric says about itself; `None` when it says nothing.
     ///
     /// # Errors
@@ -397,38 +409,7 @@ impl<'a> TimeSeries<'a> {
         let Some(message) = self.metadata else {
             return Ok(None);
         };
-        read_metadata(message, symbols)
-            .map(|metadata| Some(metadata).filter(|found| *found != Metadata::NOTHING))
-            .map_err(|reason| self.refused(symbols, reason))
-    }
-}
-
-impl Metadata<'_> {
-    const NOTHING: Self = Metadata {
-        metric_type: MetricType::Unknown,
-        help: "",
-        unit: "",
-    };
-}
-
-fn read_metadata<'a>(mut message: Reader<'a>, symbols: &Symbols<'a>) -> Result<Metadata<'a>, LabelsError> {
-    let mut metadata = Metadata::NOTHING;
-    loop {
-        let before = message;
-        let Some((number, wire_type)) = message.field()? else {
-            return Ok(metadata);
-        };
-        match (number, wire_type) {
-            (1, WireType::Varint) => metadata.metric_type = metric_type(message.varint()?),
-            (3, WireType::Varint) => metadata.help = symbols.text(read_ref(&mut message)?)?,
-            (4, WireType::Varint) => metadata.unit = symbols.text(read_ref(&mut message)?)?,
-            (1 | 3 | 4, _) => {
-                return Err(before
-                    .error("field of a Metadata with the wrong wire type")
-                    .into());
-            }
-            _ => message.skip(wire_type)?,
-        }
+        Metadata::read(message, symbols).map_err(|reason| self.refused(symbols, reason))
     }
 }
 

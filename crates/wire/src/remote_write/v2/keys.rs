@@ -127,6 +127,11 @@ impl<H: Fn(&[u8]) -> u128> SeriesKeys<H> {
 const SAME_SHARE: usize = 4;
 
 impl SymbolHashes {
+    /// The two words of the hash of a symbol.
+    pub(super) fn words_of(&self, reference: u32) -> Option<(u64, u64)> {
+        self.words.get(reference as usize).copied()
+    }
+
     /// The key of what every known sender writes; `None` for everything that needs a closer look.
     #[inline]
     fn key_of_packed(&mut self, refs: &[u8]) -> Option<Key> {

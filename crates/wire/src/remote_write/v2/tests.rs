@@ -1,3 +1,5 @@
+use model::MetricType;
+
 use super::*;
 use crate::protobuf::raw::{bytes, fixed32, fixed64, group, unknown_fields, varint};
 use crate::remote_write::Histogram;
