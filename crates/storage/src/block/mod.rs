@@ -44,4 +44,5 @@ pub use order::StreamKey;
 pub use range_read::{MemoryFile, RangeRead};
 pub(crate) use reader::DecodedPages;
 pub use reader::{Block, BlockCatalog, BlockFiles, BlockSource, BlockStream, PageCache, PageCacheStats};
+pub(crate) use writer::emptied;
 pub use writer::{BlockSinks, BlockWriter};

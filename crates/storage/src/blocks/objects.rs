@@ -26,6 +26,7 @@ use object_store::{
 
 use super::file_store::FileStore;
 use crate::Error;
+use crate::block::emptied;
 
 /// Bytes of a part of a large object, which are held until they are sent. S3 wants five times as many of all parts but the
 /// last.
@@ -217,7 +218,7 @@ impl ObjectWriter {
 
     /// Sends on what was gathered.
     fn send_part(&mut self) -> object_store::Result<()> {
-        let part = PutPayload::from(std::mem::take(&mut self.part));
+        let part = Bytes::from(std::mem::take(&mut self.part));
         let upload = match &mut self.upload {
             Some(upload) => upload,
             none => {
@@ -227,10 +228,11 @@ impl ObjectWriter {
                 none.insert(wait(begun)?)
             }
         };
-        if part.content_length() == 0 {
-            return Ok(());
+        if !part.is_empty() {
+            wait(upload.put_part(PutPayload::from(part.clone())))?;
         }
-        wait(upload.put_part(part))
+        self.part = emptied(part);
+        Ok(())
     }
 
     fn complete(&mut self) -> object_store::Result<()> {

@@ -53,8 +53,8 @@ const ENCODINGS: [(Encoding, ParquetEncoding); 3] = [
 ];
 
 impl ColumnChunk {
-    /// A chunk without a page. Limits are for columns of integers.
-    pub(super) fn new(column: ColumnDescPtr, kept: LimitsKept) -> Self {
+    /// A chunk without a page, whose bytes go into `bytes`, which is empty. Limits are for columns of integers.
+    pub(super) fn new(column: ColumnDescPtr, kept: LimitsKept, bytes: Vec<u8>) -> Self {
         let of_pages = || ColumnIndexBuilder::new(column.physical_type());
         let limits = (kept != LimitsKept::None).then(|| Limits {
             index: (kept == LimitsKept::OfPages).then(of_pages),
@@ -64,7 +64,7 @@ impl ColumnChunk {
         });
         Self {
             column,
-            bytes: Vec::new(),
+            bytes,
             uncompressed_bytes: 0,
             n_rows: 0,
             n_entries: 0,

@@ -14,7 +14,7 @@ use super::super::manifest::FileSummary;
 use super::super::page_table::{ColumnPieces, PagePiece, PageTableWriter, misplaced};
 use super::super::schema;
 use super::chunk::{ColumnChunk, LimitsKept};
-use super::sink::CheckedSink;
+use super::sink::{CheckedSink, emptied};
 
 /// A Parquet file whose pages are made elsewhere.
 pub(super) struct PagedFile<W: Write + Send> {
@@ -56,21 +56,23 @@ impl<W: Write + Send> PagedFile<W> {
             timestamps_idx,
             table: PageTableWriter::default(),
         };
-        paged.chunks = paged.new_chunks();
+        paged.chunks = paged.new_chunks(Vec::new());
         Ok(paged)
     }
 
     /// Writes the row group under way, which has a page.
     pub(super) fn end_row_group(&mut self) -> Result<(), ParquetError> {
-        let next = self.new_chunks();
-        let chunks = std::mem::replace(&mut self.chunks, next);
+        let chunks = std::mem::take(&mut self.chunks);
+        let mut buffers = Vec::with_capacity(chunks.len());
         let ranges = chunks.get(self.timestamps_idx).map(ColumnChunk::page_ranges);
         let mut row_group = self.file.next_row_group()?;
         let mut pieces = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let (bytes, of_column, close) = chunk.close()?;
             pieces.push(of_column);
-            row_group.append_column(&Bytes::from(bytes), close)?;
+            let bytes = Bytes::from(bytes);
+            row_group.append_column(&bytes, close)?;
+            buffers.push(emptied(bytes));
         }
         let written = row_group.close()?;
         let place = |(pieces, column): (Vec<PagePiece>, &ColumnChunkMetaData)| {
@@ -80,6 +82,7 @@ impl<W: Write + Send> PagedFile<W> {
         let columns: Result<Vec<ColumnPieces>, ParquetError> =
             pieces.into_iter().zip(written.columns()).map(place).collect();
         self.table.push_row_group(&ranges.unwrap_or_default(), &columns?);
+        self.chunks = self.new_chunks(buffers);
         Ok(())
     }
 
@@ -100,11 +103,14 @@ impl<W: Write + Send> PagedFile<W> {
         ))
     }
 
-    fn new_chunks(&self) -> Vec<ColumnChunk> {
+    /// Chunks without a page, which take over the buffers of those before if there are any.
+    fn new_chunks(&self, buffers: Vec<Vec<u8>>) -> Vec<ColumnChunk> {
         let columns = self.file.schema_descr().columns().iter();
+        let buffers = buffers.into_iter().chain(std::iter::repeat_with(Vec::new));
         columns
             .zip(&self.limits)
-            .map(|(column, limits)| ColumnChunk::new(Arc::clone(column), *limits))
+            .zip(buffers)
+            .map(|((column, limits), buffer)| ColumnChunk::new(Arc::clone(column), *limits, buffer))
             .collect()
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! [`BlockWriter`] sorts the lanes of each stream and hands them on: `rows` gathers samples until they are a page,
 //! `chunk` the pages of a column until they are a row group, `file` writes row groups; `samples` and `histograms` decide
-//! where pages and row groups end; `series` remembers which series there were and writes `series.parquet` at the end.
-//! `sink` counts and checks what is written.
+//! where pages and row groups end; `series` remembers which series there were and writes `series.parquet` at the end, column
+//! by column (`columns`). `sink` counts and checks what is written.
 
 mod chunk;
+mod columns;
 mod file;
 mod histograms;
 mod rows;
@@ -23,6 +24,7 @@ use parquet::errors::ParquetError;
 use self::histograms::{HistogramsWriter, NativeRow, WrittenHistograms};
 use self::samples::SamplesWriter;
 use self::series::SeriesTable;
+pub(crate) use self::sink::emptied;
 use super::manifest::{BLOCK_VERSION, Manifest};
 use super::order::StreamKey;
 use crate::{Error, LaneBuffer, StreamBuffer};
@@ -47,8 +49,8 @@ pub struct BlockSinks<W> {
 /// Writes the streams of a block, one after the other.
 ///
 /// Memory: the encoded row group under way (about half a megabyte), the page indexes and page tables (a hundred bytes per
-/// page), the stream at hand, and for `series.parquet`, which is written last, some 30 bytes per series and 8 per label of an
-/// entity.
+/// page), the stream at hand, and for `series.parquet`, which is written last, 16 bytes per series, 8 per label of an entity
+/// and the column at hand (a megabyte).
 pub struct BlockWriter<W: Write + Send> {
     samples: SamplesWriter<W>,
     series_sink: W,

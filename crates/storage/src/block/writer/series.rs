@@ -3,30 +3,18 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::builder::BooleanBuilder;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, StringArray};
 use hashbrown::HashMap;
 use model::{BUCKET_LABEL, LaneKind, METRIC_NAME, SeriesName};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 
 use super::super::manifest::FileSummary;
 use super::super::order::StreamKey;
-use super::super::schema::{self, SeriesColumn};
+use super::super::schema::SeriesColumn;
+use super::columns::{BATCH_ROWS, ColumnsFile};
 use super::sink::CheckedSink;
 use crate::Error;
-
-/// Rows that are turned into columns at a time, and rows of a page: until a page is full the writer takes ten bytes
-/// per row and label, which is a hundred times what they become.
-const BATCH_ROWS: usize = 16_384;
-
-/// Room for the distinct values of a label: no column is to fall back to repeating them.
-const DICTIONARY_BYTES_MAX: usize = 1 << 30;
 
 /// All series of a block, their labels as codes. Code 0 is the absent label.
 #[derive(Debug, Default)]
@@ -36,12 +24,14 @@ pub(super) struct SeriesTable {
     /// Labels by entity, in order of first appearance.
     entities: Vec<EntityCodes>,
     entity_idx: HashMap<EntityCodes, u32>,
+    /// The metric of the last stream.
+    last_base: Arc<str>,
     streams: Vec<StreamRow>,
     /// In batches of [`BATCH_ROWS`], so that none ever moves.
     series: Vec<Vec<SeriesRow>>,
     n_series: usize,
-    /// Runs of native histograms so far.
-    n_runs: u64,
+    /// Series with runs of native histograms, ascending, and where those of each end.
+    runs: Vec<(usize, u64)>,
 }
 
 /// `(label, code)`, sorted by name.
@@ -57,20 +47,18 @@ struct LabelValues {
 
 #[derive(Debug)]
 struct StreamRow {
-    base: Arc<str>,
     entity: u32,
+    /// Its series, which follow those of the stream before.
+    n_series: u32,
 }
 
 #[derive(Debug)]
 struct SeriesRow {
-    stream: u32,
     name_code: u32,
     /// Code of the bucket's bound; 0 for what is no bucket.
     le_code: u32,
     n_rows: u32,
     same_timestamps: bool,
-    /// Where its runs of native histograms end.
-    runs_end: u64,
 }
 
 /// What was written.
@@ -94,9 +82,10 @@ impl SeriesTable {
             entities.push(Arc::clone(codes));
             n_entities
         });
-        let same_base = self.streams.last().filter(|stream| *stream.base == *key.base);
-        let base = same_base.map_or_else(|| Arc::from(key.base), |stream| Arc::clone(&stream.base));
-        self.streams.push(StreamRow { base, entity });
+        if *self.last_base != *key.base {
+            self.last_base = Arc::from(key.base);
+        }
+        self.streams.push(StreamRow { entity, n_series: 0 });
         Ok(())
     }
 
@@ -114,23 +103,21 @@ impl SeriesTable {
         let n_rows = u32::try_from(n_rows).map_err(|_| Error::Unblockable {
             what: "2^32 samples of one series",
         })?;
-        let base = self.streams.last().map_or("", |stream| &stream.base);
-        let name = SeriesName { base, lane }.metric_name();
+        let base = Arc::clone(&self.last_base);
+        let name = SeriesName { base: &base, lane }.metric_name();
         let (_, name_code) = self.code(METRIC_NAME, &name);
         let le_code = match lane {
             LaneKind::Bucket(le) => self.code(BUCKET_LABEL, le).1,
             LaneKind::Value | LaneKind::Sum | LaneKind::Count => 0,
         };
-        let stream = u32::try_from(self.streams.len())
-            .map_err(|_| TOO_MANY)?
-            .saturating_sub(1);
+        if let Some(stream) = self.streams.last_mut() {
+            stream.n_series += 1;
+        }
         let row = SeriesRow {
-            stream,
             name_code,
             le_code,
             n_rows,
             same_timestamps,
-            runs_end: self.n_runs,
         };
         match self.series.last_mut().filter(|batch| batch.len() < BATCH_ROWS) {
             Some(batch) => batch.push(row),
@@ -146,31 +133,20 @@ impl SeriesTable {
 
     /// Says that the last series has these runs of native histograms, which follow those before.
     pub(super) fn note_runs(&mut self, runs: std::ops::Range<u64>) {
-        self.n_runs = runs.end;
-        if let Some(series) = self.series.last_mut().and_then(|batch| batch.last_mut()) {
-            series.runs_end = runs.end;
-        }
+        self.runs.push((self.n_series.saturating_sub(1), runs.end));
     }
 
     /// Writes the file.
     pub(super) fn write<W: Write + Send>(self, sink: W) -> Result<(W, WrittenSeries), ParquetError> {
-        let mut labels: Vec<usize> = (0..self.labels.len()).collect();
-        labels.sort_unstable_by(|a, b| self.label_name(*a).cmp(self.label_name(*b)));
-        let label_names: Vec<String> = labels
-            .iter()
-            .map(|idx| self.label_name(*idx).to_owned())
-            .collect();
-        let schema = Arc::new(series_schema(&label_names));
+        let mut labels: Vec<&LabelValues> = self.labels.iter().collect();
+        labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let label_names: Vec<String> = labels.iter().map(|label| label.name.clone()).collect();
         let mut sink = CheckedSink::new(sink);
-        {
-            let mut writer = ArrowWriter::try_new(&mut sink, Arc::clone(&schema), Some(properties()))?;
-            let mut table = Columns::new(&self, &labels);
-            for (batch_idx, rows) in self.series.iter().enumerate() {
-                let columns = table.columns(batch_idx * BATCH_ROWS, rows);
-                let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
-                writer.write(&batch?)?;
-            }
-            writer.close()?;
+        let file = ColumnsFile::new(&mut sink, &label_names)?;
+        if self.n_series > 0 {
+            self.write_columns(file, &labels)?;
+        } else {
+            file.close()?;
         }
         let (sink, mut file) = sink.into_parts();
         // The file is always read, and checked, as a whole.
@@ -183,10 +159,6 @@ impl SeriesTable {
             label_names,
         };
         Ok((sink, written))
-    }
-
-    fn label_name(&self, label: usize) -> &str {
-        self.labels.get(label).map_or("", |label| &label.name)
     }
 
     /// The label of a name and the code of one of its values.
@@ -261,154 +233,195 @@ const TOO_MANY: Error = Error::Unblockable {
     what: "more than 2^31 series",
 };
 
-fn series_schema(label_names: &[String]) -> Schema {
-    let own = SeriesColumn::ALL.into_iter().map(|column| {
-        let kind = match column {
-            SeriesColumn::SeriesId | SeriesColumn::EntityId => DataType::Int32,
-            SeriesColumn::FirstRow | SeriesColumn::NRows | SeriesColumn::FirstRun | SeriesColumn::NRuns => {
-                DataType::Int64
-            }
-            SeriesColumn::SameTimestamps => DataType::Boolean,
-        };
-        Field::new(column.name(), kind, false)
-    });
-    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let labels = schema::label_columns(label_names.iter().map(String::as_str))
-        .into_iter()
-        .map(|name| Field::new(name, dictionary.clone(), true));
-    Schema::new(own.chain(labels).collect::<Vec<Field>>())
-}
-
-fn properties() -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_created_by(schema::CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(usize::MAX))
-        .set_data_page_row_count_limit(BATCH_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX);
-    for column in SeriesColumn::ALL {
-        let path = ColumnPath::from(column.name());
-        properties = properties.set_column_dictionary_enabled(path.clone(), false);
-        if column != SeriesColumn::SameTimestamps {
-            properties = properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
-    }
-    properties.build()
-}
-
-/// Turns rows into columns.
-struct Columns<'a> {
-    table: &'a SeriesTable,
-    ranks: Vec<u32>,
-    /// Positions of the labels in the table, sorted by name, with their dictionaries.
-    labels: Vec<(usize, ArrayRef)>,
-    /// The first row of the next series, and its first run of native histograms.
-    next_row: i64,
-    next_run: i64,
-}
-
-impl<'a> Columns<'a> {
-    fn new(table: &'a SeriesTable, labels: &[usize]) -> Self {
-        let dictionary = |label: &usize| {
-            let values = table.labels.get(*label).map_or(&[][..], |label| &label.values);
-            let values: ArrayRef = Arc::new(StringArray::from_iter_values(values));
-            (*label, values)
-        };
-        Self {
-            table,
-            ranks: table.entity_ranks(),
-            labels: labels.iter().map(dictionary).collect(),
-            next_row: 0,
-            next_run: 0,
-        }
-    }
-
-    /// The columns of these series, the first of which has the id `first_id`.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the positions are those of the table itself"
-    )]
+/// Turning the table into columns, each from its first row to its last.
+impl SeriesTable {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "ids were checked when they were given"
     )]
     #[expect(clippy::cast_possible_wrap, reason = "ids were checked when they were given")]
-    fn columns(&mut self, first_id: usize, rows: &[SeriesRow]) -> Vec<ArrayRef> {
-        let entity = |row: &SeriesRow| self.table.streams[row.stream as usize].entity as usize;
-        let ids = (first_id..).take(rows.len()).map(|id| id as i32);
-        let ranks = rows.iter().map(|row| self.ranks[entity(row)].cast_signed());
-        let next_row = &mut self.next_row;
-        let first_rows = rows.iter().map(|row| {
-            let first_row = *next_row;
-            *next_row += i64::from(row.n_rows);
-            first_row
-        });
-        let first_rows = Int64Array::from_iter_values(first_rows);
-        let mut same_timestamps = BooleanBuilder::with_capacity(rows.len());
-        rows.iter()
-            .for_each(|row| same_timestamps.append_value(row.same_timestamps));
-        let ends = rows.iter().map(|row| row.runs_end.cast_signed());
-        let first_runs: Vec<i64> = [self.next_run]
-            .into_iter()
-            .chain(ends.clone())
-            .take(rows.len())
-            .collect();
-        self.next_run = rows
-            .last()
-            .map_or(self.next_run, |row| row.runs_end.cast_signed());
-        let n_runs = ends.zip(&first_runs).map(|(end, first)| end - first);
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from_iter_values(ids)),
-            Arc::new(Int32Array::from_iter_values(ranks)),
-            Arc::new(first_rows),
-            Arc::new(Int64Array::from_iter_values(
-                rows.iter().map(|row| i64::from(row.n_rows)),
-            )),
-            Arc::new(same_timestamps.finish()),
-            Arc::new(Int64Array::from_iter_values(first_runs.iter().copied())),
-            Arc::new(Int64Array::from_iter_values(n_runs)),
-        ];
-        columns.extend(
-            self.labels
-                .iter()
-                .map(|(label, values)| self.label_column(rows, *label, values)),
-        );
-        columns
+    fn write_columns<W: Write + Send>(
+        &self,
+        mut file: ColumnsFile<W>,
+        labels: &[&LabelValues],
+    ) -> Result<(), ParquetError> {
+        let mut columns = file.begin()?;
+        for column in SeriesColumn::ALL {
+            match column {
+                SeriesColumn::SeriesId => columns.push((0..self.n_series).map(|id| id as i32), int32),
+                SeriesColumn::EntityId => columns.push(self.ranks(), int32),
+                SeriesColumn::FirstRow => columns.push(self.first_rows(), int64),
+                SeriesColumn::NRows => columns.push(self.rows().map(|row| i64::from(row.n_rows)), int64),
+                SeriesColumn::SameTimestamps => {
+                    let same = self.rows().map(|row| row.same_timestamps);
+                    columns.push(same, |same| Arc::new(BooleanArray::from(same)))
+                }
+                SeriesColumn::FirstRun => columns.push(self.runs().map(|(first, _)| first), int64),
+                SeriesColumn::NRuns => columns.push(self.runs().map(|(_, n_runs)| n_runs), int64),
+            }?;
+        }
+        for label in labels {
+            let values: ArrayRef = Arc::new(StringArray::from_iter_values(&label.values));
+            let keys = self.codes_of(label);
+            let keys = keys.map(|code| code.checked_sub(1).map(u32::cast_signed));
+            columns.push(keys, |keys| {
+                let keys = Int32Array::from(keys);
+                Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::clone(&values)))
+            })?;
+        }
+        columns.finish()?;
+        file.close()
     }
 
+    fn rows(&self) -> impl Iterator<Item = &SeriesRow> {
+        self.series.iter().flatten()
+    }
+
+    /// What is told of entities, by series.
     #[expect(
         clippy::indexing_slicing,
         reason = "the positions are those of the table itself"
     )]
-    fn label_column(&self, rows: &[SeriesRow], label: usize, values: &ArrayRef) -> ArrayRef {
-        let name = self.table.label_name(label);
-        let own_code = |row: &SeriesRow| {
-            let entity = self.table.streams[row.stream as usize].entity;
-            let codes = &self.table.entities[entity as usize];
-            let found = codes.iter().find(|(found, _)| *found as usize == label);
+    fn by_series<T: Copy>(&self, of_entities: Vec<T>) -> impl Iterator<Item = T> {
+        self.streams.iter().flat_map(move |stream| {
+            let told = of_entities[stream.entity as usize];
+            std::iter::repeat_n(told, stream.n_series as usize)
+        })
+    }
+
+    /// Entities as they rank among all by their labels.
+    fn ranks(&self) -> impl Iterator<Item = i32> {
+        self.by_series(self.entity_ranks()).map(u32::cast_signed)
+    }
+
+    fn first_rows(&self) -> impl Iterator<Item = i64> {
+        self.rows().scan(0, |next_row, row| {
+            let first_row = *next_row;
+            *next_row += i64::from(row.n_rows);
+            Some(first_row)
+        })
+    }
+
+    /// The first run of native histograms of each series, and how many there are.
+    fn runs(&self) -> impl Iterator<Item = (i64, i64)> {
+        let mut runs = self.runs.iter().peekable();
+        let mut next_run = 0;
+        (0..self.n_series).map(move |id| {
+            let first_run = next_run;
+            if let Some((_, end)) = runs.next_if(|(series, _)| *series == id) {
+                next_run = end.cast_signed();
+            }
+            (first_run, next_run - first_run)
+        })
+    }
+
+    /// The codes of a label, 0 where it is absent.
+    fn codes_of(&self, label: &LabelValues) -> impl Iterator<Item = u32> {
+        let label_idx = self.label_idx.get(&label.name).copied();
+        let of_entity = |codes: &EntityCodes| {
+            let found = codes.iter().find(|(found, _)| Some(*found as usize) == label_idx);
             found.map_or(0, |(_, code)| *code)
         };
-        let mut last: Option<(u32, u32)> = None;
-        let codes = rows.iter().map(|row| {
-            if name == METRIC_NAME {
-                return row.name_code;
+        let of_entities = self.by_series(self.entities.iter().map(of_entity).collect());
+        let (is_name, is_bucket) = (label.name == METRIC_NAME, label.name == BUCKET_LABEL);
+        self.rows().zip(of_entities).map(move |(row, code)| {
+            if is_name {
+                row.name_code
+            } else if is_bucket && row.le_code != 0 {
+                row.le_code
+            } else {
+                code
             }
-            if name == BUCKET_LABEL && row.le_code != 0 {
-                return row.le_code;
-            }
-            match last {
-                Some((stream, code)) if stream == row.stream => code,
-                _ => {
-                    let code = own_code(row);
-                    last = Some((row.stream, code));
-                    code
+        })
+    }
+}
+
+fn int32(values: Vec<i32>) -> ArrayRef {
+    Arc::new(Int32Array::from(values))
+}
+
+fn int64(values: Vec<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::RecordBatch;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use bytes::Bytes;
+    use model::Labels;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    /// Streams of two series each, of which every third is of native histograms.
+    fn table(n_streams: u32) -> SeriesTable {
+        let mut table = SeriesTable::default();
+        for stream in 0..n_streams {
+            let entity = Labels::from_pairs([("pod", format!("{stream:05}").as_str())]).unwrap();
+            let key = StreamKey {
+                base: "requests",
+                entity: &entity,
+            };
+            table.push_stream(key).unwrap();
+            for (lane, le) in ["1", "+Inf"].into_iter().enumerate() {
+                let n_rows = stream as usize % 7 + 1;
+                table.push_lane(LaneKind::Bucket(le), n_rows, lane > 0).unwrap();
+                if table.n_series % 3 == 0 {
+                    let first = table.runs.last().map_or(0, |(_, end)| *end);
+                    table.note_runs(first..first + 2);
                 }
             }
-        });
-        let keys: Int32Array = codes
-            .map(|code| code.checked_sub(1).map(u32::cast_signed))
-            .collect();
-        Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::clone(values)))
+        }
+        table
+    }
+
+    fn int64_of(batch: &RecordBatch, name: &str) -> Vec<i64> {
+        let column = batch.column_by_name(name).unwrap();
+        column.as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    fn label_of<'a>(batch: &'a RecordBatch, name: &str) -> Vec<&'a str> {
+        let column = batch.column_by_name(name).unwrap().as_dictionary::<Int32Type>();
+        let column = column.downcast_dict::<StringArray>().unwrap();
+        column.into_iter().map(Option::unwrap).collect()
+    }
+
+    #[test]
+    fn series_of_several_batches_are_read_as_they_were_written() {
+        let table = table(10_000);
+        let n_series = table.n_series;
+        assert!(n_series > BATCH_ROWS);
+        let (file, written) = table.write(Vec::new()).unwrap();
+        assert_eq!(
+            (written.n_series, written.n_streams, written.n_entities),
+            (20_000, 10_000, 10_000)
+        );
+        let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
+        let mut reader = builder.with_batch_size(n_series).build().unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        assert!(reader.next().is_none());
+        let (first_rows, n_rows) = (int64_of(&batch, "first_row"), int64_of(&batch, "n_rows"));
+        let (first_runs, n_runs) = (int64_of(&batch, "first_run"), int64_of(&batch, "n_runs"));
+        let same = batch.column_by_name("same_timestamps").unwrap().as_boolean();
+        let (pods, bounds) = (label_of(&batch, "pod"), label_of(&batch, "le"));
+        assert!(
+            label_of(&batch, "__name__")
+                .iter()
+                .all(|name| *name == "requests_bucket")
+        );
+        let (mut next_row, mut next_run) = (0, 0);
+        for series in 0..n_series {
+            let stream = series / 2;
+            assert_eq!((first_rows[series], first_runs[series]), (next_row, next_run));
+            assert_eq!(n_rows[series], stream as i64 % 7 + 1);
+            assert_eq!(n_runs[series], if series % 3 == 2 { 2 } else { 0 });
+            assert_eq!(pods[series], format!("{stream:05}"));
+            assert_eq!(bounds[series], ["1", "+Inf"][series % 2]);
+            assert_eq!(same.value(series), series % 2 == 1);
+            next_row += n_rows[series];
+            next_run += n_runs[series];
+        }
     }
 }

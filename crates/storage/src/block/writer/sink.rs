@@ -1,7 +1,8 @@
-//! A sink that counts and checks what goes through it.
+//! A sink that counts and checks what goes through it; buffers that are filled again.
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use codec::checksum::crc32c_append;
 
 use super::super::manifest::FileSummary;
@@ -58,5 +59,31 @@ impl<W: Write> Write for CheckedSink<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// The buffer of what was written, to be filled again, if nobody else has it: one that grows anew for each part leaves
+/// twice as much behind, which an allocator keeps for a while.
+pub(crate) fn emptied(written: Bytes) -> Vec<u8> {
+    let mut buffer = written.try_into_mut().map(Vec::from).unwrap_or_default();
+    buffer.clear();
+    buffer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_nobody_else_has_is_filled_again() {
+        let mut buffer = Vec::with_capacity(100);
+        buffer.extend(b"written");
+        let written = Bytes::from(buffer);
+        drop(written.clone());
+        let buffer = emptied(written);
+        assert_eq!((buffer.len(), buffer.capacity()), (0, 100));
+        let written = Bytes::from(vec![1; 100]);
+        let _held = written.clone();
+        assert_eq!(emptied(written).capacity(), 0);
     }
 }
