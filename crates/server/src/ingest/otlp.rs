@@ -17,6 +17,7 @@ use super::deltas::{Deltas, Difference, Report};
 use super::envoys::Envoys;
 use super::gather::Columns;
 use super::resolve::{Bounds, Resolving};
+use super::restore::restore_beginning;
 use super::{Failure, SymbolHash, resolver_hash};
 
 pub(crate) use wire::otlp::response::Encoding;
@@ -121,6 +122,7 @@ impl Reader {
         &mut self,
         body: &[u8],
         origin: &str,
+        store: &Store,
         columns: &mut Columns,
     ) -> Result<Points, Failure> {
         // The list goes away with the answer of most requests.
@@ -134,6 +136,7 @@ impl Reader {
             of_series: &mut self.of_series,
             reports: &mut self.reports,
             points: &mut points,
+            store,
             envoys: &self.senders.envoys,
             admissions: &mut self.admissions,
             buckets_max: self.limits.buckets_per_request,
@@ -293,6 +296,7 @@ struct Gather<'a> {
     of_series: &'a mut Vec<Option<u64>>,
     reports: &'a mut Vec<Report>,
     points: &'a mut Points,
+    store: &'a Store,
     envoys: &'a Envoys,
     admissions: &'a mut Vec<bool>,
     buckets_max: usize,
@@ -363,8 +367,14 @@ impl Visitor for Gather<'_> {
             .push_checked(position, exemplar.timestamp_ms, exemplar.value, pairs);
     }
 
-    fn admits(&mut self, sender: u128, beginning: Beginning) -> bool {
-        let is_admitted = self.envoys.admits(sender, beginning);
+    fn admits(
+        &mut self,
+        sender: u128,
+        beginning: Beginning,
+        identity: impl Fn() -> Vec<(String, String)>,
+    ) -> bool {
+        let stored = || restore_beginning(self.store, &identity(), beginning.time_ms);
+        let is_admitted = self.envoys.admits(sender, beginning, stored);
         self.admissions.push(is_admitted);
         is_admitted
     }
@@ -423,7 +433,7 @@ impl Visitor for Register<'_, '_> {
 
     fn exemplar(&mut self, _: &Exemplar) {}
 
-    fn admits(&mut self, _: u128, _: Beginning) -> bool {
+    fn admits(&mut self, _: u128, _: Beginning, _: impl Fn() -> Vec<(String, String)>) -> bool {
         self.admissions.next() == Some(&true)
     }
 

@@ -1,12 +1,15 @@
-//! Totals of a sender of differences, read back from the store after a restart.
+//! What is remembered of senders, read back from the store after a restart: the totals of those that send differences, and
+//! when an Envoy began.
 
 use std::collections::BTreeSet;
 
 use catalog::SeriesKey;
 use model::{Labels, Matcher, MetricType, TimeRange, TimestampMs, is_stale_nan};
-use storage::{NewestBuffer, Selection, Source, Store};
+use storage::{LaneBuffer, NewestBuffer, Selection, Source, Store, StreamBuffer};
+use wire::otlp::Beginning;
 
 use super::deltas::{Amount, Total};
+use super::envoys::SILENT_MS;
 use super::histogram_total::HistogramTotal;
 
 /// How far back totals are looked for.
@@ -22,22 +25,58 @@ pub(super) fn restore(
     if identity.is_empty() {
         return Vec::new();
     }
-    // A label that the sender lacks has to be absent.
-    let value = |label: &str| identity.iter().find(|(name, _)| name == label);
-    let matchers = ["job", "instance"].map(|label| {
-        let value = value(label).map_or("", |(_, value)| value.as_str());
-        Matcher::equal(label, value)
-    });
     let range = TimeRange {
         start_ms: time_ms.saturating_sub(WINDOW_MS),
         end_ms: time_ms,
     };
     let found = store
-        .select(&matchers, range)
+        .select(&of_sender(identity), range)
         .and_then(|selection| read(store, &*selection, range));
     found.unwrap_or_else(|error| {
         tracing::warn!(%error, "totals of delta counters cannot be read back; they begin anew");
         Vec::new()
+    })
+}
+
+/// When the newest process began that has stored series of this sender about `time_ms`. Nothing when there is none, the
+/// sender does not say who it is, or the store cannot be read: then the sender is taken for the first one there.
+pub(super) fn restore_beginning(
+    store: &Store,
+    identity: &[(String, String)],
+    time_ms: TimestampMs,
+) -> Option<Beginning> {
+    if identity.is_empty() {
+        return None;
+    }
+    let range = TimeRange {
+        start_ms: time_ms.saturating_sub(SILENT_MS),
+        end_ms: time_ms.saturating_add(SILENT_MS),
+    };
+    let selection = store.select(&of_sender(identity), range).ok()?;
+    let mut buffer = StreamBuffer::default();
+    (0..selection.streams().len()).find_map(|stream_idx| {
+        selection.read(stream_idx, range, &mut buffer).ok()?;
+        buffer
+            .lanes()
+            .iter()
+            .find_map(|lane| beginning(&buffer.timestamps_ms, lane))
+    })
+}
+
+/// The newest beginning in a lane; nothing in one of a gauge.
+fn beginning(timestamps_ms: &[TimestampMs], lane: &LaneBuffer) -> Option<Beginning> {
+    let rows = timestamps_ms.iter().zip(&lane.starts_ms);
+    let said = rows.filter(|(_, start_ms)| **start_ms != 0);
+    said.max_by_key(|(time_ms, start_ms)| (**start_ms, **time_ms))
+        .map(|(&time_ms, &start_ms)| Beginning { start_ms, time_ms })
+}
+
+/// Picks the series of a sender. A label that it lacks has to be absent.
+fn of_sender(identity: &[(String, String)]) -> [Matcher; 2] {
+    let value = |label: &str| identity.iter().find(|(name, _)| name == label);
+    ["job", "instance"].map(|label| {
+        let value = value(label).map_or("", |(_, value)| value.as_str());
+        Matcher::equal(label, value)
     })
 }
 

@@ -183,7 +183,7 @@ impl Worker {
     fn decode_opened(&mut self, body: &[u8], origin: &str) -> Result<Decoded, Failure> {
         let Scratch { columns, found, .. } = &mut self.scratch;
         columns.clear();
-        let mut points = self.otlp.gather(body, origin, columns)?;
+        let mut points = self.otlp.gather(body, origin, &self.store, columns)?;
         let mut refusals = Refusals::default();
         let mut resolving = Resolving {
             store: &self.store,

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::http::{Request, StatusCode};
 use mesh::envoy::Envoy;
 use serde_json::{Value, json};
-use server::Config;
+use server::{Config, Server};
 use storage::StoreConfig;
 use wire::otlp::TranslationStrategy;
 use wire::otlp::encoder::Temporality;
@@ -193,6 +194,42 @@ async fn o2_envoys_that_cannot_be_told_apart_are_told_so() {
         }
         let instances = world.data("/api/v1/label/instance/values").await;
         assert_eq!(instances, json!(["10.0.0.9"]));
+    }
+}
+
+#[tokio::test]
+async fn o2_after_a_restart_the_envoy_that_began_earlier_does_not_get_in() {
+    for is_flushed in [false, true] {
+        let mut world = World::closed(Config::default());
+        let mut store = world.open(StoreConfig::default());
+        let mut envoys =
+            [1_200_000, 600_000].map(|age_ms| Envoy::new(3, Temporality::Cumulative, NOW_MS as u64 - age_ms));
+        let report = async |world: &World, envoy: &mut Envoy, ms: u64| {
+            world.clock.set(NOW_MS + ms as i64);
+            let mut body = Vec::new();
+            envoy.report(NOW_MS as u64 + ms, &mut body);
+            partial_success(&send(world, PROTOBUF, "", body).await).is_none()
+        };
+        let [earlier, later] = &mut envoys;
+        assert!(report(&world, later, 0).await);
+        assert!(!report(&world, earlier, 1_000).await);
+        if is_flushed {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            store
+                .flush(Box::new(move |done| sender.send(done).unwrap()))
+                .unwrap();
+            receiver.recv().unwrap().unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        world.server = Server::new(Config::default(), Arc::new(world.clock.clone()));
+        world.files.crash();
+        store = world.open(StoreConfig::default());
+        assert!(!report(&world, earlier, 6_000).await, "flushed: {is_flushed}");
+        assert!(report(&world, later, 6_500).await);
+        assert!(!report(&world, earlier, 66_500).await);
+        assert!(report(&world, earlier, 66_501).await, "the later one is silent");
+        drop(store);
     }
 }
 

@@ -23,9 +23,15 @@ pub trait Visitor {
     /// An exemplar of the series that was told of last.
     fn exemplar(&mut self, exemplar: &Exemplar);
 
-    /// Whether the points of an Envoy are taken, of which `sender` is the resource and the address.
-    fn admits(&mut self, sender: u128, beginning: Beginning) -> bool {
-        let _ = (sender, beginning);
+    /// Whether the points of an Envoy are taken, of which `sender` is the resource and the address. `identity` gives the
+    /// labels `job` and `instance`, as far as it has them.
+    fn admits(
+        &mut self,
+        sender: u128,
+        beginning: Beginning,
+        identity: impl Fn() -> Vec<(String, String)>,
+    ) -> bool {
+        let _ = (sender, beginning, identity);
         true
     }
 

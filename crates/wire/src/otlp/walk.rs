@@ -110,7 +110,7 @@ impl<H: Fn(&[u8]) -> u128> Walker<H> {
         };
         if resource.is_envoy
             && let Some(beginning) = Beginning::find(message, &mut self.point)?
-            && !visitor.admits(context.resource_key, beginning)
+            && !visitor.admits(context.resource_key, beginning, || resource.identity())
         {
             context.rejection = Some(Rejection::SharedInstance);
         }
