@@ -73,6 +73,8 @@ pub(crate) struct LaneEvaluator {
     /// The windows of a series of its own.
     own_windows: Vec<Range<usize>>,
     own: DenseLane,
+    /// True when the windows, or rates, of a series of its own are those of the timestamps in `own` and of these steps.
+    is_own_prepared: bool,
     rates: Option<Rates>,
     row: Vec<f64>,
     patience: Patience,
@@ -170,6 +172,7 @@ impl LaneEvaluator {
             windows: Vec::new(),
             own_windows: Vec::new(),
             own: DenseLane::default(),
+            is_own_prepared: false,
             rates,
             row: vec![ABSENT; function.evaluation.n_steps],
             patience: Patience::new(limits),
@@ -178,8 +181,8 @@ impl LaneEvaluator {
 
     /// Looks at the timestamps that the next series share. Returns the number of samples in all windows.
     pub(crate) fn prepare(&mut self, function: &LaneFunction, timestamps_ms: &[TimestampMs]) -> usize {
-        // What series of their own have prepared was for the steps before.
-        self.own.timestamps_ms.clear();
+        // What series of their own have prepared may have been for other steps.
+        self.is_own_prepared = false;
         if let Some(Rates { shared, .. }) = &mut self.rates {
             shared.prepare(timestamps_ms, function.times, function.window_ms);
             return shared.n_in_windows();
@@ -224,9 +227,10 @@ impl LaneEvaluator {
     ) -> Result<(&[f64], usize), QueryError> {
         self.begin_row(function);
         let keep = |row, value| is_present(row) && !function.skips(value);
-        let is_other = self.own.fill(timestamps_ms, values, keep);
-        let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);
         // The lanes of a stream mostly lack the same rows.
+        let is_other = self.own.fill(timestamps_ms, values, keep) || !self.is_own_prepared;
+        self.is_own_prepared = true;
+        let (timestamps_ms, values) = (&self.own.timestamps_ms, &self.own.values);
         if let Some(Rates { own, .. }) = &mut self.rates {
             if is_other {
                 own.prepare(timestamps_ms, function.times, function.window_ms);
@@ -320,4 +324,59 @@ pub(crate) fn function_of_step(
 /// A time as PromQL sees it.
 pub(crate) fn seconds(timestamp_ms: TimestampMs) -> f64 {
     timestamp_ms as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use promql::function::FunctionId;
+
+    use super::*;
+
+    const STEPS: StepTimes = StepTimes {
+        first_ms: 100,
+        step_ms: 10,
+        n_steps: 2,
+    };
+
+    fn function(kind: LaneFunctionKind) -> LaneFunction {
+        LaneFunction {
+            kind,
+            window_ms: 50,
+            evaluation: STEPS,
+            times: STEPS,
+            beyond: None,
+            uses_starts: false,
+            skips_buckets: false,
+        }
+    }
+
+    #[test]
+    fn a_series_without_a_sample_has_none_of_the_stream_before() {
+        let deviation = RangeFunction::new(FunctionId::StddevOverTime, &[]);
+        let kinds = [
+            LaneFunctionKind::Newest,
+            LaneFunctionKind::Rate(RateKind::Rate),
+            LaneFunctionKind::Window(vec![deviation]),
+        ];
+        let (timestamps_ms, values) = ([70, 80, 90], [1.0, 2.0, 4.0]);
+        for function in kinds.map(function) {
+            let limits = Limits::new(Instant::now(), Duration::from_secs(60), u64::MAX);
+            let mut evaluator = LaneEvaluator::new(&function, &limits);
+            evaluator.prepare(&function, &timestamps_ms);
+            let is_present = |row| row != 1;
+            let (row, n_samples) = evaluator
+                .own(&function, &timestamps_ms, &values, is_present)
+                .unwrap();
+            assert!(row.iter().all(|value| !is_stale_nan(*value)), "{function:?}");
+            assert_eq!(n_samples, 4);
+            evaluator.prepare(&function, &timestamps_ms);
+            let (row, n_samples) = evaluator
+                .own(&function, &timestamps_ms, &values, |_| false)
+                .unwrap();
+            assert!(row.iter().all(|value| is_stale_nan(*value)), "{function:?}");
+            assert_eq!(n_samples, 0);
+        }
+    }
 }
