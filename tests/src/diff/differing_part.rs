@@ -70,12 +70,12 @@ impl Evidence<'_> {
         };
         let mut calls = Vec::new();
         push_calls_of_info(origin.part, None, &mut calls);
-        let parts = calls.into_iter().filter_map(|(expr, step)| {
+        let parts = calls.into_iter().filter_map(|(expr, subquery)| {
             let mut case = self.case.with_expr(Expr::Subquery(Box::new(Subquery {
                 inner: expr.clone(),
                 range: "1h".to_owned(),
-                step: step.to_owned(),
-                shift: Shift::default(),
+                step: subquery.step.clone(),
+                shift: subquery.shift.clone(),
             })));
             if let Evaluation::Range { end_ms, lookback, .. } = case.evaluation {
                 let time_ms = end_ms;
@@ -92,18 +92,23 @@ impl Evidence<'_> {
     }
 }
 
-fn push_calls_of_info<'a>(expr: &'a Expr, step: Option<&'a str>, calls: &mut Vec<(&'a Expr, &'a str)>) {
-    if let (Expr::Call(name, _), Some(step)) = (expr, step)
+/// Calls of `info`, each with the subquery it lies in.
+fn push_calls_of_info<'a>(
+    expr: &'a Expr,
+    around: Option<&'a Subquery>,
+    calls: &mut Vec<(&'a Expr, &'a Subquery)>,
+) {
+    if let (Expr::Call(name, _), Some(subquery)) = (expr, around)
         && name == "info"
     {
-        calls.push((expr, step));
+        calls.push((expr, subquery));
     }
-    let step = match expr {
-        Expr::Subquery(subquery) => Some(subquery.step.as_str()),
-        _ => step,
+    let around = match expr {
+        Expr::Subquery(subquery) => Some(&**subquery),
+        _ => around,
     };
     for child in expr.children() {
-        push_calls_of_info(child, step, calls);
+        push_calls_of_info(child, around, calls);
     }
 }
 
@@ -197,26 +202,23 @@ impl Part<'_> {
 
     /// True if the part, without any `@` and `offset` in it, has one answer.
     pub(super) fn agrees_without_shifts(&self, it: &Evidence<'_>) -> bool {
-        let mut plain = self.expr.clone();
-        let mut n_shifts = 0;
-        remove_shifts(&mut plain, &mut n_shifts);
+        let Some(plain) = without_shifts(self.expr) else {
+            return false;
+        };
         let case = it.case.with_expr(plain.clone());
         let replies = it.pair.ask(&case);
-        n_shifts > 0
-            && replies.is_ok_and(|(expected, actual)| {
-                let found = difference(&case, &expected, &actual);
-                if is_about_two_info_series(&expected) && is_about_two_info_series(&actual) {
-                    return true;
-                }
-                let part = Part {
-                    expr: &plain,
-                    expected,
-                    actual,
-                };
-                found.is_none_or(|difference| difference.aspect == Aspect::Annotations)
-                    || part.is_right_at_single_steps(it)
-                    || part.names_none_of_its_argument(it)
-            })
+        replies.is_ok_and(|(expected, actual)| {
+            if is_about_two_info_series(&expected) && is_about_two_info_series(&actual) {
+                return true;
+            }
+            let agree = agree(&case, &expected, &actual);
+            let part = Part {
+                expr: &plain,
+                expected,
+                actual,
+            };
+            agree || part.is_right_at_single_steps(it) || part.names_none_of_its_argument(it)
+        })
     }
 
     /// True if the actual error is about two info series that fit no series of the argument which has a sample.
@@ -261,7 +263,7 @@ impl Part<'_> {
     }
 
     /// True if, at each step at which the replies differ, both servers give the same answer when they are asked for that
-    /// step alone, and it is the actual one.
+    /// step alone, with or without `@` and `offset`, and the actual one is that at that step alone.
     pub(super) fn is_right_at_single_steps(&self, it: &Evidence<'_>) -> bool {
         /// More are not asked.
         const STEPS_MAX: usize = 100;
@@ -278,12 +280,31 @@ impl Part<'_> {
             let Ok((expected_alone, actual_alone)) = it.pair.ask(&case) else {
                 return false;
             };
-            let agree = difference(&case, &expected_alone, &actual_alone)
-                .is_none_or(|difference| difference.aspect == Aspect::Annotations);
-            agree && columns(&actual_alone).get(*time) == actual.get(*time)
+            let agree_without_shifts = || {
+                let plain = without_shifts(self.expr).map(|plain| case.with_expr(plain));
+                plain.is_some_and(|plain| {
+                    let replies = it.pair.ask(&plain);
+                    replies.is_ok_and(|(expected, actual)| agree(&plain, &expected, &actual))
+                })
+            };
+            (agree(&case, &expected_alone, &actual_alone) || agree_without_shifts())
+                && columns(&actual_alone).get(*time) == actual.get(*time)
         };
         !differing.is_empty() && differing.iter().all(is_right)
     }
+}
+
+/// True if there is no difference but in annotations.
+fn agree(case: &Case, expected: &Reply, actual: &Reply) -> bool {
+    difference(case, expected, actual).is_none_or(|difference| difference.aspect == Aspect::Annotations)
+}
+
+/// The expression without any `@` and `offset` in it; `None` if there is none.
+fn without_shifts(expr: &Expr) -> Option<Expr> {
+    let mut plain = expr.clone();
+    let mut n_shifts = 0;
+    remove_shifts(&mut plain, &mut n_shifts);
+    (n_shifts > 0).then_some(plain)
 }
 
 fn remove_shifts(expr: &mut Expr, n_shifts: &mut usize) {
@@ -412,6 +433,44 @@ pub(super) fn is_about_two_info_series(reply: &Reply) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diff::query::Selector;
+
+    #[test]
+    fn a_call_of_info_is_asked_for_where_its_subquery_looks() {
+        let at = |offset: &str| Shift {
+            offset: Some(offset.to_owned()),
+            ..Shift::default()
+        };
+        let selector = |offset: &str| Selector {
+            metric: Some("up".to_owned()),
+            shift: at(offset),
+            ..Selector::default()
+        };
+        let subquery = |inner, offset| {
+            Expr::Subquery(Box::new(Subquery {
+                inner,
+                range: "5m".to_owned(),
+                step: "30s".to_owned(),
+                shift: at(offset),
+            }))
+        };
+        let call = |name: &str, argument| Expr::Call(name.to_owned(), vec![argument]);
+        let info = call("info", Expr::Selector(selector("1m")));
+        let inner = call("rate", subquery(info.clone(), "2m"));
+        let whole = call("max_over_time", subquery(inner, "3m"));
+        let mut calls = Vec::new();
+        push_calls_of_info(&whole, None, &mut calls);
+        let found: Vec<_> = calls
+            .iter()
+            .map(|(expr, around)| (*expr, &around.shift))
+            .collect();
+        assert_eq!(found, [(&info, &at("2m"))]);
+        calls.clear();
+        push_calls_of_info(&info, None, &mut calls);
+        assert!(calls.is_empty(), "what lies in no subquery is asked for as it is");
+        assert_eq!(without_shifts(&info).unwrap().to_string(), "info(up)");
+        assert_eq!(without_shifts(&without_shifts(&whole).unwrap()), None);
+    }
 
     #[test]
     fn a_histogram_is_scaled_when_every_number_is() {
