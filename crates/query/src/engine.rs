@@ -22,7 +22,6 @@ use tokio::sync::Semaphore;
 
 use crate::context::{CancelFlag, Limits};
 use crate::exec::collect::StopOnDrop;
-use crate::forms::EitherForm;
 use crate::memory::{Ledger, QueryPool};
 use crate::metadata;
 use crate::options::{EngineOptions, QueryRequest};
@@ -48,10 +47,8 @@ pub struct Engine {
 /// What every query needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Where queries read.
+    /// What is stored.
     pub(crate) source: Arc<dyn Source>,
-    /// What is stored, as lists show it: mostly the same.
-    stored: Arc<dyn Source>,
     pub(crate) options: EngineOptions,
     /// Carries the memory pool of all queries.
     pub(crate) environment: Arc<RuntimeEnv>,
@@ -90,17 +87,11 @@ impl Engine {
             Arc::clone(&environment.memory_pool),
             options.threads,
         )?;
-        let stored = source;
-        let source: Arc<dyn Source> = match options.either_histogram_form {
-            true => Arc::new(EitherForm::new(Arc::clone(&stored))),
-            false => Arc::clone(&stored),
-        };
         Ok(Self {
             slots: Arc::new(Semaphore::new(options.max_concurrent.max(1))),
             sql: Arc::new(sql),
             shared: Arc::new(Shared {
                 source,
-                stored,
                 options,
                 environment,
                 config: SessionConfig::new().with_target_partitions(threads),
@@ -192,7 +183,7 @@ impl Engine {
     ) -> Result<LabelSets, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::series(&*shared.stored, &selectors, range, limit, &shared.ledger())
+            metadata::series(&*shared.source, &selectors, range, limit, &shared.ledger())
         })
         .await
     }
@@ -209,7 +200,7 @@ impl Engine {
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::label_names(&*shared.stored, &selectors, range)
+            metadata::label_names(&*shared.source, &selectors, range)
         })
         .await
     }
@@ -227,7 +218,7 @@ impl Engine {
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |_| {
-            metadata::label_values(&*shared.stored, &name, &selectors, range, &shared.ledger())
+            metadata::label_values(&*shared.source, &name, &selectors, range, &shared.ledger())
         })
         .await
     }
@@ -244,7 +235,7 @@ impl Engine {
     ) -> Result<NewestSamples, QueryError> {
         let shared = Arc::clone(&self.shared);
         self.run_away(shared.options.timeout, move |limits| {
-            metadata::newest(&*shared.stored, &selectors, range, limits, &shared.ledger())
+            metadata::newest(&*shared.source, &selectors, range, limits, &shared.ledger())
         })
         .await
     }

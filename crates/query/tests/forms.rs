@@ -162,6 +162,38 @@ eval range from 0 to 2m step 1m histogram_count(last_over_time(x[1m]))
 }
 
 #[test]
+fn what_is_read_to_find_the_buckets_counts_against_the_limits() {
+    let check = |limited: EngineOptions, selector: &str, refusal: &str| {
+        let query = format!("count(count_over_time({selector}[20m]))");
+        let refused = match refusal {
+            "" => String::new(),
+            _ => format!("  expect fail regex: .*{refusal}.*\n"),
+        };
+        let answer = if refusal.is_empty() { "  {} 8\n" } else { "" };
+        let report = runner::run(
+            &format!("{NATIVE}\neval instant at 20m {query}\n{refused}{answer}"),
+            &limited,
+        );
+        assert_eq!((report.n_passed, report.failures), (1, Vec::new()), "{selector}");
+    };
+    // Twenty samples of `a` count 280 as they are, and have 160 values as buckets.
+    let samples = |max_samples| EngineOptions {
+        max_samples,
+        ..options(true)
+    };
+    check(samples(500), "x_bucket{pod=\"a\"}", "");
+    check(samples(500), "x_bucket", "too many samples");
+    check(samples(200), "x_bucket{pod=\"a\"}", "too many samples");
+    check(samples(200), "x_count", "too many samples");
+    let memory = |memory_bytes| EngineOptions {
+        memory_bytes,
+        ..options(true)
+    };
+    check(memory(100_000), "x_bucket{pod=\"a\"}", "");
+    check(memory(6_000), "x_bucket{pod=\"a\"}", "more memory than is left");
+}
+
+#[test]
 fn without_the_option_only_what_is_stored_is_found() {
     let script = format!("{CLASSIC}\neval instant at 10m x\n");
     assert_eq!(runner::run(&script, &options(false)).failures, Vec::new());

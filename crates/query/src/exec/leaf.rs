@@ -357,7 +357,7 @@ impl LeafReader {
 }
 
 /// What a buffer holds, roughly.
-fn buffer_bytes(buffer: &StreamBuffer) -> usize {
+pub(crate) fn buffer_bytes(buffer: &StreamBuffer) -> usize {
     let n_histograms: usize = buffer.lanes().iter().map(|lane| lane.histograms.len()).sum();
     let n_values = buffer.timestamps_ms.len() * (buffer.lanes().len() + 1);
     n_values * size_of::<f64>() + n_histograms * size_of::<[FloatHistogram; 2]>()

@@ -10,11 +10,14 @@ use hashbrown::HashMap;
 use model::histogram::Schema;
 use model::number::push_exposition_float;
 use model::{FloatHistogram, Labels, Matcher, TimeRange, TimestampMs, is_stale_nan, stale_nan};
-use storage::{Error, Selection, Source, StreamBuffer};
+use promql::kernel::native::sample_weight;
+use storage::{Error, LaneBuffer, Selection, Source, StreamBuffer};
 
-use super::Question;
 use super::converted::{Conversion, Converted};
 use super::keyed::entities;
+use super::{Budget, Question};
+use crate::QueryError;
+use crate::exec::leaf::buffer_bytes;
 
 /// What of a classic histogram is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +70,10 @@ struct Layout {
 pub(super) fn select(
     source: &dyn Source,
     question: &Question<'_>,
-    base: &str,
-    part: ClassicPart,
+    (base, part): (&str, ClassicPart),
     range: TimeRange,
-) -> Result<Option<Arc<dyn Selection>>, Error> {
+    budget: Budget<'_>,
+) -> Result<Option<Arc<dyn Selection>>, QueryError> {
     // Only buckets have an `le`.
     let asks_for_bound = question.bounds.iter().any(|bound| !bound.matches_empty());
     if part != ClassicPart::Buckets && asks_for_bound {
@@ -78,10 +81,20 @@ pub(super) fn select(
     }
     let inner = source.select(&question.renamed(Matcher::equal(model::METRIC_NAME, base)), range)?;
     let mut buffer = StreamBuffer::default();
+    let mut n_bytes_max = 0;
     let (mut origins, mut layouts) = (Vec::new(), Vec::new());
     for origin in 0..inner.streams().len() {
+        budget.limits.check()?;
         inner.read(origin, range, &mut buffer)?;
+        let n_samples = n_samples(&buffer);
+        budget.limits.add_samples(n_samples, 0, n_samples)?;
+        let n_bytes = buffer_bytes(&buffer);
+        budget.ledger.try_add(n_bytes.saturating_sub(n_bytes_max))?;
+        n_bytes_max = n_bytes_max.max(n_bytes);
         if let Some(layout) = Layout::of(&buffer, part, &question.bounds) {
+            budget
+                .ledger
+                .try_add_values::<(f64, [u64; 5])>(layout.bounds.len())?;
             origins.push(origin);
             layouts.push(layout);
         }
@@ -106,6 +119,19 @@ pub(super) fn select(
     };
     let converted = Converted::new(inner, question.name, origins, natives);
     Ok(converted.map(|converted| Arc::new(converted) as Arc<dyn Selection>))
+}
+
+/// As many as a query that asks for them as they are would count.
+fn n_samples(buffer: &StreamBuffer) -> u64 {
+    let of_lane = |lane: &LaneBuffer| {
+        let n_floats = lane.values.len() - lane.absent_rows.len() - lane.histograms.len();
+        let histograms = lane.histograms.iter();
+        n_floats
+            + histograms
+                .map(|(_, histogram)| sample_weight(histogram))
+                .sum::<usize>()
+    };
+    buffer.lanes().iter().map(of_lane).sum::<usize>() as u64
 }
 
 impl Layout {

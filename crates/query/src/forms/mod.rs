@@ -1,6 +1,6 @@
 //! Histograms answered in the form that is asked for, whichever is stored ([`EngineOptions::either_histogram_form`]).
 //!
-//! A source over another one. Of a selector that names one metric exactly it also gives what the other form says:
+//! Of a selector that names one metric exactly, [`select`] also gives what the other form says:
 //!
 //! | asked for | also given |
 //! |---|---|
@@ -13,9 +13,12 @@
 //! - Lists of series and labels, `/federate` and SQL show what is stored.
 //!
 //! Cost: selecting `x_bucket`, `x_count` or `x_sum` reads the native histograms once more, because a query lists its series
-//! first, and whether there are any, and their bounds, lies in the samples. Limits: that first reading is not ended by a
-//! timeout, and neither it nor what is converted is counted as samples or memory of the query. `native` makes native histograms, `classic` buckets, `converted` is the selection of both,
-//! `keyed` puts it together with what is stored.
+//! first, and whether there are any, and their bounds, lies in the samples; to keep them until they are read again would
+//! take the memory of all of them instead of those of one series. They count against the limits of the query like
+//! histograms that are asked for as they are, and again as what is made of them.
+//!
+//! `native` makes native histograms, `classic` buckets, `converted` is the selection of both, `keyed` puts it together with
+//! what is stored.
 //!
 //! [`EngineOptions::either_histogram_form`]: crate::EngineOptions::either_histogram_form
 
@@ -27,14 +30,18 @@ mod native;
 use std::sync::Arc;
 
 use model::{BUCKET_LABEL, METRIC_NAME, MatchOp, Matcher, TimeRange};
-use storage::{Error, Selection, Source};
+use storage::{Selection, Source};
 
 use self::classic::ClassicPart;
+use crate::QueryError;
+use crate::context::Limits;
+use crate::memory::Ledger;
 
-/// A source that knows histograms in both forms.
-#[derive(Debug)]
-pub(crate) struct EitherForm {
-    inner: Arc<dyn Source>,
+/// What a query may read and hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) ledger: &'a Ledger,
 }
 
 /// What a selector asks for, if it names one metric.
@@ -46,38 +53,30 @@ struct Question<'a> {
     bounds: Vec<Matcher>,
 }
 
-impl EitherForm {
-    /// Answers from `inner`.
-    pub(crate) fn new(inner: Arc<dyn Source>) -> Self {
-        Self { inner }
+/// As [`Source::select`], with histograms in either form. Reads samples, so it takes longer than that.
+///
+/// # Errors
+/// Those of the store, and those of a query beyond its limits.
+pub(crate) fn select(
+    source: &dyn Source,
+    matchers: &[Matcher],
+    range: TimeRange,
+    budget: Budget<'_>,
+) -> Result<Arc<dyn Selection>, QueryError> {
+    let mut found = source.select(matchers, range)?;
+    let Some(question) = Question::of(matchers) else {
+        return Ok(found);
+    };
+    // A histogram may have a name like `empty_bucket`.
+    let native = native::select(source, &question, range)?;
+    let classic = match ClassicPart::split(question.name) {
+        Some(asked) => classic::select(source, &question, asked, range, budget)?,
+        None => None,
+    };
+    for made in native.into_iter().chain(classic) {
+        found = keyed::join(found, made);
     }
-}
-
-impl Source for EitherForm {
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Arc<dyn Selection>, Error> {
-        let mut found = self.inner.select(matchers, range)?;
-        let Some(question) = Question::of(matchers) else {
-            return Ok(found);
-        };
-        // A histogram may have a name like `empty_bucket`.
-        let native = native::select(&*self.inner, &question, range)?;
-        let classic = match ClassicPart::split(question.name) {
-            Some((base, part)) => classic::select(&*self.inner, &question, base, part, range)?,
-            None => None,
-        };
-        for made in native.into_iter().chain(classic) {
-            found = keyed::join(found, made);
-        }
-        Ok(found)
-    }
-
-    fn label_names(&self, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_names(range)
-    }
-
-    fn label_values(&self, name: &str, range: TimeRange) -> Result<Vec<Arc<str>>, Error> {
-        self.inner.label_values(name, range)
-    }
+    Ok(found)
 }
 
 impl<'a> Question<'a> {

@@ -19,6 +19,7 @@ use crate::exec::operator::Plan;
 use crate::exec::samples::Samples;
 use crate::exec::scan::Scan;
 use crate::explain::Counted;
+use crate::forms::{self, Budget};
 use crate::labels::SeriesTable;
 
 /// A leaf that has not become an operator yet: it may be scanned, or folded into groups while it is scanned.
@@ -262,10 +263,18 @@ impl Planner {
         const SCRAPE_INTERVAL_MS: i64 = 15_000;
         self.limits.check()?;
         let (source, range) = (&self.shared.source, function.range());
-        if !source.is_quick(matchers, range) {
+        let converts = self.shared.options.either_histogram_form;
+        if converts || !source.is_quick(matchers, range) {
             self.limits.leave_caller().await;
         }
-        let selection = source.select(matchers, range)?;
+        let budget = Budget {
+            limits: &self.limits,
+            ledger: &self.ledger,
+        };
+        let selection = match converts {
+            true => forms::select(&**source, matchers, range, budget)?,
+            false => source.select(matchers, range)?,
+        };
         self.annotations.watch(&selection);
         let n_samples = match function.is_single_newest() {
             true => 0,
