@@ -6,7 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -151,11 +154,14 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, s
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     let front = Front::new(stream);
     let undecided = front.undecided();
-    let router = match peer {
-        Some(peer) => router.layer(Extension(peer)),
-        None => router,
-    };
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    // A layer would be put around every route, for every connection.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        router.call(request)
+    });
     let mut serving = pin!(builder.serve_connection(TokioIo::new(front), service));
     let silent = async {
         tokio::time::sleep(head_timeout).await;
