@@ -130,22 +130,22 @@ async fn read(app: &App, slot: &mut Slot, limit: usize, body: &mut HttpBody) -> 
         return Err(too_large);
     }
     slot.grow(announced)?;
-    let mut bytes = app.buffers.body(announced);
+    let mut whole = app.buffers.body(announced);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::Malformed(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        let n_bytes = bytes.len() + data.len();
+        let n_bytes = whole.len() + data.len();
         if n_bytes > limit {
             return Err(too_large);
         }
         if n_bytes > announced {
-            slot.grow(n_bytes - bytes.len().max(announced))?;
+            slot.grow(n_bytes - whole.len().max(announced))?;
         }
-        bytes.extend_from_slice(&data);
+        whole.push(data);
     }
-    Ok(bytes)
+    Ok(whole)
 }
 
 /// An answer before it has its headers.
