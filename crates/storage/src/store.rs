@@ -265,16 +265,17 @@ impl Store {
     /// # Errors
     /// At once, with `done` dropped: [`Error::Overloaded`] when the queue is full, [`Error::Closed`].
     pub fn append(&self, batch: SampleBatch, done: Done<AppendOutcome>) -> Result<(), Error> {
-        self.append_with(batch, Vec::new(), done)
+        self.append_with(Arc::new(batch), Vec::new(), done)
     }
 
-    /// As [`Self::append`], with exemplars, whose series must come from this store, too.
+    /// As [`Self::append`], with exemplars, whose series must come from this store, too. The batch is shared with the
+    /// caller, who may want to say later which samples were refused.
     ///
     /// # Errors
     /// As of [`Self::append`].
     pub fn append_with(
         &self,
-        batch: SampleBatch,
+        batch: Arc<SampleBatch>,
         exemplars: Vec<Exemplar>,
         done: Done<AppendOutcome>,
     ) -> Result<(), Error> {

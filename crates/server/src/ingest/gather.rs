@@ -85,6 +85,12 @@ impl Columns {
         std::mem::replace(&mut self.histograms, room)
     }
 
+    /// When counters began, in whose place there is room for as many, as with [`Self::take_histograms`].
+    pub(super) fn take_starts(&mut self) -> Vec<TimestampMs> {
+        let room = Vec::with_capacity(self.starts_ms.len());
+        std::mem::replace(&mut self.starts_ms, room)
+    }
+
     /// Rows there is memory for, samples of the last request included.
     pub(super) fn capacity(&self) -> usize {
         let n_samples: usize = self.n_samples.iter().map(|n_samples| *n_samples as usize).sum();

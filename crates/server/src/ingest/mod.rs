@@ -47,7 +47,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use catalog::SeriesKey;
-use model::{Clock, SeriesRef, TimestampMs};
+use model::{Clock, SampleBatch, SeriesRef, TimestampMs};
 use storage::{AppendOutcome, Store};
 use tokio::sync::oneshot;
 use wire::remote_write::Protocol;
@@ -135,32 +135,38 @@ fn resolver_hash(store: &Arc<Store>) -> SymbolHash {
 /// Tells when metadata is durable.
 pub(crate) type MetadataDurable = oneshot::Receiver<Result<(), storage::Error>>;
 
-/// The store's answer, with the columns by which refused samples are named.
+/// The store's answer, with the samples, by which those that are refused are named.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) outcome: AppendOutcome,
-    pub(crate) series: Vec<SeriesRef>,
-    pub(crate) timestamps_ms: Vec<TimestampMs>,
-    /// Which of the samples are native histograms, ascending.
-    pub(crate) histogram_rows: Vec<usize>,
+    samples: Arc<SampleBatch>,
 }
 
 impl Stored {
     /// How many floats and how many native histograms were written.
     pub(crate) fn n_written(&self) -> (usize, usize) {
-        let refused = self.outcome.refused.iter();
-        let is_histogram = |sample_idx: &usize| self.histogram_rows.binary_search(sample_idx).is_ok();
-        let n_refused = refused
-            .filter(|refusal| is_histogram(&refusal.sample_idx))
+        let mut refused: Vec<usize> = self.outcome.refused.iter().map(|one| one.sample_idx).collect();
+        refused.sort_unstable();
+        let is_refused = |row: &usize| refused.binary_search(row).is_ok();
+        let n_histograms = self
+            .samples
+            .histograms
+            .rows()
+            .filter(|row| !is_refused(row))
             .count();
-        let n_histograms = self.histogram_rows.len().saturating_sub(n_refused);
         (self.outcome.written.saturating_sub(n_histograms), n_histograms)
     }
 
     /// Which sample of the batch this is.
     pub(crate) fn sample(&self, sample_idx: usize) -> Option<(SeriesRef, TimestampMs)> {
-        let series = self.series.get(sample_idx)?;
-        Some((*series, *self.timestamps_ms.get(sample_idx)?))
+        let series = self.samples.series.get(sample_idx)?;
+        Some((*series, *self.samples.timestamps_ms.get(sample_idx)?))
+    }
+
+    /// All samples of the batch, refused ones included, in its order.
+    pub(crate) fn all_samples(&self) -> impl Iterator<Item = (SeriesRef, TimestampMs)> {
+        let series = self.samples.series.iter().copied();
+        series.zip(self.samples.timestamps_ms.iter().copied())
     }
 }
 

@@ -347,21 +347,25 @@ impl Resolving<'_> {
     pub(super) fn batch(&mut self, bounds: Bounds) -> (SampleBatch, Dropped) {
         self.refuse_bad_histograms();
         let histograms = self.columns.take_histograms();
+        let starts_ms = self.columns.take_starts();
         let counts = self.columns.n_samples.iter().map(|n_samples| *n_samples as usize);
         let mut whole = SampleBatch {
             series: Vec::with_capacity(self.columns.values.len()),
             timestamps_ms: std::mem::take(&mut self.columns.timestamps_ms),
             values: std::mem::take(&mut self.columns.values),
             histograms,
-            starts_ms: std::mem::take(&mut self.columns.starts_ms),
+            starts_ms,
         };
         let mut is_whole =
             !self.origins.has_lost() && whole.timestamps_ms.iter().all(|time| bounds.hold(*time));
         for (found, n_samples) in self.found.iter().zip(counts) {
             is_whole &= found.is_some() || n_samples == 0;
-            whole
-                .series
-                .extend(repeat_n(found.unwrap_or(NO_SERIES), n_samples));
+            let series = found.unwrap_or(NO_SERIES);
+            // Nearly always there is one, and room for it.
+            match n_samples {
+                1 => whole.series.push(series),
+                _ => whole.series.extend(repeat_n(series, n_samples)),
+            }
         }
         if is_whole {
             return (whole, Dropped::default());

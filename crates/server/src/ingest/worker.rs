@@ -230,22 +230,16 @@ impl Worker {
         if decoded.batch.is_empty() && exemplars.is_empty() {
             return drop(reply.send(Ok(taken)));
         }
-        let series = decoded.batch.series.clone();
-        let timestamps_ms = decoded.batch.timestamps_ms.clone();
-        let histogram_rows = decoded.batch.histograms.rows().collect();
+        let batch = Arc::new(decoded.batch);
+        let samples = Arc::clone(&batch);
         let answer = move |result: Result<AppendOutcome, storage::Error>| {
             let result = result.map_err(unavailable).map(|outcome| {
-                taken.stored = Some(Stored {
-                    outcome,
-                    series,
-                    timestamps_ms,
-                    histogram_rows,
-                });
+                taken.stored = Some(Stored { outcome, samples });
                 taken
             });
             drop(reply.send(result));
         };
-        if let Err(error) = self.store.append_with(decoded.batch, exemplars, Box::new(answer)) {
+        if let Err(error) = self.store.append_with(batch, exemplars, Box::new(answer)) {
             // `answer` was dropped and the reply with it, which the handler takes for what it is.
             tracing::debug!(%error, "the store does not take samples");
         }

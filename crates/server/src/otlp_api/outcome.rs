@@ -75,7 +75,7 @@ fn contested(stored: &Stored, points: &Points) -> HashSet<(SeriesRef, TimestampM
     if by_sample.is_empty() {
         return HashSet::new();
     }
-    let rows = (0..stored.series.len()).filter_map(|row| Some((row, stored.sample(row)?)));
+    let rows = stored.all_samples().enumerate();
     rows.filter(|(row, sample)| {
         let refused_row = by_sample.get(sample);
         refused_row.is_some_and(|refused_row| points.differ(*row, *refused_row))

@@ -292,7 +292,7 @@ impl Committer {
 impl Group {
     fn batches(&self) -> impl Iterator<Item = &SampleBatch> {
         self.requests.iter().filter_map(|request| match request {
-            Request::Append { batch, .. } => Some(batch),
+            Request::Append { batch, .. } => Some(&**batch),
             Request::Remember { .. }
             | Request::Barrier { .. }
             | Request::Restate { .. }

@@ -13,14 +13,10 @@ use crate::Error;
 use crate::exemplars::Exemplar;
 
 /// Something to be made durable.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all requests are of the largest kind"
-)]
 pub(crate) enum Request {
     /// Samples, and exemplars until they are in the ring.
     Append {
-        batch: SampleBatch,
+        batch: Arc<SampleBatch>,
         exemplars: Vec<Exemplar>,
         exemplar_outcome: ExemplarOutcome,
         done: Done<AppendOutcome>,
@@ -180,7 +176,7 @@ mod tests {
         );
         let done = Box::new(|_| {});
         Request::Append {
-            batch,
+            batch: Arc::new(batch),
             exemplars: Vec::new(),
             exemplar_outcome: ExemplarOutcome::default(),
             done,

@@ -25,7 +25,7 @@ pub(super) fn send_with(
     let (sender, receiver) = mpsc::channel();
     let answered = sender.clone();
     let done = Box::new(move |outcome| drop(answered.send(outcome)));
-    if let Err(error) = store.append_with(batch, exemplars, done) {
+    if let Err(error) = store.append_with(Arc::new(batch), exemplars, done) {
         sender.send(Err(error)).unwrap();
     }
     receiver
