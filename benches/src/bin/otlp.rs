@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use mesh::envoy::Envoy;
 use meshtide_benches::target::{Kind, Target};
+use meshtide_tests::http::Client;
 use meshtide_tests::peers;
-use meshtide_tests::process::Server;
 use wire::otlp::encoder::Temporality;
 
 /// Measures CPU-seconds per million OTLP data points.
@@ -61,6 +61,7 @@ fn main() -> Result<()> {
         .map(|_| Envoy::new(arguments.clusters, Temporality::Cumulative, start_ms))
         .collect();
     let n_points: usize = envoys.iter().map(Envoy::n_points).sum();
+    let clients: Vec<Client> = (0..arguments.connections).map(|_| server.client()).collect();
     let (mut n_bytes, mut wall) = (0, Duration::ZERO);
     let mut after_first = server.usage()?;
     for round in 0..arguments.reports {
@@ -72,7 +73,7 @@ fn main() -> Result<()> {
             .collect();
         n_bytes += reports.iter().map(|report| report.body.len()).sum::<usize>();
         let begin = Instant::now();
-        send(&server, &reports, arguments.connections)?;
+        send(&clients, &reports)?;
         wall += begin.elapsed();
         if round == 0 {
             after_first = server.usage()?;
@@ -111,14 +112,14 @@ fn report(number: usize, envoy: &mut Envoy, time_ms: u64) -> Report {
     }
 }
 
-/// Every connection takes the next report until none is left.
-fn send(server: &Server, reports: &[Report], n_connections: usize) -> Result<()> {
+/// Every connection takes the next report until none is left. As those of real senders, they are kept.
+fn send(clients: &[Client], reports: &[Report]) -> Result<()> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..n_connections)
-            .map(|_| {
+        let senders: Vec<_> = clients
+            .iter()
+            .map(|client| {
                 scope.spawn(|| -> Result<()> {
-                    let client = server.client();
                     while let Some(report) = reports.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let headers = [
                             ("content-type", "application/x-protobuf"),
