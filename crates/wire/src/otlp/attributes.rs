@@ -48,6 +48,7 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Attribute<'a> {
+    #[inline]
     pub(super) fn read(mut message: Reader<'a>) -> Result<Self, DecodeError> {
         let mut attribute = Self {
             key: b"",

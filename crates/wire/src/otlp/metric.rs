@@ -34,6 +34,7 @@ const CUMULATIVE: u64 = 2;
 const DELTA: u64 = 1;
 
 impl<'a> Metric<'a> {
+    #[inline]
     pub(super) fn read(mut message: Reader<'a>) -> Result<Self, DecodeError> {
         let mut metric = Self {
             name: b"",
@@ -106,6 +107,7 @@ impl<'a> Metric<'a> {
 
 impl<'a> Data<'a> {
     /// Reads all but the points: what they mean may stand behind them.
+    #[inline]
     fn read(kind: DataKind, message: Reader<'a>) -> Result<Self, DecodeError> {
         let mut data = Self {
             kind,
@@ -147,6 +149,7 @@ impl<'a> Data<'a> {
     }
 
     /// The next point of the points still in `rest`, which is [`Self::points`] at first.
+    #[inline]
     pub(super) fn next_point(rest: &mut Reader<'a>) -> Result<Option<Reader<'a>>, DecodeError> {
         while let Some((number, wire_type)) = rest.field()? {
             match (number, wire_type) {

@@ -16,8 +16,8 @@ pub(super) struct SampleSlot {
 }
 
 /// Tags of a sample's value and timestamp, alike in both protocols.
-const VALUE_TAG: u8 = 0x09;
-const TIMESTAMP_TAG: u8 = 0x10;
+pub(super) const VALUE_TAG: u8 = 0x09;
+pub(super) const TIMESTAMP_TAG: u8 = 0x10;
 
 impl SampleSlot {
     /// The bytes that [`Self::push`] adds after the field's own tag and length.

@@ -15,6 +15,7 @@ use model::{MetricMetadata, MetricType, Sample};
 use super::exemplar::{Exemplars, LabelSource};
 use super::histogram::Histograms;
 use super::labels::{SeriesLabels, refuse, series_text, text};
+use super::sample_slot::{TIMESTAMP_TAG, VALUE_TAG};
 use super::schemas::EXEMPLAR_V1;
 use crate::error::{DecodeError, LabelsError, RefusedSeries};
 use crate::limits::Limits;
@@ -29,6 +30,9 @@ pub use encoder::{Encoder, push_label};
 
 /// First byte of a field 1 that holds a length and bytes: labels in a series.
 const LABEL_TAG: u8 = 0x0a;
+
+/// The same of a field 2: samples.
+const SAMPLE_TAG: u8 = 0x12;
 
 /// The entries of one request, in the order of the body. Ends after the first error.
 #[derive(Debug, Clone)]
@@ -312,6 +316,9 @@ impl Iterator for Samples<'_> {
 /// The next field 2 of a series' message, which must have one.
 #[inline(always)]
 fn next_sample(reader: &mut Reader<'_>) -> Result<Sample, DecodeError> {
+    if reader.takes(SAMPLE_TAG) {
+        return read_sample(reader.message()?);
+    }
     while let Some((number, wire_type)) = reader.field()? {
         if number == 2 {
             return read_sample(reader.message()?);
@@ -327,6 +334,12 @@ fn read_sample(mut message: Reader<'_>) -> Result<Sample, DecodeError> {
         timestamp_ms: 0,
         value: 0.0,
     };
+    if message.takes(VALUE_TAG) {
+        sample.value = f64::from_bits(message.fixed64()?);
+    }
+    if message.takes(TIMESTAMP_TAG) {
+        sample.timestamp_ms = message.varint()?.cast_signed();
+    }
     loop {
         let before = message;
         let Some((number, wire_type)) = message.field()? else {
