@@ -80,10 +80,14 @@ impl Extras {
     pub(super) fn prefetch(&self, lane: u16, depth: usize) {
         match depth {
             0 => codec::prefetch(std::ptr::from_ref(self).addr()),
-            1 => codec::prefetch(self.natives.as_ptr().addr()),
+            1 => {
+                let lanes = self.natives.as_ptr_range();
+                let lines = (lanes.start.addr()..lanes.end.addr()).step_by(64).take(3);
+                lines.for_each(codec::prefetch);
+            }
             _ => {
                 if let Some(natives) = self.natives(lane) {
-                    natives.prefetch(depth - 2);
+                    natives.prefetch();
                 }
             }
         }
@@ -108,6 +112,8 @@ impl Extras {
             }
             Err(position) => {
                 let natives = NativeLane::new(timestamp_ms, histogram, work);
+                // A stream of histograms has one lane.
+                self.natives.reserve_exact(1);
                 self.natives.insert(position, (lane, natives));
                 Ok(())
             }
@@ -138,8 +144,8 @@ impl Extras {
                 continue;
             };
             if let Some(natives) = self.natives(lane) {
-                let runs = natives.runs_in(range).iter();
-                part.runs.extend(runs.map(|run| (position, Arc::clone(run))));
+                let runs = natives.runs_in(range);
+                part.runs.extend(runs.map(|run| (position, run)));
             }
             if let Some(starts) = self.starts.of_lane(lane) {
                 part.starts.push((position, Arc::clone(starts)));
@@ -233,12 +239,9 @@ fn for_each_row(
 ) -> Result<(), codec::Error> {
     let mut row = timestamps_ms.partition_point(|timestamp_ms| *timestamp_ms < run.first_ms);
     let mut reader = RunReader::new(run);
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_from(range.start_ms.saturating_add(1))? {
         if entry.timestamp_ms > range.end_ms {
             break;
-        }
-        if entry.timestamp_ms <= range.start_ms {
-            continue;
         }
         while timestamps_ms
             .get(row)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use model::histogram::HistogramLayout;
+use model::histogram::{HistogramColumns, HistogramLayout};
 
 /// Layouts below this number are never looked through for unused ones.
 const PRUNED_MIN: usize = 1_024;
@@ -15,6 +15,36 @@ pub(super) struct Layouts {
     n_bytes: usize,
     /// How many there were after unused ones were last left out.
     n_pruned: usize,
+}
+
+/// The layouts of one batch as others have them, by their places there. Those who compare them mostly see that they are
+/// the same without a look at what is in them.
+#[derive(Debug, Default)]
+pub(super) struct BatchLayouts(Vec<Option<Arc<HistogramLayout>>>);
+
+impl BatchLayouts {
+    /// Makes room for the layouts of a batch.
+    pub(super) fn begin(&mut self, columns: &HistogramColumns) {
+        self.0.resize(columns.layouts().len(), None);
+    }
+
+    /// The layout of the histogram at `position`.
+    pub(super) fn get(
+        &mut self,
+        columns: &HistogramColumns,
+        position: usize,
+        layouts: &mut Layouts,
+    ) -> Option<&Arc<HistogramLayout>> {
+        let place = columns.layout_idx(position)?.place();
+        let layout = columns.layouts().get(place)?;
+        let known = self.0.get_mut(place)?;
+        Some(known.get_or_insert_with(|| layouts.shared(layout)))
+    }
+
+    /// Lets go of them, memory kept.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl Layouts {

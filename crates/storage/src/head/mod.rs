@@ -34,11 +34,13 @@ mod stats;
 mod stream;
 mod table;
 
+use model::histogram::PackedHistogram;
 use model::{LaneIdx, SampleBatch, SeriesRef, StreamId, TimeRange, TimestampMs};
 use parking_lot::Mutex;
 
 use extended::Extension;
 pub use lanes::LaneChoice;
+use layouts::BatchLayouts;
 pub(crate) use read::ReadScratch;
 pub use refusal::{Refusal, RefusalReason};
 pub use stats::{HeadBytes, HeadStats};
@@ -51,9 +53,9 @@ use crate::{Error, LiveBuffer, NewestBuffer, StreamBuffer};
 /// is no use.
 const PREFETCH_LEN: usize = 24;
 
-/// How many samples before a native histogram is stored the memory on the way to it is asked for: six pointers, one
+/// How many samples before a native histogram is stored the memory on the way to it is asked for: four pointers, one
 /// behind the other, each of which takes as long as all the rest of the work.
-const EXTRAS_AHEAD: [usize; 6] = [12, 10, 8, 6, 4, 2];
+const EXTRAS_AHEAD: [usize; 4] = [9, 7, 5, 2];
 
 /// How a head behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +109,12 @@ impl Head {
         let n_refused = refused.len();
         let is_extended = batch.is_extended();
         let has_histograms = !batch.histograms.is_empty();
-        let (mut sample_idx, mut n_prefetched, mut n_histograms) = (0, 0, 0);
+        let mut histograms = BatchHistograms {
+            n_stored: 0,
+            layouts: std::mem::take(&mut workspace.natives.of_batch),
+        };
+        histograms.layouts.begin(&batch.histograms);
+        let (mut sample_idx, mut n_prefetched) = (0, 0);
         while let Some(first) = batch.series.get(sample_idx) {
             if sample_idx >= n_prefetched {
                 n_prefetched = batch.len().min(sample_idx + PREFETCH_LEN);
@@ -123,7 +130,7 @@ impl Head {
                 .map_or(TimestampMs::MIN, |cut| cut.before_ms_of(first.stream));
             let mut stream = slot.lock();
             if is_extended || stream.raw.is_extended() {
-                let first = (sample_idx, &mut n_histograms);
+                let first = (sample_idx, &mut histograms);
                 sample_idx = append_extended(&mut stream, batch, first, &mut workspace, refused);
                 slot.note_newest_row(&stream);
                 continue;
@@ -138,6 +145,8 @@ impl Head {
             }
             slot.note_newest_row(&stream);
         }
+        histograms.layouts.clear();
+        workspace.natives.of_batch = histograms.layouts;
         batch.len() - (refused.len() - n_refused)
     }
 
@@ -272,12 +281,19 @@ fn sample_at(batch: &SampleBatch, sample_idx: usize, lane: LaneIdx) -> LaneSampl
     }
 }
 
+/// The native histograms of the batch at hand.
+struct BatchHistograms {
+    /// How many have been dealt with.
+    n_stored: usize,
+    layouts: BatchLayouts,
+}
+
 /// Stores the samples from `first_idx` on that are of the same stream, with what is more about them. Returns the
-/// position behind them. `n_histograms` counts those of the batch that are stored.
+/// position behind them.
 fn append_extended(
     stream: &mut Stream,
     batch: &SampleBatch,
-    (first_idx, n_histograms): (usize, &mut usize),
+    (first_idx, histograms): (usize, &mut BatchHistograms),
     workspace: &mut Workspace,
     refused: &mut Vec<Refusal>,
 ) -> usize {
@@ -287,9 +303,15 @@ fn append_extended(
     for sample_idx in first_idx..end {
         let sample = sample_at(batch, sample_idx, batch.series[sample_idx].lane);
         let mut histogram = None;
-        if batch.histograms.row(*n_histograms) == Some(sample_idx) {
-            histogram = batch.histograms.get(*n_histograms, batch.values[sample_idx]);
-            *n_histograms += 1;
+        let position = histograms.n_stored;
+        if batch.histograms.row(position) == Some(sample_idx) {
+            let layouts = &mut workspace.natives.layouts;
+            let layout = histograms.layouts.get(&batch.histograms, position, layouts);
+            let packed = batch.histograms.get(position, batch.values[sample_idx]);
+            histogram = packed
+                .zip(layout)
+                .map(|(packed, layout)| PackedHistogram { layout, ..packed });
+            histograms.n_stored += 1;
         }
         let extension = Extension {
             histogram,

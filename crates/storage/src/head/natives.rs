@@ -10,28 +10,30 @@
 
 use std::sync::Arc;
 
-use model::histogram::packed::pack;
 use model::histogram::{CounterResetHint, HistogramLayout, NativeHistogram, PackedHistogram};
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
-use super::layouts::Layouts;
-use super::run::{Continues, Entry, Mark, RUN_LEN_MAX, Run, RunReader, RunWork, Tail};
+use super::layouts::{BatchLayouts, Layouts};
+use super::run::{Continues, Entry, Mark, RUN_LEN_MAX, Run, RunReader, Tail};
 
 /// Native histograms of a lane, at least one.
 #[derive(Debug)]
 pub(super) struct NativeLane {
-    runs: Vec<Arc<Run>>,
-    /// Of the last run.
+    /// The last run, and its tail.
+    run: Run,
     tail: Tail,
-    /// Bytes of the runs.
-    run_bytes: usize,
+    /// Those before it.
+    older: Vec<Arc<Run>>,
+    older_bytes: usize,
 }
 
 /// What appending histograms needs from lane to lane.
 #[derive(Debug, Default)]
 pub(super) struct NativesWork {
     pub(super) layouts: Layouts,
-    run: RunWork,
+    /// Of no batch between two of them.
+    pub(super) of_batch: BatchLayouts,
+    entry: Vec<u8>,
 }
 
 /// A histogram out of its run.
@@ -62,28 +64,23 @@ impl NativeLane {
         work: &mut NativesWork,
     ) -> Self {
         let layout = work.layouts.shared(histogram.layout);
-        let (run, tail) = Run::begin(layout, timestamp_ms, histogram, false);
+        let (run, tail) = Run::begin(layout, timestamp_ms, histogram, false, &mut work.entry);
         Self {
-            run_bytes: run.heap_bytes(),
-            runs: vec![Arc::new(run)],
+            run,
             tail,
+            older: Vec::new(),
+            older_bytes: 0,
         }
     }
 
     /// See [`Stream::prefetch_extras`](super::stream::Stream::prefetch_extras).
-    pub(super) fn prefetch(&self, depth: usize) {
-        if depth == 0 {
-            if let Some(run) = self.runs.last() {
-                codec::prefetch(std::ptr::from_ref(run).addr());
-            }
-        } else if let Some(run) = self.runs.last() {
-            run.prefetch(depth - 1);
-        }
+    pub(super) fn prefetch(&self) {
+        self.run.prefetch();
     }
 
     /// When the newest histogram is.
     pub(super) fn newest_ms(&self) -> TimestampMs {
-        self.runs.last().map_or(TimestampMs::MIN, |run| run.last_ms)
+        self.run.last_ms
     }
 
     /// Adds a histogram of a time at which there is none. `previous_ms` is when the sample before it is, if that is
@@ -102,38 +99,38 @@ impl NativeLane {
         if timestamp_ms < newest_ms {
             return self.insert_late(timestamp_ms, histogram, work);
         }
-        let Some(last) = self.runs.last_mut() else {
-            return Ok(());
-        };
         // What `NativeHistogram::continues` asks first.
         let is_marked = matches!(histogram.hint, CounterResetHint::Gauge | CounterResetHint::Reset);
         let may_continue =
             previous_ms == Some(newest_ms) && !is_marked && self.tail.mark.hint != CounterResetHint::Gauge;
-        let has_same_layout = Arc::ptr_eq(&last.layout, histogram.layout) || last.layout == *histogram.layout;
-        let n_bytes = last.heap_bytes();
-        if has_same_layout && last.len < RUN_LEN_MAX {
+        let run = &mut self.run;
+        let has_same_layout = Arc::ptr_eq(&run.layout, histogram.layout) || run.layout == *histogram.layout;
+        if has_same_layout && run.len < RUN_LEN_MAX {
             let continues = if may_continue {
                 Continues::IfNoneFell
             } else {
                 Continues::Known(false)
             };
-            let run = Arc::make_mut(last);
-            run.push(&mut self.tail, timestamp_ms, histogram, continues, &mut work.run)?;
-            self.run_bytes = self.run_bytes + run.heap_bytes() - n_bytes;
+            run.push(
+                &mut self.tail,
+                timestamp_ms,
+                histogram,
+                continues,
+                &mut work.entry,
+            );
             return Ok(());
         }
-        let continues = may_continue && continues_newest(last, &self.tail, histogram)?;
-        let run = Arc::make_mut(last);
-        run.close(&mut self.tail, &mut work.run)?;
-        self.run_bytes = self.run_bytes + run.heap_bytes() - n_bytes;
+        let continues = may_continue && continues_newest(run, &self.tail, histogram)?;
         let layout = if has_same_layout {
-            Arc::clone(&last.layout)
+            Arc::clone(&run.layout)
         } else {
             work.layouts.shared(histogram.layout)
         };
-        let (run, tail) = Run::begin(layout, timestamp_ms, histogram, continues);
-        self.run_bytes += run.heap_bytes();
-        self.runs.push(Arc::new(run));
+        let (begun, tail) = Run::begin(layout, timestamp_ms, histogram, continues, &mut work.entry);
+        let mut run = std::mem::replace(&mut self.run, begun);
+        run.close();
+        self.older_bytes += shared_bytes(&run);
+        self.older.push(Arc::new(run));
         self.tail = tail;
         Ok(())
     }
@@ -148,28 +145,29 @@ impl NativeLane {
         before_ms: TimestampMs,
         is_kept: impl Fn(TimestampMs) -> bool,
     ) -> Result<Option<Self>, codec::Error> {
-        let n_old = self.runs.partition_point(|run| run.first_ms < before_ms);
-        if n_old == 0 {
+        if self.older.first().map_or(self.run.first_ms, |run| run.first_ms) >= before_ms {
             return Ok(Some(self));
         }
+        let mut runs = self.take_runs();
+        let n_old = runs.partition_point(|run| run.first_ms < before_ms);
         let mut loose = Vec::new();
-        for run in &self.runs[..n_old] {
+        for run in &runs[..n_old] {
             loose.extend(take_apart(run)?);
         }
         loose.retain(|one| one.timestamp_ms >= before_ms || is_kept(one.timestamp_ms));
         for one in loose.iter_mut().filter(|one| one.timestamp_ms < before_ms) {
             one.mark.continues = false;
         }
-        let has_last = n_old == self.runs.len();
-        let (runs, tail) = put_together(loose, &mut RunWork::default())?;
-        self.runs.splice(..n_old, runs.into_iter().map(Arc::new));
-        self.runs.shrink_to_fit();
+        let has_last = n_old == runs.len();
+        let (made, tail) = put_together(loose, &mut Vec::new());
+        runs.splice(..n_old, made.into_iter().map(Arc::new));
+        runs.shrink_to_fit();
         if has_last {
             let Some(tail) = tail else { return Ok(None) };
             self.tail = tail;
         }
+        self.put_runs(runs);
         self.break_after(before_ms.saturating_sub(1))?;
-        self.run_bytes = self.runs.iter().map(|run| run.heap_bytes()).sum();
         Ok(Some(self))
     }
 
@@ -179,17 +177,18 @@ impl NativeLane {
         histogram: PackedHistogram<'_>,
         work: &mut NativesWork,
     ) -> Result<(), codec::Error> {
+        let mut runs = self.take_runs();
         // Into the run it falls into, or the one that is before it if that is not full, or the one behind it.
-        let next = self.runs.partition_point(|run| run.last_ms < timestamp_ms);
+        let next = runs.partition_point(|run| run.last_ms < timestamp_ms);
         let has_room = |position: &usize| {
-            let run = self.runs.get(*position);
+            let run = runs.get(*position);
             run.is_some_and(|run| run.first_ms > timestamp_ms && run.len < RUN_LEN_MAX)
         };
         let before = next
             .checked_sub(1)
-            .filter(|before| has_room(&next) && self.runs[*before].len < RUN_LEN_MAX);
+            .filter(|before| has_room(&next) && runs[*before].len < RUN_LEN_MAX);
         let position = before.unwrap_or(next);
-        let mut loose = take_apart(&self.runs[position])?;
+        let mut loose = take_apart(&runs[position])?;
         let place = loose.partition_point(|held| held.timestamp_ms < timestamp_ms);
         let mark = Mark {
             hint: histogram.hint,
@@ -202,16 +201,31 @@ impl NativeLane {
             bytes: histogram.bytes.to_vec(),
         };
         loose.insert(place, inserted);
-        let is_last = position + 1 == self.runs.len();
-        let (runs, tail) = put_together(loose, &mut work.run)?;
-        self.runs
-            .splice(position..=position, runs.into_iter().map(Arc::new));
+        let is_last = position + 1 == runs.len();
+        let (made, tail) = put_together(loose, &mut work.entry);
+        let n_made = made.len();
+        runs.splice(position..=position, made.into_iter().map(Arc::new));
         if let Some(tail) = tail.filter(|_| is_last) {
             self.tail = tail;
+        } else if let Some(last) = runs.get_mut(position + n_made - 1) {
+            Arc::make_mut(last).close();
         }
-        self.break_after(timestamp_ms)?;
-        self.run_bytes = self.runs.iter().map(|run| run.heap_bytes()).sum();
-        Ok(())
+        self.put_runs(runs);
+        self.break_after(timestamp_ms)
+    }
+
+    /// All runs, to be [put back](Self::put_runs).
+    fn take_runs(&mut self) -> Vec<Arc<Run>> {
+        let mut runs = std::mem::take(&mut self.older);
+        runs.push(Arc::new(std::mem::take(&mut self.run)));
+        runs
+    }
+
+    /// Puts runs in the place of those that were taken, at least one.
+    fn put_runs(&mut self, mut runs: Vec<Arc<Run>>) {
+        self.run = runs.pop().map(Arc::unwrap_or_clone).unwrap_or_default();
+        self.older_bytes = runs.iter().map(|run| shared_bytes(run)).sum();
+        self.older = runs;
     }
 
     /// Notes of the first histogram after `timestamp_ms` that it does not continue the one before.
@@ -219,11 +233,12 @@ impl NativeLane {
     /// # Errors
     /// A run that does not decode.
     pub(super) fn break_after(&mut self, timestamp_ms: TimestampMs) -> Result<(), codec::Error> {
-        let next = self.runs.partition_point(|run| run.last_ms <= timestamp_ms);
-        let Some(run) = self.runs.get_mut(next) else {
-            return Ok(());
-        };
-        let broken_ms = Arc::make_mut(run).break_at(timestamp_ms.saturating_add(1))?;
+        let next = self.older.partition_point(|run| run.last_ms <= timestamp_ms);
+        let from_ms = timestamp_ms.saturating_add(1);
+        if let Some(run) = self.older.get_mut(next) {
+            return Arc::make_mut(run).break_at(from_ms).map(drop);
+        }
+        let broken_ms = self.run.break_at(from_ms)?;
         if broken_ms == Some(self.newest_ms()) {
             self.tail.break_off();
         }
@@ -270,12 +285,9 @@ impl NativeLane {
         timestamp_ms: TimestampMs,
         sum: f64,
     ) -> Result<Option<FloatHistogram>, codec::Error> {
-        let Some(run) = self.run_at(timestamp_ms) else {
-            return Ok(None);
-        };
         if timestamp_ms == self.newest_ms() {
             let mut words = Vec::new();
-            let (newest, mark) = run.newest(&self.tail, &mut words)?;
+            let (newest, mark) = self.run.newest(&self.tail, &mut words)?;
             let visible = NativeHistogram {
                 hint: mark.visible(),
                 sum,
@@ -283,37 +295,45 @@ impl NativeLane {
             };
             return Ok(Some(visible.to_float()));
         }
+        let Some(run) = self.run_at(timestamp_ms) else {
+            return Ok(None);
+        };
         let found = find(run, timestamp_ms)?;
         Ok(found.map(|(reader, entry)| reader.histogram(entry, sum).to_float()))
     }
 
-    /// The runs that may have histograms in `range`.
-    pub(super) fn runs_in(&self, range: TimeRange) -> &[Arc<Run>] {
-        let first = self.runs.partition_point(|run| run.last_ms <= range.start_ms);
-        let end = self.runs.partition_point(|run| run.first_ms <= range.end_ms);
-        &self.runs[first..end.max(first)]
+    /// The runs that may have histograms in `range`, the last one as it is now.
+    pub(super) fn runs_in(&self, range: TimeRange) -> impl Iterator<Item = Arc<Run>> + '_ {
+        let first = self.older.partition_point(|run| run.last_ms <= range.start_ms);
+        let end = self.older.partition_point(|run| run.first_ms <= range.end_ms);
+        let older = self.older[first..end.max(first)].iter().map(Arc::clone);
+        let is_in = self.run.last_ms > range.start_ms && self.run.first_ms <= range.end_ms;
+        older.chain(is_in.then(|| Arc::new(self.run.clone())))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.runs.capacity() * size_of::<Arc<Run>>() + self.tail.heap_bytes() + self.run_bytes
+        self.older.capacity() * size_of::<Arc<Run>>() + self.older_bytes + self.run.heap_bytes()
     }
 
     fn run_at(&self, timestamp_ms: TimestampMs) -> Option<&Run> {
-        let position = self.runs.partition_point(|run| run.last_ms < timestamp_ms);
-        let run = self.runs.get(position)?;
-        (run.first_ms <= timestamp_ms).then_some(run)
+        let position = self.older.partition_point(|run| run.last_ms < timestamp_ms);
+        let run = self.older.get(position).map_or(&self.run, |run| run);
+        (run.first_ms <= timestamp_ms && timestamp_ms <= run.last_ms).then_some(run)
     }
+}
+
+/// Bytes of a run that is not the last.
+fn shared_bytes(run: &Run) -> usize {
+    let reference_counts = 2 * size_of::<usize>();
+    size_of::<Run>() + reference_counts + run.heap_bytes()
 }
 
 /// The histogram of a run at one time.
 fn find(run: &Run, timestamp_ms: TimestampMs) -> Result<Option<(RunReader<'_>, Entry)>, codec::Error> {
     let mut reader = RunReader::new(run);
-    while let Some(entry) = reader.next()? {
-        if entry.timestamp_ms >= timestamp_ms {
-            return Ok((entry.timestamp_ms == timestamp_ms).then_some((reader, entry)));
-        }
-    }
-    Ok(None)
+    let entry = reader.next_from(timestamp_ms)?;
+    let found = entry.filter(|entry| entry.timestamp_ms == timestamp_ms);
+    Ok(found.map(|entry| (reader, entry)))
 }
 
 /// True when a histogram continues the newest one of a run.
@@ -328,43 +348,34 @@ fn take_apart(run: &Run) -> Result<Vec<Loose>, codec::Error> {
     let mut reader = RunReader::new(run);
     let mut loose = Vec::with_capacity(run.len as usize + 1);
     while let Some(entry) = reader.next()? {
-        let mut bytes = Vec::new();
-        pack(&reader.histogram(entry, 0.0), &mut bytes);
         loose.push(Loose {
             layout: Arc::clone(&run.layout),
             timestamp_ms: entry.timestamp_ms,
             mark: entry.mark,
-            bytes,
+            bytes: reader.packed_counts().to_vec(),
         });
     }
     Ok(loose)
 }
 
-/// The runs of these histograms, and the tail of the last one.
-fn put_together(loose: Vec<Loose>, work: &mut RunWork) -> Result<(Vec<Run>, Option<Tail>), codec::Error> {
+/// The runs of these histograms, all but the last one closed, and the tail of that one.
+fn put_together(loose: Vec<Loose>, entry: &mut Vec<u8>) -> (Vec<Run>, Option<Tail>) {
     let mut runs: Vec<Run> = Vec::new();
     let mut tail: Option<Tail> = None;
     for one in loose {
         let continues = one.mark.continues;
         if let (Some(run), Some(tail)) = (runs.last_mut(), &mut tail) {
             if run.layout == one.layout && run.len < RUN_LEN_MAX {
-                run.push(
-                    tail,
-                    one.timestamp_ms,
-                    one.packed(),
-                    Continues::Known(continues),
-                    work,
-                )?;
+                let continues = Continues::Known(continues);
+                run.push(tail, one.timestamp_ms, one.packed(), continues, entry);
                 continue;
             }
-            run.close(tail, work)?;
+            run.close();
         }
-        let (run, begun) = Run::begin(Arc::clone(&one.layout), one.timestamp_ms, one.packed(), continues);
+        let layout = Arc::clone(&one.layout);
+        let (run, begun) = Run::begin(layout, one.timestamp_ms, one.packed(), continues, entry);
         runs.push(run);
         tail = Some(begun);
     }
-    if let (Some(run), Some(tail)) = (runs.last_mut(), &mut tail) {
-        run.close(tail, work)?;
-    }
-    Ok((runs, tail))
+    (runs, tail)
 }

@@ -216,6 +216,12 @@ impl RawRows {
         self.n_rows() == ROWS_MAX
     }
 
+    /// True when there is memory for another row.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.n_rows < self.row_capacity
+    }
+
     /// Stores a value in a row and a lane that are there.
     #[inline]
     pub(super) fn put(&mut self, lane: usize, row: usize, bits: u64) -> Put {

@@ -243,6 +243,10 @@ impl Stream {
             work.stats.n_streams += 1;
         }
         self.note_time(timestamp_ms, work);
+        if self.raw.has_room() {
+            // To measure takes memory that is not needed else.
+            return self.raw.insert_row(self.raw.n_rows(), timestamp_ms);
+        }
         self.measured(work, |stream, work| {
             if stream.raw.is_full() {
                 stream.seal(&mut work.rebuilder);
