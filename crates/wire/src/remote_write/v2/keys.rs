@@ -27,12 +27,21 @@ pub struct SeriesKeys<H> {
 /// request to reuse its memory.
 ///
 /// Series beside each other mostly are the buckets of one histogram, whose labels are the same but for one. As a key is a
-/// sum over labels, that of the next series is the last one's with what differs exchanged.
+/// sum over labels, that of the next series is the last one's with what differs exchanged. Where neighbours have little in
+/// common, as native histograms do, only now and then is a series prepared for another to be like it.
 #[derive(Debug, Clone, Default)]
 pub struct SymbolHashes {
     words: Vec<(u64, u64)>,
     anchor: Anchor,
+    /// Series since one was like the anchor; [`MISSES_MAX`] + [`PAUSE_LEN`] is [`MISSES_MAX`] again.
+    n_misses: u32,
 }
+
+/// So many series that are not like the one before, and the next ones are not expected to be.
+const MISSES_MAX: u32 = 4;
+
+/// How many series are then counted to the one that shows whether they still are not.
+const PAUSE_LEN: u32 = 16;
 
 /// A series whose key was made label by label.
 #[derive(Debug, Clone, Default)]
@@ -135,10 +144,33 @@ impl SymbolHashes {
     /// The key of what every known sender writes; `None` for everything that needs a closer look.
     #[inline]
     fn key_of_packed(&mut self, refs: &[u8]) -> Option<Key> {
-        match self.anchor.key_of(refs, &self.words) {
-            Some(key) => Some(key),
-            None => self.anchor.move_to(refs, &self.words),
+        if self.n_misses > MISSES_MAX + 1 {
+            return self.key_in_pause(refs);
         }
+        if self.n_misses != MISSES_MAX
+            && let Some(key) = self.anchor.key_of(refs, &self.words)
+        {
+            self.n_misses = 0;
+            return Some(key);
+        }
+        self.n_misses += 1;
+        if self.n_misses > MISSES_MAX + 1 {
+            return self.key_in_pause(refs);
+        }
+        self.anchor.move_to(refs, &self.words)
+    }
+
+    /// As [`Self::key_of_packed`] without a look at the anchor.
+    fn key_in_pause(&mut self, refs: &[u8]) -> Option<Key> {
+        self.n_misses += 1;
+        if self.n_misses >= MISSES_MAX + PAUSE_LEN {
+            self.n_misses = MISSES_MAX;
+        }
+        let (mut key, mut rest) = (Key::default(), refs);
+        while !rest.is_empty() {
+            key.add_label(&mut rest, &self.words)?;
+        }
+        Some(key)
     }
 }
 
@@ -338,7 +370,7 @@ mod tests {
     fn a_bucket_differs_by_one_label_only() {
         let mut hashes = SymbolHashes {
             words: (0..600).map(|number| (number * 7, number * 11)).collect(),
-            anchor: Anchor::default(),
+            ..SymbolHashes::default()
         };
         let labels = |bound: u16| -> Vec<(u16, u16)> {
             (0..32)
@@ -354,6 +386,35 @@ mod tests {
         assert!(hashes.key_of_packed(&refs_of(&[(1, 600)])).is_none());
     }
 
+    #[test]
+    fn series_that_share_nothing_are_not_prepared_for_others_like_them() {
+        let mut hashes = SymbolHashes {
+            words: (0..600).map(|number| (number * 7, number * 11)).collect(),
+            ..SymbolHashes::default()
+        };
+        let other = |number: u16| refs_of(&[(number, 300 - number), (number + 1, number)]);
+        let mut n_moves = 0;
+        for number in 0..200 {
+            let refs = other(number);
+            let key = hashes.key_of_packed(&refs).map(|key| key.finish());
+            assert_eq!(key, one_by_one(&refs, &hashes.words));
+            n_moves += u16::from(hashes.anchor.refs == refs);
+        }
+        assert!(n_moves < 20, "{n_moves}");
+        // It does not take long to see that neighbours are alike again.
+        let alike = |value: u16| {
+            refs_of(
+                &(0..32)
+                    .map(|name| (name, if name == 5 { value } else { 7 }))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        for value in 0..40 {
+            hashes.key_of_packed(&alike(value)).unwrap();
+        }
+        assert_eq!(hashes.n_misses, 0);
+    }
+
     proptest! {
         #[test]
         fn keys_do_not_depend_on_what_was_before(
@@ -364,7 +425,7 @@ mod tests {
             let word = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let mut hashes = SymbolHashes {
                 words: (0..300).map(|number| (word(number), word(number ^ 1 << 40))).collect(),
-                anchor: Anchor::default(),
+                ..SymbolHashes::default()
             };
             let mut labels = first;
             for (place, action, value) in changes {
