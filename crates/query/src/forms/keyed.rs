@@ -4,38 +4,38 @@ use std::sync::Arc;
 
 use catalog::LaneName;
 use hashbrown::HashMap;
-use model::{BUCKET_LABEL, LabelColumn, Labels, LaneKind, METRIC_NAME, SeriesName, TimeRange, TimestampMs};
-use storage::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys, merge};
-use storage::{Error, LiveBuffer, NewestBuffer, SelectedStream, Selection, StreamBuffer};
+use model::{BUCKET_LABEL, LabelColumn, Labels, LaneKind, METRIC_NAME, SeriesName, TimestampMs};
+use storage::Selection;
+use storage::merged::{LaneLists, Part, PartStream, SelectionKeys, StreamKeys, Warned, merge};
 
-/// A selection that says what its streams are.
+/// Says what the streams of a selection are.
 #[derive(Debug)]
-struct Keyed {
-    inner: Arc<dyn Selection>,
+struct Keys {
+    of: Arc<dyn Selection>,
     /// The labels of the entity of each stream.
     entities: Vec<Labels>,
     /// What stands for them in all parts.
     identities: Vec<u128>,
 }
 
-/// Two selections as one, with the warnings of both.
-#[derive(Debug)]
-struct Joined {
-    merged: Arc<dyn Selection>,
-    parts: [Arc<dyn Selection>; 2],
-}
-
-/// The series of both; of samples of one series at one time, that of `stored` counts.
+/// The series and the warnings of both; of samples of one series at one time, that of `stored` counts.
 pub(super) fn join(stored: Arc<dyn Selection>, made: Arc<dyn Selection>) -> Arc<dyn Selection> {
     let parts = [stored, made];
     let mut known = HashMap::new();
     let keyed = parts.iter().map(|part| Part {
-        selection: Arc::new(Keyed::new(Arc::clone(part), &mut known)),
+        selection: Arc::clone(part),
+        keys: Arc::new(Keys::new(Arc::clone(part), &mut known)),
         first_ms: TimestampMs::MIN,
         last_ms: TimestampMs::MAX,
     });
     let merged = merge(keyed.collect());
-    Arc::new(Joined { merged, parts })
+    let warnings = move || {
+        let mut warnings: Vec<String> = parts.iter().flat_map(|part| part.warnings()).collect();
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    };
+    Arc::new(Warned::new(merged, warnings))
 }
 
 /// The labels of the entity of each stream of a selection: without the name, and without the bounds of buckets.
@@ -70,9 +70,9 @@ pub(super) fn entities(selection: &dyn Selection) -> Vec<Labels> {
     streams.collect()
 }
 
-impl Keyed {
-    fn new(inner: Arc<dyn Selection>, known: &mut HashMap<Labels, u128>) -> Self {
-        let entities = entities(&*inner);
+impl Keys {
+    fn new(of: Arc<dyn Selection>, known: &mut HashMap<Labels, u128>) -> Self {
+        let entities = entities(&*of);
         let identities = entities.iter().map(|labels| {
             let next = known.len() as u128;
             *known.entry(labels.clone()).or_insert(next)
@@ -80,20 +80,20 @@ impl Keyed {
         Self {
             identities: identities.collect(),
             entities,
-            inner,
+            of,
         }
     }
 }
 
-impl KeyedSelection for Keyed {
+impl SelectionKeys for Keys {
     fn stream_keys(&self) -> StreamKeys {
         let (names, bounds) = (
-            self.inner.label_column(METRIC_NAME),
-            self.inner.label_column(BUCKET_LABEL),
+            self.of.label_column(METRIC_NAME),
+            self.of.label_column(BUCKET_LABEL),
         );
         let mut keys = StreamKeys::default();
         let mut lists = LaneLists::new();
-        for (stream_idx, stream) in self.inner.streams().iter().enumerate() {
+        for (stream_idx, stream) in self.of.streams().iter().enumerate() {
             let series = stream.first_series as usize..(stream.first_series + stream.n_lanes) as usize;
             let split = |series_idx| SeriesName::split(names.value(series_idx), bounds.value(series_idx));
             let base = split(series.start).base;
@@ -126,63 +126,5 @@ fn lane_name(lane: LaneKind<'_>) -> LaneName {
         LaneKind::Sum => LaneName::Sum,
         LaneKind::Count => LaneName::Count,
         LaneKind::Bucket(bound) => LaneName::Bucket(Arc::from(bound)),
-    }
-}
-
-/// Passes everything on.
-macro_rules! delegate_selection {
-    ($field:ident) => {
-        fn streams(&self) -> &[SelectedStream] {
-            self.$field.streams()
-        }
-
-        fn n_series(&self) -> usize {
-            self.$field.n_series()
-        }
-
-        fn label_names(&self) -> Vec<Arc<str>> {
-            self.$field.label_names()
-        }
-
-        fn label_column(&self, name: &str) -> LabelColumn {
-            self.$field.label_column(name)
-        }
-
-        fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
-            self.$field.read(stream_idx, range, buffer)
-        }
-
-        fn read_newest(
-            &self,
-            stream_idx: usize,
-            range: TimeRange,
-            buffer: &mut NewestBuffer,
-        ) -> Result<(), Error> {
-            self.$field.read_newest(stream_idx, range, buffer)
-        }
-
-        fn read_live(
-            &self,
-            stream_idx: usize,
-            range: TimeRange,
-            buffer: &mut LiveBuffer,
-        ) -> Result<(), Error> {
-            self.$field.read_live(stream_idx, range, buffer)
-        }
-    };
-}
-
-impl Selection for Keyed {
-    delegate_selection!(inner);
-}
-
-impl Selection for Joined {
-    delegate_selection!(merged);
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self.parts.iter().flat_map(|part| part.warnings()).collect();
-        warnings.sort();
-        warnings.dedup();
-        warnings
     }
 }

@@ -6,7 +6,7 @@
 //! first part's counts.
 //!
 //! Read in this order: `part` is what can be merged; `union` joins the streams of parts; `columns` their labels;
-//! `join` puts rows together; `selection` is the result.
+//! `join` puts rows together; `selection` is the result, and `warned` what is to be said of it.
 //!
 //! Order: by base metric name, then by the labels of the entity, then by [`model::LaneKind::compare`], so
 //! that it does not depend on which parts there are. Where a single part has all there is, its own selection is the
@@ -21,8 +21,10 @@ mod selection;
 #[cfg(test)]
 mod tests;
 mod union;
+mod warned;
 
 pub(crate) use join::{add, append};
-pub use part::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys};
+pub use part::{LaneLists, Part, PartStream, SelectionKeys, StreamKeys};
 pub use selection::{merge, merge_texts};
 pub(crate) use union::NO_LANE;
+pub use warned::Warned;

@@ -1,5 +1,6 @@
 //! What can be merged.
 
+use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use model::{Labels, TimestampMs};
 
 use crate::Selection;
 
-/// A selection whose streams can be told from those of others.
-pub trait KeyedSelection: Selection {
+/// What tells the streams of a selection from those of others.
+pub trait SelectionKeys: Send + Sync + fmt::Debug {
     /// What names the streams.
     fn stream_keys(&self) -> StreamKeys;
 
@@ -22,11 +23,30 @@ pub trait KeyedSelection: Selection {
 #[derive(Debug)]
 pub struct Part {
     /// The series.
-    pub selection: Arc<dyn KeyedSelection>,
+    pub selection: Arc<dyn Selection>,
+    /// What tells them apart.
+    pub keys: Arc<dyn SelectionKeys>,
     /// No sample is older.
     pub first_ms: TimestampMs,
     /// No sample is newer.
     pub last_ms: TimestampMs,
+}
+
+impl Part {
+    /// A selection that knows its own keys.
+    pub fn new<S: Selection + SelectionKeys + 'static>(
+        selection: S,
+        first_ms: TimestampMs,
+        last_ms: TimestampMs,
+    ) -> Self {
+        let selection = Arc::new(selection);
+        Self {
+            selection: Arc::clone(&selection) as Arc<dyn Selection>,
+            keys: selection,
+            first_ms,
+            last_ms,
+        }
+    }
 }
 
 /// What names the streams of a selection.

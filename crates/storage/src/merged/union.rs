@@ -42,7 +42,7 @@ type Lists = Vec<(u32, u32)>;
 impl Union {
     /// Joins the streams of `parts`.
     pub(super) fn new(parts: &[Part]) -> Self {
-        let keys: Vec<StreamKeys> = parts.iter().map(|part| part.selection.stream_keys()).collect();
+        let keys: Vec<StreamKeys> = parts.iter().map(|part| part.keys.stream_keys()).collect();
         let (base_ranks, entities) = (base_ranks(&keys), Entities::new(parts, &keys));
         let mut found: HashMap<(u32, u32), Vec<Piece>> = HashMap::new();
         let mut order = Vec::new();
@@ -151,7 +151,7 @@ impl Entities {
         for (part, keys) in parts.iter().zip(keys) {
             for key in &keys.streams {
                 ranks.entry(key.identity).or_insert_with(|| {
-                    labels.push((part.selection.entity_labels(key.entity), key.identity));
+                    labels.push((part.keys.entity_labels(key.entity), key.identity));
                     0
                 });
             }

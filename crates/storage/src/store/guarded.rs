@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use catalog::LaneName;
-use model::{LabelColumn, Labels, TimeRange, TimestampMs};
+use model::{LabelColumn, TimeRange, TimestampMs};
 use parking_lot::Mutex;
 
 use crate::blocks::compact::{ParsedDeletion, is_damage};
 use crate::blocks::live::LiveBlock;
 use crate::blocks::merge::blank;
-use crate::merged::{KeyedSelection, StreamKeys};
+use crate::merged::{Part, PartStream, SelectionKeys};
 use crate::{Error, NewestBuffer, SelectedStream, Selection, StreamBuffer};
 
 /// What is to be said of blocks that were left out of a query. Shared by all parts of it.
@@ -40,7 +40,7 @@ impl Warnings {
 /// The series of one block.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    inner: Arc<dyn KeyedSelection>,
+    inner: Arc<dyn Selection>,
     block: Arc<LiveBlock>,
     /// By stream of the selection; empty if nothing is deleted. Lanes with the samples that are.
     deleted: Vec<Vec<(usize, TimestampMs, TimestampMs)>>,
@@ -49,14 +49,14 @@ pub(super) struct Guarded {
 
 impl Guarded {
     pub(super) fn new(
-        inner: Arc<dyn KeyedSelection>,
+        part: &Part,
         block: Arc<LiveBlock>,
         deletions: &[ParsedDeletion],
         warnings: Arc<Warnings>,
     ) -> Self {
         Self {
-            deleted: deleted_lanes(&*inner, deletions),
-            inner,
+            inner: Arc::clone(&part.selection),
+            deleted: deleted_lanes(&*part.keys, deletions),
             block,
             warnings,
         }
@@ -86,14 +86,14 @@ impl Guarded {
 
 /// Which lanes have which samples deleted, by stream; nothing at all if none has.
 fn deleted_lanes(
-    selection: &dyn KeyedSelection,
+    selection: &dyn SelectionKeys,
     deletions: &[ParsedDeletion],
 ) -> Vec<Vec<(usize, TimestampMs, TimestampMs)>> {
     if deletions.is_empty() {
         return Vec::new();
     }
     let keys = selection.stream_keys();
-    let lanes_of = |stream: &crate::merged::PartStream| {
+    let lanes_of = |stream: &PartStream| {
         let entity = selection.entity_labels(stream.entity);
         let base = &keys.bases[stream.base as usize];
         let lanes = keys.lanes[stream.lanes as usize]
@@ -180,66 +180,5 @@ impl Selection for Guarded {
             }
         }
         Ok(())
-    }
-}
-
-impl KeyedSelection for Guarded {
-    fn stream_keys(&self) -> StreamKeys {
-        self.inner.stream_keys()
-    }
-
-    fn entity_labels(&self, entity: u32) -> Labels {
-        self.inner.entity_labels(entity)
-    }
-}
-
-/// A selection of which something is to be said, now or after it was read.
-#[derive(Debug)]
-pub(super) struct Warned {
-    pub(super) inner: Arc<dyn Selection>,
-    pub(super) warnings: Arc<Warnings>,
-}
-
-impl Selection for Warned {
-    fn streams(&self) -> &[SelectedStream] {
-        self.inner.streams()
-    }
-
-    fn n_series(&self) -> usize {
-        self.inner.n_series()
-    }
-
-    fn label_names(&self) -> Vec<Arc<str>> {
-        self.inner.label_names()
-    }
-
-    fn label_column(&self, name: &str) -> LabelColumn {
-        self.inner.label_column(name)
-    }
-
-    fn read(&self, stream_idx: usize, range: TimeRange, buffer: &mut StreamBuffer) -> Result<(), Error> {
-        self.inner.read(stream_idx, range, buffer)
-    }
-
-    fn read_newest(
-        &self,
-        stream_idx: usize,
-        range: TimeRange,
-        buffer: &mut NewestBuffer,
-    ) -> Result<(), Error> {
-        self.inner.read_newest(stream_idx, range, buffer)
-    }
-
-    fn read_live(
-        &self,
-        stream_idx: usize,
-        range: TimeRange,
-        buffer: &mut crate::LiveBuffer,
-    ) -> Result<(), Error> {
-        self.inner.read_live(stream_idx, range, buffer)
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.warnings.texts()
     }
 }

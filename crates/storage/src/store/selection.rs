@@ -7,11 +7,11 @@ use model::{EntityId, LabelColumn, Labels, Matcher, StreamId, TimeRange, Timesta
 use parking_lot::RwLock;
 
 use super::Store;
-use super::guarded::{Guarded, Warned, Warnings};
+use super::guarded::{Guarded, Warnings};
 use super::leases::Lease;
 use crate::blocks::compact::ParsedDeletion;
 use crate::blocks::live::LiveBlock;
-use crate::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys, merge, merge_texts};
+use crate::merged::{LaneLists, Part, PartStream, SelectionKeys, StreamKeys, Warned, merge, merge_texts};
 use crate::{
     Error, Head, LaneChoice, LiveBuffer, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer,
 };
@@ -80,7 +80,7 @@ impl Source for Store {
                     let deletions = version.state.deletions_of(&block.entry);
                     let deletions: Vec<ParsedDeletion> = deletions.map(ParsedDeletion::of).collect();
                     part.selection = Arc::new(Guarded::new(
-                        part.selection,
+                        &part,
                         Arc::clone(block),
                         &deletions,
                         Arc::clone(&warnings),
@@ -90,13 +90,8 @@ impl Source for Store {
                 Err(reason) => warnings.left_out(block, &reason),
             }
         }
-        parts.push(Part {
-            selection: Arc::new(head),
-            first_ms: TimestampMs::MIN,
-            last_ms: TimestampMs::MAX,
-        });
-        let inner = merge(parts);
-        Ok(Arc::new(Warned { inner, warnings }))
+        parts.push(Part::new(head, TimestampMs::MIN, TimestampMs::MAX));
+        Ok(Arc::new(Warned::new(merge(parts), move || warnings.texts())))
     }
 
     fn is_quick(&self, matchers: &[Matcher], range: TimeRange) -> bool {
@@ -193,7 +188,7 @@ impl Selection for StoreSelection {
     }
 }
 
-impl KeyedSelection for StoreSelection {
+impl SelectionKeys for StoreSelection {
     fn stream_keys(&self) -> StreamKeys {
         let catalog = self.catalog.read();
         let mut keys = StreamKeys::default();

@@ -9,7 +9,7 @@ use super::catalog::{BlockCatalog, LaneCode, SeriesEntry, StreamEntry};
 use super::pages::PageSource;
 use super::select::{BlockChoice, LaneSet};
 use super::{Block, PageCache};
-use crate::merged::{KeyedSelection, LaneLists, Part, PartStream, StreamKeys};
+use crate::merged::{LaneLists, Part, PartStream, SelectionKeys, StreamKeys};
 use crate::{Error, NewestBuffer, SelectedStream, Selection, Source, StreamBuffer};
 
 /// Answers queries from one block. Its selections keep the block's files open.
@@ -103,11 +103,7 @@ impl BlockSource {
     pub fn select_part(&self, matchers: &[Matcher], range: TimeRange, secret: &HashSecret) -> Part {
         let selection = self.choose(matchers, range, self.catalog.identities(secret));
         let manifest = self.block.manifest();
-        Part {
-            selection: Arc::new(selection),
-            first_ms: manifest.first_ms,
-            last_ms: manifest.last_ms,
-        }
+        Part::new(selection, manifest.first_ms, manifest.last_ms)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer series than 2^31")]
@@ -199,7 +195,7 @@ impl Selection for BlockSelection {
     }
 }
 
-impl KeyedSelection for BlockSelection {
+impl SelectionKeys for BlockSelection {
     fn stream_keys(&self) -> StreamKeys {
         let catalog = &self.source.catalog;
         let mut lists = LaneLists::new();
