@@ -7,6 +7,7 @@ pub mod checks;
 pub mod error;
 pub mod exemplars;
 pub mod files;
+pub mod handoff;
 pub mod head;
 pub mod inspect;
 pub mod merged;

@@ -13,7 +13,6 @@ mod compactor;
 mod config;
 mod flush;
 mod guarded;
-mod handoff;
 mod keeper;
 mod leases;
 mod open;

@@ -4,8 +4,8 @@
 //! thread of its own (`worker`) opens the body, gathers its samples into columns (`gather`, native histograms by way of
 //! `histograms`), turns label bytes into series (`resolve`, with `origins` for pairs of replicas), gives `exemplars` to
 //! them, and hands one batch to the store; the store's answer goes straight back to the waiting handler. `otlp` does the
-//! same for OTLP, for which `deltas` adds up differences and `envoys` keeps two Envoys apart. `jobs` is the queue of that
-//! thread; `refusal` collects what is not taken and why.
+//! same for OTLP, for which `deltas` adds up differences and `envoys` keeps two Envoys apart. [`handoff`] is the
+//! queue of that thread; `refusal` collects what is not taken and why.
 //!
 //! Invariants:
 //! - A request is stored only when all of it could be decoded. What is refused of a sound request is named in its
@@ -33,7 +33,6 @@ mod exemplars;
 mod gather;
 mod histogram_total;
 mod histograms;
-mod jobs;
 mod metadata;
 mod origins;
 mod otlp;
@@ -48,6 +47,7 @@ use std::thread::JoinHandle;
 
 use catalog::SeriesKey;
 use model::{Clock, SampleBatch, SeriesRef, TimestampMs};
+use storage::handoff::{Sender, Unsent, handoff};
 use storage::{AppendOutcome, Store};
 use tokio::sync::oneshot;
 use wire::remote_write::Protocol;
@@ -63,7 +63,6 @@ pub(crate) use refusal::{RefusalKind, Refusals};
 pub(crate) use resolve::{Dropped, name_sample};
 
 use crate::ha::Tracker;
-use jobs::Jobs;
 use metadata::KnownMetadata;
 use otlp::Senders;
 use worker::Worker;
@@ -71,7 +70,7 @@ use worker::Worker;
 /// The threads that take requests in.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    jobs: Arc<Jobs>,
+    jobs: Sender<Job>,
     threads: Vec<JoinHandle<()>>,
     /// The elections of replicas, if there are any.
     ha: Option<Arc<Tracker>>,
@@ -193,7 +192,8 @@ impl Ingest {
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn start(config: &Config, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> io::Result<Self> {
-        let jobs = Arc::new(Jobs::new(config.requests_max.max(1)));
+        let (jobs, received) = handoff(config.requests_max.max(1));
+        let received = Arc::new(received);
         let known_metadata = Arc::new(KnownMetadata::default());
         let senders = Arc::new(Senders::default());
         let tracker = || Tracker::new(config.ha.clone(), Arc::clone(store), Arc::clone(clock));
@@ -208,7 +208,7 @@ impl Ingest {
                 Arc::clone(&senders),
                 ha.clone(),
             );
-            let queue = Arc::clone(&jobs);
+            let queue = Arc::clone(&received);
             let thread = std::thread::Builder::new().name(format!("ingest-{number}"));
             threads.push(thread.spawn(move || worker.run(&queue))?);
         }
@@ -225,7 +225,13 @@ impl Ingest {
     /// # Errors
     /// [`Failure::Unavailable`] when the queue is full.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Failure> {
-        self.jobs.push(job)
+        self.jobs.send(job).map_err(|unsent| {
+            let reason = match unsent {
+                Unsent::Full => "too many requests wait to be decoded",
+                Unsent::Closed => "the server is stopping",
+            };
+            Failure::Unavailable(reason.into())
+        })
     }
 }
 

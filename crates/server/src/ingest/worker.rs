@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use catalog::Resolver;
 use model::{Clock, MetricMetadata, SampleBatch, SeriesRef, TimestampMs};
+use storage::handoff::Receiver;
 use storage::{AppendOutcome, Exemplar, Store};
 use tokio::sync::oneshot;
 use wire::remote_write::{Protocol, SeriesLabels, v1, v2};
@@ -15,7 +16,6 @@ use crate::ha::Tracker;
 
 use super::exemplars::ExemplarCounts;
 use super::gather::Columns;
-use super::jobs::Jobs;
 use super::metadata::KnownMetadata;
 use super::origins::Origins;
 use super::otlp::{self, OtlpBody, Points, Senders};
@@ -76,8 +76,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn run(mut self, queue: &Jobs) {
-        while let Some(job) = queue.take() {
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        while let Ok(job) = queue.receive(None) {
             self.take_in(job);
         }
     }

@@ -15,11 +15,11 @@ use model::{Clock, SampleBatch, TimestampMs};
 
 use super::apply::Outlet;
 use super::config::WalSync;
-use super::handoff::{Nothing, Receiver};
 use super::queue::{QueueGauge, Request};
 use super::registry::Registry;
 use crate::Error;
 use crate::exemplars::{Exemplar, Taken};
+use crate::handoff::{Nothing, Receiver};
 use crate::wal::{
     Payload, ROWS_MAX, RecordEncoder, SegmentSpans, WalCounters, WalEnd, WalWriter, encode_cut,
     encode_exemplars, is_definition,

@@ -14,7 +14,6 @@ use super::apply::{Applier, Outlet};
 use super::commit::Committer;
 use super::compactor::{Chore, Compactor};
 use super::config::{StoreConfig, Surroundings};
-use super::handoff;
 use super::keeper::{Command, Keeper, VacantIds};
 use super::queue::{Queue, Request};
 use super::registry::Registry;
@@ -23,6 +22,7 @@ use crate::blocks::Watermark;
 use crate::blocks::live::Blocks;
 use crate::blocks::objects::Objects;
 use crate::exemplars::{ExemplarConfig, ExemplarRing};
+use crate::handoff;
 use crate::wal::{
     RecordEncoder, RecoveryProgress, RecoveryReport, RecoveryTarget, Remembered, Replay, SegmentSpans,
     WalEnd, WalWriter, recover,

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use model::{SampleBatch, TimestampMs};
 use parking_lot::RwLock;
 
-use super::handoff::{Receiver, Sender, handoff};
 use super::{AppendOutcome, Done, ExemplarOutcome};
 use crate::Error;
 use crate::exemplars::Exemplar;
+use crate::handoff::{Receiver, Sender, handoff};
 
 /// Something to be made durable.
 pub(crate) enum Request {
@@ -111,7 +111,8 @@ impl QueueGauge {
 impl Queue {
     /// A queue for so many samples, and its receiving end.
     pub(crate) fn new(samples_max: usize) -> (Self, Receiver<Request>) {
-        let (sender, receiver) = handoff();
+        // Samples are counted instead of requests.
+        let (sender, receiver) = handoff(usize::MAX);
         let queue = Self {
             samples_max,
             gauge: Arc::default(),
@@ -143,7 +144,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         if let Some(sender) = self.sender.write().take() {
             // Nobody receives any more if the writer has ended; there is nothing to tell it then.
-            drop(sender.send(Request::Close));
+            sender.send(Request::Close).ok();
         }
     }
 }
