@@ -4,9 +4,9 @@
 //! per 64 bytes:
 //!   1    which of their eight words of eight bytes differ, lowest first
 //!   1    per word that differs: which of its bytes do, lowest first
-//! n/2    per byte that differs, four bits, the lower ones first: by how much it is more, -7 to 8 as the lowest four bits
+//!   n/2  per byte that differs, four bits, the lower ones first: by how much it is more, -7 to 8 as the lowest four bits
 //!        of that; 0: see below
-//! n      per byte of which that is 0: by how much it is more, wrapping
+//!   n    per byte of which that is 0: by how much it is more, wrapping
 //! ```
 //! The last word and the last 64 bytes may be shorter, and four bits be left over.
 //!
@@ -17,6 +17,9 @@ use crate::Error;
 
 const WORD_BYTES: usize = 8;
 const GROUP_BYTES: usize = 8 * WORD_BYTES;
+
+/// Masks, four bits per byte, and a byte per byte.
+const WRITTEN_BYTES_MAX: usize = 1 + 8 + GROUP_BYTES / 2 + GROUP_BYTES;
 
 /// Which way a patch is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,66 +42,71 @@ pub fn push_patch(bytes: &mut Vec<u8>, before: &[u8], after: &[u8]) -> u64 {
         after.len(),
         "a patch does not change the number of bytes"
     );
-    let n_words = before.len().div_ceil(WORD_BYTES);
-    // Room for what is written, and behind it for the differences meanwhile, and a byte more that does not count.
-    let n_masks_max = n_words.div_ceil(8) + n_words;
-    let n_differing_max = n_words * WORD_BYTES;
-    let n_written_max = n_masks_max + n_differing_max / 2 + n_differing_max + 1;
     let start = bytes.len();
-    bytes.resize(start + n_written_max + n_differing_max + 1, 0);
-    let (out, differences) = bytes[start..].split_at_mut(n_written_max);
-    let (mut end, mut n_differing, mut any) = (0, 0, 0);
+    bytes.resize(start + before.len().div_ceil(GROUP_BYTES) * WRITTEN_BYTES_MAX, 0);
+    let out = &mut bytes[start..];
+    let (mut end, mut any) = (0, 0);
     for (before, after) in before.chunks(GROUP_BYTES).zip(after.chunks(GROUP_BYTES)) {
-        let words_at = end;
+        let (before, after) = (words_of(before), words_of(after));
         let mut words = 0_u8;
-        end += 1;
-        let mut push = |word_idx: usize, before: u64, after: u64| {
-            if before == after {
-                return;
-            }
+        for (word_idx, (before, after)) in before.iter().zip(&after).enumerate() {
             any |= before ^ after;
-            words |= 1 << word_idx;
+            words |= u8::from(before != after) << word_idx;
+        }
+        out[end] = words;
+        end += 1;
+        // Behind the differences, a word more that does not count.
+        let (mut differences, mut n_differing) = ([0; GROUP_BYTES + WORD_BYTES], 0);
+        while words != 0 {
+            let word_idx = words.trailing_zeros() as usize % 8;
+            let (before, after) = (before[word_idx], after[word_idx]);
             let differing = nonzero_bytes(before ^ after);
             out[end] = differing;
             end += 1;
+            let slots: &mut [u8] = &mut differences[n_differing..n_differing + WORD_BYTES];
+            let mut n_own = 0;
             for (byte_idx, byte) in differences_of(before, after).into_iter().enumerate() {
-                differences[n_differing] = byte;
-                n_differing += usize::from(differing >> byte_idx & 1);
+                slots[n_own % WORD_BYTES] = byte;
+                n_own += usize::from(differing >> byte_idx & 1);
             }
-        };
-        let (before_words, before_rest) = before.as_chunks::<WORD_BYTES>();
-        let (after_words, after_rest) = after.as_chunks::<WORD_BYTES>();
-        for (word_idx, (before, after)) in before_words.iter().zip(after_words).enumerate() {
-            push(word_idx, u64::from_le_bytes(*before), u64::from_le_bytes(*after));
+            n_differing += n_own;
+            words &= words - 1;
         }
-        if !after_rest.is_empty() {
-            push(after_words.len(), short_word(before_rest), short_word(after_rest));
-        }
-        out[words_at] = words;
+        end += write_differences(&differences, n_differing, &mut out[end..]);
     }
-    end += write_differences(&differences[..n_differing], &mut out[end..]);
     bytes.truncate(start + end);
     any
 }
 
-/// Writes differences, four bits each and a byte for those that need it; returns how many bytes. One byte more is
-/// written, which does not count.
+/// Writes the first `n_differing` differences, four bits each and a byte for those that need it; returns how many bytes.
 #[expect(clippy::indexing_slicing, reason = "as above")]
-fn write_differences(differences: &[u8], out: &mut [u8]) -> usize {
-    let (pairs, long) = out.split_at_mut(differences.len().div_ceil(2));
-    let mut n_long = 0;
-    let mut code = |difference: u8| {
-        let is_long = difference.wrapping_add(7) > 15;
-        long[n_long] = difference;
-        n_long += usize::from(is_long);
-        if is_long { 0 } else { difference & 15 }
-    };
-    for (pair, differences) in pairs.iter_mut().zip(differences.chunks(2)) {
-        let low = code(differences[0]);
-        let high = differences.get(1).map_or(0, |second| code(*second));
-        *pair = low | high << 4;
+fn write_differences(
+    differences: &[u8; GROUP_BYTES + WORD_BYTES],
+    n_differing: usize,
+    out: &mut [u8],
+) -> usize {
+    let n_pairs = n_differing.div_ceil(2);
+    let mut end = n_pairs;
+    let (words, _) = differences.as_chunks::<WORD_BYTES>();
+    for (word_idx, word) in words.iter().take(n_differing.div_ceil(WORD_BYTES)).enumerate() {
+        let n_own = WORD_BYTES.min(n_differing - word_idx * WORD_BYTES);
+        let mut word = u64::from_le_bytes(*word) & u64::MAX >> (64 - 8 * n_own);
+        // Plus 7, what fits has no more than four bits.
+        let mut long = plus_seven(word) & !LOW_FOUR;
+        while long != 0 {
+            let shift = long.trailing_zeros() & !7;
+            let [difference, ..] = (word >> shift).to_le_bytes();
+            out[end] = difference;
+            end += 1;
+            word &= !(0xff << shift);
+            long &= !(0xff << shift);
+        }
+        let pairs = &mut out[word_idx * WORD_BYTES / 2..n_pairs.min((word_idx + 1) * WORD_BYTES / 2)];
+        for (pair, byte) in pairs.iter_mut().zip(lower_halves(word).to_le_bytes()) {
+            *pair = byte;
+        }
     }
-    pairs.len() + n_long
+    end
 }
 
 /// Carries out the patch at the front of `patch`; gives what is behind it.
@@ -106,59 +114,49 @@ fn write_differences(differences: &[u8], out: &mut [u8]) -> usize {
 /// # Errors
 /// [`Error::Truncated`]; `bytes` are of no meaning then.
 pub fn apply_patch<'a>(bytes: &mut [u8], patch: &'a [u8], direction: Direction) -> Result<&'a [u8], Error> {
-    let n_differing = count_differing(bytes.len(), patch)?;
-    let (masks, rest) = patch.split_at_checked(n_differing.mask_bytes).ok_or(TRUNCATED)?;
-    let (pairs, mut long) = rest
-        .split_at_checked(n_differing.bytes.div_ceil(2))
-        .ok_or(TRUNCATED)?;
-    let mut codes = pairs.iter().flat_map(|pair| [pair & 15, pair >> 4]);
-    let mut masks = masks.iter();
+    let mut rest = patch;
     for group in bytes.chunks_mut(GROUP_BYTES) {
-        let mut words = *masks.next().ok_or(TRUNCATED)?;
-        while words != 0 {
-            let word = group.get_mut(words.trailing_zeros() as usize * WORD_BYTES..);
-            let word = word.ok_or(TRUNCATED)?;
-            let mut differing = *masks.next().ok_or(TRUNCATED)?;
-            while differing != 0 {
-                let byte = word.get_mut(differing.trailing_zeros() as usize);
-                let byte = byte.ok_or(TRUNCATED)?;
-                let difference = match codes.next().ok_or(TRUNCATED)? {
-                    0 => take(&mut long)?,
-                    more @ 1..=8 => more,
-                    less => less.wrapping_sub(16),
-                };
-                *byte = match direction {
-                    Direction::Forth => byte.wrapping_add(difference),
-                    Direction::Back => byte.wrapping_sub(difference),
-                };
-                differing &= differing - 1;
-            }
-            words &= words - 1;
+        rest = apply_to_group(group, rest, direction)?;
+    }
+    Ok(rest)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "places are below 64")]
+fn apply_to_group<'a>(group: &mut [u8], patch: &'a [u8], direction: Direction) -> Result<&'a [u8], Error> {
+    let mut rest = patch;
+    let mut words = take(&mut rest)?;
+    let (mut places, mut n_differing) = ([0_u8; GROUP_BYTES], 0);
+    while words != 0 {
+        let first = words.trailing_zeros() as u8 * 8;
+        let mut differing = take(&mut rest)?;
+        while differing != 0 {
+            let place = places.get_mut(n_differing).ok_or(TRUNCATED)?;
+            *place = first + differing.trailing_zeros() as u8;
+            n_differing += 1;
+            differing &= differing - 1;
+        }
+        words &= words - 1;
+    }
+    let (places, _) = places.split_at_checked(n_differing).ok_or(TRUNCATED)?;
+    let pairs = rest.split_at_checked(n_differing.div_ceil(2));
+    let (pairs, mut long) = pairs.ok_or(TRUNCATED)?;
+    for (places, pair) in places.chunks(2).zip(pairs) {
+        let mut codes = *pair;
+        for place in places {
+            let byte = group.get_mut(usize::from(*place)).ok_or(TRUNCATED)?;
+            let difference = match codes & 15 {
+                0 => take(&mut long)?,
+                more @ 1..=8 => more,
+                less => less | 0xf0,
+            };
+            *byte = match direction {
+                Direction::Forth => byte.wrapping_add(difference),
+                Direction::Back => byte.wrapping_sub(difference),
+            };
+            codes >>= 4;
         }
     }
     Ok(long)
-}
-
-/// What the masks of a patch say.
-struct Differing {
-    mask_bytes: usize,
-    bytes: usize,
-}
-
-/// Reads the masks of a patch of so many bytes.
-fn count_differing(n_bytes: usize, patch: &[u8]) -> Result<Differing, Error> {
-    let (mut rest, mut n_differing) = (patch, 0);
-    for _ in 0..n_bytes.div_ceil(GROUP_BYTES) {
-        let n_words = take(&mut rest)?.count_ones() as usize;
-        let (words, behind) = rest.split_at_checked(n_words).ok_or(TRUNCATED)?;
-        let counts = words.iter().map(|differing| differing.count_ones() as usize);
-        n_differing += counts.sum::<usize>();
-        rest = behind;
-    }
-    Ok(Differing {
-        mask_bytes: patch.len() - rest.len(),
-        bytes: n_differing,
-    })
 }
 
 const TRUNCATED: Error = Error::Truncated { within: "a patch" };
@@ -170,17 +168,40 @@ fn take(bytes: &mut &[u8]) -> Result<u8, Error> {
     Ok(*first)
 }
 
-/// Fewer than eight bytes, as if zeros followed them.
+/// The words of up to 64 bytes, as if zeros followed them.
 #[inline]
-fn short_word(bytes: &[u8]) -> u64 {
-    let mut word = 0;
-    for byte in bytes.iter().rev() {
-        word = word << 8 | u64::from(*byte);
-    }
-    word
+fn words_of(bytes: &[u8]) -> [u64; 8] {
+    let mut padded = [0; GROUP_BYTES];
+    let bytes = match bytes.first_chunk() {
+        Some(whole) => whole,
+        None => {
+            let (own, _) = padded.split_at_mut(bytes.len());
+            own.copy_from_slice(bytes);
+            &padded
+        }
+    };
+    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
 const LOW_SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const LOW_FOUR: u64 = 0x0f0f_0f0f_0f0f_0f0f;
+
+/// Each byte and seven, wrapping.
+#[inline]
+fn plus_seven(word: u64) -> u64 {
+    ((word & LOW_SEVEN) + 0x0707_0707_0707_0707) ^ (word & !LOW_SEVEN)
+}
+
+/// The lower four bits of eight bytes, in four.
+#[inline]
+fn lower_halves(word: u64) -> u64 {
+    let fours = word & LOW_FOUR;
+    let pairs = (fours | fours >> 4) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (quads | quads >> 16) & 0xffff_ffff
+}
 
 /// For each byte, lowest first, a bit that is set if it is not zero.
 #[inline]
@@ -215,7 +236,7 @@ mod tests {
         (after[9], after[10], after[118]) = (0, 6, 0x87); // Bytes 1 and 2 of word 1, byte 6 of word 14.
         assert_eq!(push_patch(&mut patch, &before, &after), 0x0080_0000_0001_0700);
         // Two differences and one that needs a byte.
-        assert_eq!(patch, [1 << 1, 0b110, 1 << 6, 1 << 6, 0xf << 4 | 9, 0, 0x80]);
+        assert_eq!(patch, [1 << 1, 0b110, 0xf << 4 | 9, 1 << 6, 1 << 6, 0, 0x80]);
     }
 
     fn difference() -> impl Strategy<Value = u8> {
