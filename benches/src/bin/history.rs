@@ -6,9 +6,9 @@
 //!
 //! - *Month*: 30 days of 13,668 series (204 entities of a counter and three histograms), a block each, and a log of the
 //!   last three hours: until the server is ready, names and values of labels, all series.
-//! - *Service*: 24 h of 10,000 counters every 15 s, as one block and as twelve: a range query of one service, which has
-//!   100 of them, from files that nobody has read yet: in a store that has just been opened, and in one that knows its
-//!   series.
+//! - *Service*: 24 h of 10,000 counters every 15 s, as the block of a day, as those of a day that is about to be merged, or
+//!   has no end yet, and as twelve that nobody has merged: a range query of one service, which has 100 of them, from files
+//!   that nobody has read yet: in a store that has just been opened, and in one that knows its series.
 //! - *Week*: 7 days of 1,000 histograms of 20 buckets, a block each: `histogram_quantile` by service with a step of one
 //!   hour, cold and warm; of the last five minutes of each hour, and of all of it, which is what consoles ask.
 //!
@@ -79,8 +79,9 @@ fn main() -> Result<()> {
         month(30, 204 / scale)?;
     }
     if wanted(Part::Service) {
-        for n_blocks in [1, 12] {
-            service(n_blocks, 10_000 / scale, &arguments)?;
+        let lengths: [&[i64]; 4] = [&[24], &[6; 4], &[6, 6, 6, 2, 2, 2], &[2; 12]];
+        for hours in lengths {
+            service(hours, 10_000 / scale, &arguments)?;
         }
     }
     if wanted(Part::Week) {
@@ -214,15 +215,18 @@ fn start_server(directory: &DataDirectory) -> Result<()> {
     server.terminate()
 }
 
-fn service(n_blocks: i64, n_streams: usize, arguments: &Arguments) -> Result<()> {
+/// `hours` is how long the blocks of the day are.
+fn service(hours: &[i64], n_streams: usize, arguments: &Arguments) -> Result<()> {
     let mut directory = DataDirectory::new()?;
     let entities = entities(n_streams, 20)?;
-    for block in 0..n_blocks {
+    let mut start_ms = START_MS;
+    for hours in hours {
         let scrapes = Scrapes {
-            start_ms: START_MS + block * DAY_MS / n_blocks,
-            end_ms: START_MS + (block + 1) * DAY_MS / n_blocks,
+            start_ms,
+            end_ms: start_ms + hours * HOUR_MS,
             interval_ms: SCRAPE_MS,
         };
+        start_ms = scrapes.end_ms;
         directory.add_block(scrapes, |block| {
             entities
                 .iter()
@@ -230,7 +234,7 @@ fn service(n_blocks: i64, n_streams: usize, arguments: &Arguments) -> Result<()>
         })?;
     }
     directory.finish()?;
-    println!("service, {n_blocks} blocks: {}", directory.describe());
+    println!("service, blocks of {hours:?} h: {}", directory.describe());
     let text = "sum(rate(requests_total{service=\"service-7\"}[5m]))";
     let request = QueryRequest::range(text, START_MS, START_MS + DAY_MS, 60_000);
     let store = directory.open(START_MS)?;

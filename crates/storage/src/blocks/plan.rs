@@ -1,13 +1,14 @@
 //! Which blocks are merged next: a pure function of the list of blocks.
 //!
 //! Time is divided into windows (2 h), spans of three windows, and days. Every block lies within one day, a block
-//! from the head within one window. When a day is over, its blocks become one. Within an open day the blocks of one
-//! window become one: late samples and early flushes leave several.
+//! from the head within one window. When a span is over, its blocks become one, and when a day is over, its spans do:
+//! what is read most, the last day, is four to six blocks then instead of twelve. Before, the blocks of one window become
+//! one: late samples and early flushes leave several.
 //!
 //! - *Little is not rewritten for less.* A few small blocks beside a large one wait until they have a quarter of its
 //!   size or are [`LOOSE_MAX`]; meanwhile they are merged with each other.
 //! - *Space.* A merge keeps its inputs until its output is there. What it takes is at most half of all blocks, so
-//!   that never more than 1.5 times the bytes lie on the disk; the first day is therefore merged span by span.
+//!   that never more than 1.5 times the bytes lie on the disk; the first spans and the first day wait for that.
 //! - *Order.* The blocks of one merge are neighbours in age among those of their time: the rule by which the older
 //!   of two contradicting samples is right survives it.
 
@@ -44,19 +45,15 @@ pub(crate) struct CompactionPolicy {
 /// Blocks to be merged into one, by number; none if all is well.
 pub(crate) fn choose(blocks: &[BlockEntry], policy: CompactionPolicy) -> Option<Vec<BlockId>> {
     let limit = limit_bytes(blocks);
-    let [day_ms, span_ms] =
-        [DAY_WINDOWS, SPAN_WINDOWS].map(|n_windows| policy.window_ms.saturating_mul(n_windows));
-    let mut lengths = [day_ms, span_ms, policy.window_ms].into_iter();
-    lengths.find_map(|length_ms| {
+    let window_ms = policy.window_ms;
+    let [day_ms, span_ms] = [DAY_WINDOWS, SPAN_WINDOWS].map(|n_windows| window_ms.saturating_mul(n_windows));
+    let mut lengths = [(day_ms, span_ms), (span_ms, window_ms), (window_ms, window_ms)].into_iter();
+    lengths.find_map(|(length_ms, part_ms)| {
         let spans = by_span(blocks, length_ms).into_iter();
-        let mut spans = spans.filter(|(start_ms, _)| {
-            let is_closed = start_ms.saturating_add(length_ms) <= policy.closed_before_ms;
-            // Spans are a way towards days that are still too large to be merged at once.
-            is_closed
-                && (length_ms != span_ms || day_bytes(blocks, start_ms.div_euclid(day_ms), day_ms) > limit)
-        });
-        spans.find_map(|(_, inside)| {
-            let chosen = tidy(&inside, length_ms > policy.window_ms, policy.window_ms, limit)?;
+        let mut closed =
+            spans.filter(|(start_ms, _)| start_ms.saturating_add(length_ms) <= policy.closed_before_ms);
+        closed.find_map(|(_, inside)| {
+            let chosen = tidy(&inside, part_ms, limit)?;
             are_neighbours(&chosen, blocks).then(|| ids(&chosen))
         })
     })
@@ -66,14 +63,6 @@ pub(crate) fn choose(blocks: &[BlockEntry], policy: CompactionPolicy) -> Option<
 fn limit_bytes(blocks: &[BlockEntry]) -> u64 {
     let all: u64 = blocks.iter().map(|block| block.bytes).sum();
     (all / 2).max(BYTES_FREE)
-}
-
-/// Bytes of the blocks of one day.
-fn day_bytes(blocks: &[BlockEntry], day: i64, day_ms: i64) -> u64 {
-    let of_day = blocks
-        .iter()
-        .filter(|block| block.first_ms.div_euclid(day_ms) == day);
-    of_day.map(|block| block.bytes).sum()
 }
 
 /// The blocks that lie within one span of time each, by its start.
@@ -94,13 +83,8 @@ fn by_span(blocks: &[BlockEntry], span_ms: i64) -> BTreeMap<TimestampMs, Vec<&Bl
     spans
 }
 
-/// Which of the blocks of one span are to become one.
-fn tidy<'a>(
-    inside: &[&'a BlockEntry],
-    is_long: bool,
-    window_ms: i64,
-    limit: u64,
-) -> Option<Vec<&'a BlockEntry>> {
+/// Which of the blocks of one span are to become one. `part_ms` is the length of what it is divided into.
+fn tidy<'a>(inside: &[&'a BlockEntry], part_ms: i64, limit: u64) -> Option<Vec<&'a BlockEntry>> {
     let largest = *inside.iter().max_by_key(|block| (block.bytes, block.id))?;
     let rest: Vec<&BlockEntry> = inside
         .iter()
@@ -112,8 +96,11 @@ fn tidy<'a>(
     }
     let rest_bytes: u64 = rest.iter().map(|block| block.bytes).sum();
     let is_much = rest_bytes.saturating_mul(4) >= largest.bytes || rest.len() >= LOOSE_MAX;
-    // Before the first merge of a longer span, all that is in it belongs together however small it is.
-    let is_first = is_long && largest.first_ms.div_euclid(window_ms) == largest.last_ms.div_euclid(window_ms);
+    let parts = |block: &BlockEntry| [block.first_ms, block.last_ms].map(|at_ms| at_ms.div_euclid(part_ms));
+    let of_largest = parts(largest);
+    // Before the first merge of several parts, all that is in them belongs together however small it is.
+    let is_first =
+        of_largest[0] == of_largest[1] && inside.iter().any(|block| parts(block)[0] != of_largest[0]);
     if (is_much || is_first) && rest_bytes + largest.bytes <= limit {
         return Some(inside.to_vec());
     }
@@ -193,18 +180,46 @@ mod tests {
         let mut blocks: Vec<_> = (0..13)
             .map(|window| fresh(window as u64 + 1, window, MB))
             .collect();
-        check(&blocks, 11, &[]);
         check(&blocks, 12, &(1..=12).collect::<Vec<_>>());
         blocks = merged(&blocks, &(1..=12).map(BlockId).collect::<Vec<_>>(), 20);
         check(&blocks, 13, &[]);
     }
 
     #[test]
-    fn the_first_day_of_a_large_store_is_merged_span_by_span() {
+    fn of_an_open_day_every_three_windows_become_one_block_and_in_the_end_all_do() {
+        let mut blocks: Vec<_> = (0..13)
+            .map(|window| fresh(window as u64 + 1, window, MB))
+            .collect();
+        check(&blocks, 2, &[]);
+        for (span, closed) in [3, 6, 9].into_iter().enumerate() {
+            let chosen = [closed - 2, closed - 1, closed].map(|id| id as u64);
+            check(&blocks, closed, &chosen);
+            blocks = merged(&blocks, &chosen.map(BlockId), 21 + span as u64);
+            check(&blocks, closed + 2, &[]);
+        }
+        check(&blocks, 12, &[10, 11, 12, 21, 22, 23]);
+        let blocks = merged(&blocks, &[10, 11, 12, 21, 22, 23].map(BlockId), 30);
+        check(&blocks, 13, &[]);
+    }
+
+    #[test]
+    fn a_small_span_is_merged_with_a_large_one_when_the_day_is_over_and_late_samples_wait_then() {
+        let mut blocks = vec![fresh(1, 5, MB), fresh(2, 6, 100 * MB), fresh(3, 12, 300 * MB)];
+        check(&blocks, 9, &[]);
+        check(&blocks, 12, &[1, 2]);
+        blocks = merged(&blocks, &[1, 2].map(BlockId), 10);
+        blocks.push(fresh(11, 3, MB));
+        check(&blocks, 13, &[]);
+    }
+
+    #[test]
+    fn the_first_spans_of_a_large_store_wait_until_they_are_half_of_it() {
         let blocks: Vec<_> = (0..12)
             .map(|window| fresh(window as u64 + 1, window, 100 * MB))
             .collect();
-        check(&blocks, 2, &[]);
+        check(&blocks[..3], 3, &[]);
+        check(&blocks[..5], 5, &[]);
+        check(&blocks[..6], 6, &[1, 2, 3]);
         check(&blocks, 12, &[1, 2, 3]);
         let blocks = merged(&blocks, &[1, 2, 3].map(BlockId), 20);
         check(&blocks, 12, &[4, 5, 6]);
