@@ -22,6 +22,10 @@ const STREAM_PAGE_ROWS: usize = 4_096;
 const FEW_STREAMS_PAGE_ROWS: usize = 1_024;
 const FEW_STREAMS: usize = 3;
 
+/// Rows of a lane that are packed well alone: a page ends with a stream that has such a lane. A counter that is asked every
+/// 15 s has one from a span of 6 h on.
+const LONG_LANE_ROWS: usize = 1_024;
+
 /// Rows from which on a page ends with the lane.
 const LANE_PAGE_ROWS: usize = 16_384;
 
@@ -38,6 +42,8 @@ pub(super) struct SamplesWriter<W: Write + Send> {
     rows: PageRows,
     /// Streams that end in the page under way.
     n_page_streams: usize,
+    /// The stream under way has a lane of [`LONG_LANE_ROWS`].
+    has_long_lane: bool,
     /// Rows of the row group in finished pages.
     n_group_rows: usize,
     n_rows: u64,
@@ -64,6 +70,7 @@ impl<W: Write + Send> SamplesWriter<W> {
             encoder: PageEncoder::new(SAMPLES_LEVEL)?,
             rows: PageRows::default(),
             n_page_streams: 0,
+            has_long_lane: false,
             n_group_rows: 0,
             n_rows: 0,
             times: None,
@@ -87,6 +94,7 @@ impl<W: Write + Send> SamplesWriter<W> {
             self.times = Some((oldest.min(first), newest.max(last)));
         }
         let n_rows = lane.timestamps_ms.len();
+        self.has_long_lane |= n_rows >= LONG_LANE_ROWS;
         self.n_rows += n_rows as u64;
         let mut start = 0;
         while start < n_rows {
@@ -111,6 +119,7 @@ impl<W: Write + Send> SamplesWriter<W> {
     pub(super) fn end_stream(&mut self) -> Result<(), ParquetError> {
         self.n_page_streams += usize::from(self.rows.n_rows() > 0);
         let n_rows_max = match self.n_page_streams {
+            _ if std::mem::take(&mut self.has_long_lane) => LONG_LANE_ROWS,
             FEW_STREAMS.. => FEW_STREAMS_PAGE_ROWS,
             _ => STREAM_PAGE_ROWS,
         };
@@ -185,28 +194,31 @@ impl<W: Write + Send> SamplesWriter<W> {
 mod tests {
     use super::*;
 
-    /// How many pages so many streams of one lane become.
-    fn n_pages(n_streams: u32, n_rows: i64) -> usize {
+    /// How many pages so many streams become, which have lanes of so many rows.
+    fn n_pages(n_streams: u32, n_lanes: u32, n_rows: i64) -> usize {
         let lane = LaneRows {
             timestamps_ms: (0..n_rows).collect(),
             values: (0..n_rows).map(|row| row as f64).collect(),
             ..LaneRows::default()
         };
         let mut writer = SamplesWriter::new(Vec::new()).unwrap();
-        for series_id in 0..n_streams {
+        for series_id in 0..n_streams * n_lanes {
             writer.push_lane(series_id, &lane).unwrap();
-            writer.end_stream().unwrap();
+            if (series_id + 1) % n_lanes == 0 {
+                writer.end_stream().unwrap();
+            }
         }
         writer.end_page().unwrap();
         writer.file.chunks[0].page_ranges().len()
     }
 
     #[test]
-    fn streams_that_are_not_very_short_share_pages_by_three() {
-        assert_eq!(n_pages(9, 480), 3);
-        assert_eq!(n_pages(9, 1_440), 3);
-        assert_eq!(n_pages(9, 5_760), 9);
-        assert_eq!(n_pages(36, 60), 2);
-        assert_eq!(n_pages(2, 20_000), 2);
+    fn streams_of_short_lanes_share_pages_by_three() {
+        assert_eq!(n_pages(9, 1, 480), 3);
+        assert_eq!(n_pages(9, 20, 60), 3);
+        assert_eq!(n_pages(9, 1, 1_440), 9);
+        assert_eq!(n_pages(9, 1, 5_760), 9);
+        assert_eq!(n_pages(36, 1, 60), 2);
+        assert_eq!(n_pages(2, 1, 20_000), 2);
     }
 }
