@@ -32,8 +32,8 @@ use image::{Change, push_change};
 use reader::EntryBytes;
 pub(super) use reader::{Entry, RunReader};
 
-/// Histograms of one run.
-pub(super) const RUN_LEN_MAX: u32 = 128;
+/// Histograms of one run: who looks for one reads those before it.
+pub(super) const RUN_LEN_MAX: u32 = 64;
 
 /// Bytes that are open before they are sealed, unless one histogram has more. More would take more memory, and less would
 /// be allocations for few histograms.
@@ -233,9 +233,14 @@ impl Run {
         self.open.clear();
     }
 
-    /// Seals a run to which nothing will be added.
+    /// Seals a run to which nothing will be added, as one piece.
     pub(super) fn close(&mut self) {
         self.seal();
+        if self.sealed.len() > 1 {
+            let bytes = self.sealed.concat();
+            self.sealed_bytes = (bytes.len() + REFERENCE_COUNTS) as u32;
+            self.sealed = vec![Arc::from(bytes)];
+        }
         (self.open, self.image) = (Vec::new(), Vec::new());
     }
 
