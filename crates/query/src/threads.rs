@@ -15,9 +15,12 @@ use std::time::{Duration, Instant};
 
 use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
 
-/// From 0, the lowest, to 99: a nice value of 5, which is a third of what another thread gets when both want the same
-/// core all the time. A lower one would starve queries where a machine has other work, too.
-const PRIORITY: u8 = 34;
+/// By how much query threads are nicer than the others of the process: they get a third of what another thread gets when both
+/// want the same core all the time. More would starve queries where a machine has other work, too.
+const NICER: i32 = 5;
+
+/// The nicest value that there is.
+const NICE_MAX: i32 = 19;
 
 /// After so much work a thread offers its core.
 const WORK_MAX: Duration = Duration::from_micros(500);
@@ -30,11 +33,33 @@ thread_local! {
 /// To be called by a thread before it runs its first query. Where the system does not let it have another priority, it
 /// keeps its own.
 pub(crate) fn begin() {
-    let priority = ThreadPriorityValue::try_from(PRIORITY).map(ThreadPriority::Crossplatform);
+    if OFFERED.get().is_some() {
+        return;
+    }
+    // A process that was started with `nice` is not to have query threads that are less nice than itself.
+    let nice = (nice_value().unwrap_or(0) + NICER).min(NICE_MAX);
+    let priority = ThreadPriorityValue::try_from(priority_of(nice)).map(ThreadPriority::Crossplatform);
     if let Err(error) = set_current_thread_priority(priority.unwrap_or(ThreadPriority::Min)) {
         tracing::debug!(?error, "a query thread keeps the priority of the process");
     }
     OFFERED.set(Some(Instant::now()));
+}
+
+/// How nice this thread is: field 19 of `proc_pid_stat(5)`, counted after the name, which may contain anything. Nothing where
+/// there is no such file.
+fn nice_value() -> Option<i32> {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()
+}
+
+/// A nice value on the scale of the library, from 0 for 19 to 99 for -20: the middle of what it takes for that value.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the scale ends at 99"
+)]
+fn priority_of(nice: i32) -> u8 {
+    (99.0 * (18.5 - f64::from(nice)) / 39.0).clamp(0.0, 99.0) as u8
 }
 
 /// Offers the core to whoever waits for it, if this is a query thread that has worked for a while. Looks at the clock,
@@ -51,23 +76,23 @@ pub(crate) fn give_way() {
 mod tests {
     use super::*;
 
-    /// Field 19 of `proc_pid_stat(5)`, counted after the name, which may contain anything.
-    #[cfg(target_os = "linux")]
-    fn nice_value() -> Option<i64> {
-        let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(16)?.parse().ok()
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
     fn a_query_thread_is_nicer_than_the_others() {
         let own = nice_value().expect("readable");
-        let of_thread = std::thread::spawn(|| {
+        // Once is enough, and a thread of a thread that is nice already is nicer.
+        let of_threads = std::thread::spawn(|| {
             begin();
-            nice_value()
+            begin();
+            let of_next = std::thread::spawn(|| {
+                begin();
+                nice_value()
+            });
+            [nice_value(), of_next.join().expect("no panic")]
         });
-        let of_thread = of_thread.join().expect("no panic").expect("readable");
-        assert_eq!(of_thread, own.max(5));
+        let of_threads = of_threads.join().expect("no panic");
+        let nicer = |by: i32| Some((own + by).min(NICE_MAX));
+        assert_eq!(of_threads, [nicer(NICER), nicer(2 * NICER)]);
         assert_eq!(nice_value(), Some(own));
     }
 
