@@ -194,6 +194,8 @@ impl Keeper {
                 self.blocks.remove_doomed();
                 return Err(error);
             }
+            // The next block is not to come on top of what this one took.
+            (self.release_memory)();
             from_ms = window.end_ms.saturating_add(1);
         }
         Ok(written)
