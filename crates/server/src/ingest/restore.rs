@@ -38,7 +38,9 @@ pub(super) fn restore(
     })
 }
 
-/// When the newest process began that has stored series of this sender about `time_ms`. Nothing when there is none, the
+/// When the newest process began that has stored samples of this sender about `time_ms`, by the first of its counters: to
+/// read them all would take long after a restart. If two processes have stored different series in that minute, it may be
+/// the earlier one, until the later one reports. Nothing when there is none, the
 /// sender does not say who it is, or the store cannot be read: then the sender is taken for the first one there.
 pub(super) fn restore_beginning(
     store: &Store,

@@ -4,11 +4,11 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use model::{MetricMetadata, MetricType};
 use serde_json::json;
-use server::{Config, Server};
+use server::Config;
 use storage::StoreConfig;
 use wire::remote_write::{v1, v2};
 
-use crate::support::{V2, World, compress, pairs, symbols, v2_body};
+use crate::support::{V2, World, compress, flush, pairs, symbols, v2_body};
 use crate::write::V1;
 
 async fn write_v1(world: &World, name: &str, metric_type: MetricType, help: &str) {
@@ -75,18 +75,9 @@ async fn metadata_of_all_senders_outlives_flushes_and_restarts() {
         }
         assert_eq!(found, expected, "round {round}");
         if round == 1 {
-            let (sender, receiver) = std::sync::mpsc::channel();
-            store
-                .flush(Box::new(move |done| sender.send(done).unwrap()))
-                .unwrap();
-            receiver.recv().unwrap().unwrap();
+            flush(&store);
         }
-        store.close().unwrap();
-        drop(store);
-        let clock = world.clock.clone();
-        world.server = Server::new(Config::default(), std::sync::Arc::new(clock));
-        world.files.crash();
-        store = world.open(StoreConfig::default());
+        store = world.restart(store);
     }
 }
 
@@ -110,12 +101,7 @@ async fn what_known_series_say_anew_is_heard_and_durable() {
     write_v2(&world, bucket, MetricType::GaugeHistogram, "New.").await;
     check(&world, "gaugehistogram", "New.").await;
 
-    store.close().unwrap();
-    drop(store);
-    let clock = world.clock.clone();
-    world.server = Server::new(Config::default(), std::sync::Arc::new(clock));
-    world.files.crash();
-    store = world.open(StoreConfig::default());
+    store = world.restart(store);
     check(&world, "gaugehistogram", "New.").await;
     // What the last server heard last is no reason to wait.
     write_v2(&world, bucket, MetricType::Histogram, "Newest.").await;

@@ -6,18 +6,17 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use axum::http::{Request, StatusCode};
 use mesh::envoy::Envoy;
 use serde_json::{Value, json};
-use server::{Config, Server};
+use server::Config;
 use storage::StoreConfig;
 use wire::otlp::TranslationStrategy;
 use wire::otlp::encoder::Temporality;
 use wire::otlp::json::to_protobuf;
 
-use crate::support::{Answer, NOW_MS, World, partial_success};
+use crate::support::{Answer, NOW_MS, World, flush, partial_success};
 
 /// When the captures were made.
 const CAPTURED_MS: i64 = 1_795_240_000_000;
@@ -214,17 +213,9 @@ async fn o2_after_a_restart_the_envoy_that_began_earlier_does_not_get_in() {
         assert!(report(&world, later, 0).await);
         assert!(!report(&world, earlier, 1_000).await);
         if is_flushed {
-            let (sender, receiver) = std::sync::mpsc::channel();
-            store
-                .flush(Box::new(move |done| sender.send(done).unwrap()))
-                .unwrap();
-            receiver.recv().unwrap().unwrap();
+            flush(&store);
         }
-        store.close().unwrap();
-        drop(store);
-        world.server = Server::new(Config::default(), Arc::new(world.clock.clone()));
-        world.files.crash();
-        store = world.open(StoreConfig::default());
+        store = world.restart(store);
         assert!(!report(&world, earlier, 6_000).await, "flushed: {is_flushed}");
         assert!(report(&world, later, 6_500).await);
         assert!(!report(&world, earlier, 66_500).await);

@@ -74,6 +74,15 @@ impl World {
         }
     }
 
+    /// Closes the store, loses what was not synced, and opens it again under another server with the defaults.
+    pub(crate) fn restart(&mut self, store: Arc<Store>) -> Arc<Store> {
+        store.close().unwrap();
+        drop(store);
+        self.server = Server::new(Config::default(), Arc::new(self.clock.clone()));
+        self.files.crash();
+        self.open(StoreConfig::default())
+    }
+
     pub(crate) fn open(&self, config: StoreConfig) -> Arc<Store> {
         let surroundings = Surroundings {
             clock: Arc::new(self.clock.clone()),
@@ -257,4 +266,13 @@ fn varint(bytes: &[u8]) -> (u64, &[u8]) {
     let digits = bytes[..=end].iter().rev();
     let value = digits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
     (value, &bytes[end + 1..])
+}
+
+/// Makes blocks of everything.
+pub(crate) fn flush(store: &Store) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    store
+        .flush(Box::new(move |done| sender.send(done).unwrap()))
+        .unwrap();
+    receiver.recv().unwrap().unwrap();
 }
