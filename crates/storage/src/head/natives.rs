@@ -14,7 +14,7 @@ use model::histogram::{CounterResetHint, HistogramLayout, NativeHistogram, Packe
 use model::{FloatHistogram, TimeRange, TimestampMs};
 
 use super::layouts::{BatchLayouts, Layouts};
-use super::run::{Continues, Entry, Mark, RUN_LEN_MAX, Run, RunReader, Tail};
+use super::run::{Continues, Entry, Mark, REFERENCE_COUNTS, RUN_LEN_MAX, Run, RunReader, Tail};
 
 /// Native histograms of a lane, at least one.
 #[derive(Debug)]
@@ -188,7 +188,13 @@ impl NativeLane {
             .checked_sub(1)
             .filter(|before| has_room(&next) && runs[*before].len < RUN_LEN_MAX);
         let position = before.unwrap_or(next);
-        let mut loose = take_apart(&runs[position])?;
+        let mut loose = match take_apart(&runs[position]) {
+            Ok(loose) => loose,
+            Err(error) => {
+                self.put_runs(runs);
+                return Err(error);
+            }
+        };
         let place = loose.partition_point(|held| held.timestamp_ms < timestamp_ms);
         let mark = Mark {
             hint: histogram.hint,
@@ -324,8 +330,7 @@ impl NativeLane {
 
 /// Bytes of a run that is not the last.
 fn shared_bytes(run: &Run) -> usize {
-    let reference_counts = 2 * size_of::<usize>();
-    size_of::<Run>() + reference_counts + run.heap_bytes()
+    size_of::<Run>() + REFERENCE_COUNTS + run.heap_bytes()
 }
 
 /// The histogram of a run at one time.

@@ -333,7 +333,7 @@ impl Run {
 }
 
 /// Bytes before what is shared.
-const REFERENCE_COUNTS: usize = 2 * size_of::<usize>();
+pub(super) const REFERENCE_COUNTS: usize = 2 * size_of::<usize>();
 
 impl Tail {
     /// Notes that the newest histogram does not continue the one before it.

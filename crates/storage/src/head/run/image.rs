@@ -15,6 +15,8 @@ use codec::varint::{push_u64, read_count, read_u64};
 use codec::{Direction, apply_patch, push_patch};
 use model::histogram::CountForm;
 
+use super::DAMAGED;
+
 /// What stands for counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -31,11 +33,6 @@ const PLACES_MAX: usize = 8;
 /// Set on all bytes of a varint but its last.
 const TOP_BIT: u8 = 0x80;
 const TOP_BITS: u64 = 0x8080_8080_8080_8080;
-
-/// What a change is taken to be sound for: it was encoded here.
-const DAMAGED: codec::Error = codec::Error::Truncated {
-    within: "the counts of a histogram",
-};
 
 /// Appends what turns `image` into `after`, which it becomes.
 pub(super) fn push_change(image: &mut Vec<u8>, form: CountForm, after: &[u8], bytes: &mut Vec<u8>) -> Change {
