@@ -9,7 +9,7 @@ use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
 use meshtide_tests::process::{Server, Usage};
 use wire::remote_write::Histogram;
 
-use crate::natives::Latencies;
+use crate::natives::{Latencies, Sender};
 
 /// Scrapes that are kept for what is measured after the load.
 const N_LATER_SCRAPES: usize = 4;
@@ -75,21 +75,26 @@ impl Requests {
         }
     }
 
-    /// As [`Self::encode`] with one native histogram in place of the 67 series of a combination.
+    /// As [`Self::encode`] with one series in place of the 67 of a combination: its counter of requests, or native
+    /// histograms of this sender.
     #[must_use]
-    pub fn encode_natives(load: &Load) -> Self {
+    pub fn encode_one_each(load: &Load, natives_of: Option<Sender>) -> Self {
         let mut mesh = Mesh::new(MeshConfig::steady_http(load.n_combinations, 42));
         let interval_ms = mesh.scrape_interval_ms();
         let start_ms = load.end_ms - interval_ms * load.n_scrapes as i64;
-        let mut natives = NativeSink {
+        let services = natives_of.into_iter().flat_map(|sender| {
+            let service = move |number| Latencies::new(sender, number);
+            (0..N_SERVICES).map(service)
+        });
+        let mut sink = OneEach {
             encoder: RequestEncoder::new(load.version, 2_000),
-            services: (0..N_SERVICES).map(Latencies::new).collect(),
+            services: services.collect(),
             newest: Vec::new(),
         };
         let scrapes = (0..load.n_scrapes).map(|scrape| {
-            natives.newest = natives.services.iter_mut().map(Latencies::message).collect();
-            mesh.scrape_interval(start_ms + interval_ms * scrape as i64, &mut natives);
-            natives.encoder.finish()
+            sink.newest = sink.services.iter_mut().map(Latencies::message).collect();
+            mesh.scrape_interval(start_ms + interval_ms * scrape as i64, &mut sink);
+            sink.encoder.finish()
         });
         Self {
             scrapes: scrapes.collect(),
@@ -128,18 +133,22 @@ impl Requests {
 /// Services of which the histograms are; several combinations of labels have those of one service.
 const N_SERVICES: u64 = 200;
 
-/// Sends a native histogram for each counter of requests, and nothing else.
-struct NativeSink {
+/// Sends the counter of requests of each combination, or a native histogram in its place, and nothing else.
+struct OneEach {
     encoder: RequestEncoder,
+    /// None if floats are sent.
     services: Vec<Latencies>,
     /// What the services say in this scrape.
     newest: Vec<Histogram>,
 }
 
-impl ScrapeSink for NativeSink {
-    fn sample(&mut self, series: SeriesText<'_>, timestamp_ms: i64, _: f64) {
+impl ScrapeSink for OneEach {
+    fn sample(&mut self, series: SeriesText<'_>, timestamp_ms: i64, value: f64) {
         if series.metric_name != "istio_requests_total" {
             return;
+        }
+        if self.newest.is_empty() {
+            return self.encoder.sample(series, timestamp_ms, value);
         }
         let own = SeriesText {
             metric_name: "istio_request_duration_milliseconds",

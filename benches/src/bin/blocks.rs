@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use clap::Parser;
 use mesh::{Mesh, MeshConfig, ScrapeSink, SeriesText};
-use meshtide_benches::natives::Latencies;
+use meshtide_benches::natives::{Latencies, Sender};
 use meshtide_benches::usage::thread_time;
 use model::{Labels, LaneKind, Matcher, SeriesName, TimeRange};
 use storage::block::{
@@ -40,6 +40,9 @@ struct Arguments {
     /// Series of native histograms besides.
     #[arg(long, default_value_t = 0)]
     natives: u64,
+    /// Who makes the native histograms.
+    #[arg(long, value_enum, default_value = "client")]
+    natives_of: Sender,
     /// A folder to leave the block in, with `expected.csv` and `expected_histograms.csv` for `tests/parquet/check.py`.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -177,7 +180,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = arguments.out.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder)?;
-    let natives = Natives::record(arguments.natives, arguments.scrapes, mesh.scrape_interval_ms());
+    let natives = Natives::record(&arguments, mesh.scrape_interval_ms());
     let manifest = write(&recorder, &natives, folder)?;
     std::fs::write(folder.join("expected.csv"), recorder.totals())?;
     std::fs::write(folder.join("expected_histograms.csv"), natives.totals())?;
@@ -192,10 +195,10 @@ const START_MS: i64 = 1_700_006_400_000;
 struct Natives(Vec<Vec<(i64, f64, StoredHistogram)>>);
 
 impl Natives {
-    fn record(n_series: u64, n_scrapes: i64, interval_ms: i64) -> Self {
-        let series = (0..n_series).map(|number| {
-            let mut service = Latencies::new(number);
-            let scrapes = (0..n_scrapes).map(|scrape| {
+    fn record(arguments: &Arguments, interval_ms: i64) -> Self {
+        let series = (0..arguments.natives).map(|number| {
+            let mut service = Latencies::new(arguments.natives_of, number);
+            let scrapes = (0..arguments.scrapes).map(|scrape| {
                 // A scraper is late by a few milliseconds.
                 let jitter_ms = (number.cast_signed() * 7 + scrape * 13) % 3;
                 let (histogram, sum) = service.scrape();

@@ -1,15 +1,18 @@
 //! `cargo run --release --bin writers`: what a sample costs by protocol, and what a native histogram costs.
 //!
-//! A fresh server for each: the series of the mesh as floats by remote write 1.0 and 2.0, and a native histogram in place
-//! of each combination of labels by both. The server's CPU time is what the system says; requests are encoded before.
+//! A fresh server for each: all series of the mesh as floats by remote write 1.0 and 2.0; and one series of each
+//! combination of labels, as a float, as native histograms that Envoy makes and as those of a client library. The last
+//! three differ in nothing but the sample. The server's CPU time is what the system says; requests are encoded before.
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Parser;
 use mesh::remote_write::Version;
 use meshtide_benches::ingest::{Load, Requests};
+use meshtide_benches::natives::Sender;
 use meshtide_benches::target::{Kind, Target};
 use meshtide_tests::peers;
 
@@ -22,7 +25,7 @@ struct Arguments {
     /// Label combinations of 67 series each.
     #[arg(long, default_value_t = 4_976)]
     combinations: usize,
-    /// Series of native histograms.
+    /// Combinations of which one series is sent.
     #[arg(long, default_value_t = 20_000)]
     natives: usize,
     /// Scrapes of every series.
@@ -37,10 +40,12 @@ struct Arguments {
 }
 
 /// What is sent.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Content {
-    Floats,
-    Natives,
+    /// All series of the mesh.
+    Mesh,
+    /// One series of each combination of labels: a float, or native histograms of a sender.
+    OneEach(Option<Sender>),
 }
 
 fn main() -> Result<()> {
@@ -48,30 +53,35 @@ fn main() -> Result<()> {
     if arguments.tiny {
         (arguments.combinations, arguments.natives, arguments.scrapes) = (40, 40, 5);
     }
-    let runs = [
-        ("floats, remote write 1.0", Content::Floats, Version::V1),
-        ("floats, remote write 2.0", Content::Floats, Version::V2),
-        (
-            "native histograms, remote write 1.0",
-            Content::Natives,
-            Version::V1,
-        ),
-        (
-            "native histograms, remote write 2.0",
-            Content::Natives,
-            Version::V2,
-        ),
-    ];
     println!(
         "| CPU-seconds per million | all | known series | per new series | samples per second by the clock |"
     );
     println!("|---|---|---|---|---|");
-    for (name, content, version) in runs {
-        if name.contains(&arguments.only) {
-            run(name, content, version, &arguments)?;
+    for content in [
+        Content::Mesh,
+        Content::OneEach(None),
+        Content::OneEach(Some(Sender::Envoy)),
+        Content::OneEach(Some(Sender::Client)),
+    ] {
+        for version in [Version::V1, Version::V2] {
+            let name = format!("{content}, remote write {version}");
+            if name.contains(&arguments.only) {
+                run(&name, content, version, &arguments)?;
+            }
         }
     }
     Ok(())
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mesh => "floats of the mesh",
+            Self::OneEach(None) => "one float of each combination",
+            Self::OneEach(Some(Sender::Envoy)) => "native histograms of Envoy",
+            Self::OneEach(Some(Sender::Client)) => "native histograms of clients",
+        })
+    }
 }
 
 fn run(name: &str, content: Content, version: Version, arguments: &Arguments) -> Result<()> {
@@ -83,10 +93,10 @@ fn run(name: &str, content: Content, version: Version, arguments: &Arguments) ->
         end_ms: now_ms()?,
     };
     let requests = match content {
-        Content::Floats => Requests::encode(&load),
-        Content::Natives => {
+        Content::Mesh => Requests::encode(&load),
+        Content::OneEach(natives_of) => {
             load.n_combinations = arguments.natives;
-            Requests::encode_natives(&load)
+            Requests::encode_one_each(&load, natives_of)
         }
     };
     let target = Target {
