@@ -234,20 +234,27 @@ impl Store {
     /// The series with these labels, made if it is new, and remembered under `key`.
     ///
     /// # Errors
+    /// As of [`Self::find_or_make`].
+    pub fn register(&self, key: SeriesKey, labels: &Labels) -> Result<SeriesRef, Error> {
+        let series = self.find_or_make(labels)?;
+        self.resolver.insert(key, series);
+        Ok(series)
+    }
+
+    /// The series with these labels, made if it is new; to be remembered by the caller.
+    ///
+    /// # Errors
     /// [`Error::Series`] if the labels are none of a series or exceed a limit; [`Error::Unwritable`] if the series
     /// is new and the log cannot be written.
-    pub fn register(&self, key: SeriesKey, labels: &Labels) -> Result<SeriesRef, Error> {
-        let series = if let Some(series) = self.registry.find(labels) {
-            series
-        } else {
-            if self.wal_counters.is_failing() {
-                return Err(Error::Unwritable);
-            }
-            let (series, n_series) = self.registry.register(labels)?;
-            self.resolver.set_n_series(n_series);
-            series
-        };
-        self.resolver.insert(key, series);
+    pub fn find_or_make(&self, labels: &Labels) -> Result<SeriesRef, Error> {
+        if let Some(series) = self.registry.find(labels) {
+            return Ok(series);
+        }
+        if self.wal_counters.is_failing() {
+            return Err(Error::Unwritable);
+        }
+        let (series, n_series) = self.registry.register(labels)?;
+        self.resolver.set_n_series(n_series);
         Ok(series)
     }
 

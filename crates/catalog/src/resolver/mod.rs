@@ -10,7 +10,9 @@
 //! - **Spellings.** The same labels in another order are another key of the same series. So that a client which
 //!   shuffles its labels cannot fill the memory, a shard that holds more than its part of
 //!   `6 × series + 65,536` keys is emptied; its keys come back one by one, each at the price of one miss.
-//! - **Order.** A batch whose keys come in the order in which they came first is found without a search.
+//! - **Order.** A batch whose keys come in the order in which they came first is found without a search. So what a
+//!   request brings is inserted in one go ([`Resolver::insert_batch`]): threads that insert keys one by one would mix
+//!   theirs, and half of all look-ups would search.
 //! - **Size.** At most 31.25 bytes per key.
 //! - **Locks.** 16 shards, one reader-writer lock each, held for one lookup ([`Resolver::get`]) or for all shards
 //!   during a batch ([`Resolver::get_batch`]). No code of others runs under a lock.
@@ -112,12 +114,29 @@ impl Resolver {
 
     /// Remembers what a key means. A known key takes the new meaning.
     pub fn insert(&self, key: SeriesKey, series: SeriesRef) {
+        self.insert_batch(&[(key, series)]);
+    }
+
+    /// As [`Self::insert`] for many keys, in their order: who else inserts meanwhile does not come between them, so that
+    /// a batch with the same keys finds each behind the other.
+    pub fn insert_batch(&self, learned: &[(SeriesKey, SeriesRef)]) {
         let n_keys_max = KEYS_PER_SERIES * self.n_series.load(Ordering::Relaxed) + FREE_KEYS;
-        let mut table = self.shard(key).0.write();
-        if table.len() >= n_keys_max / N_SHARDS {
-            *table = Table::default();
+        for (idx, shard) in self.shards.iter().enumerate() {
+            let mut own = learned
+                .iter()
+                .filter(|(key, _)| shard_idx(*key) == idx)
+                .peekable();
+            if own.peek().is_none() {
+                continue;
+            }
+            let mut table = shard.0.write();
+            for (key, series) in own {
+                if table.len() >= n_keys_max / N_SHARDS {
+                    *table = Table::default();
+                }
+                table.insert(*key, *series);
+            }
         }
-        table.insert(key, series);
     }
 
     /// Forgets the keys of series that `keep` does not want.
@@ -220,6 +239,38 @@ mod tests {
             for (turn, (number, found)) in order.iter().zip(&found).enumerate() {
                 assert_eq!(*found, (!unknown(turn)).then(|| series(*number as u32)));
             }
+        }
+    }
+
+    #[test]
+    fn batches_that_are_inserted_at_the_same_time_are_not_mixed() {
+        let resolver = &resolver();
+        resolver.set_n_series(200_000);
+        let requests: Vec<Vec<(SeriesKey, SeriesRef)>> = (0..200u32)
+            .map(|request| {
+                let numbers = request * 1_000..(request + 1) * 1_000;
+                numbers
+                    .map(|n| (resolver.key(&n.to_le_bytes()), series(n)))
+                    .collect()
+            })
+            .collect();
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let own = requests.iter().skip(thread).step_by(2);
+                scope.spawn(move || own.for_each(|request| resolver.insert_batch(request)));
+            }
+        });
+        for request in &requests {
+            let mut cursors = [Cursor::default(); N_SHARDS];
+            let searched = request.iter().filter(|(key, series)| {
+                let shard_idx = shard_idx(*key);
+                let table = resolver.shards[shard_idx].0.read();
+                let (found, is_next) = table.get_next(*key, &mut cursors[shard_idx]);
+                assert_eq!(found, Some(*series));
+                !is_next
+            });
+            // The first key of each shard, and no other.
+            assert!(searched.count() <= N_SHARDS);
         }
     }
 

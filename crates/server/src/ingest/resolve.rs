@@ -42,6 +42,8 @@ pub(super) struct Resolving<'a> {
     pub(super) found: &'a mut Vec<Option<SeriesRef>>,
     pub(super) refusals: &'a mut Refusals,
     pub(super) origins: Origins<'a>,
+    /// What was registered and is not [remembered](Self::remember) yet.
+    pub(super) learned: Vec<(SeriesKey, SeriesRef)>,
 }
 
 /// What was left out of a request because it comes from replicas that are not elected.
@@ -145,6 +147,12 @@ impl Resolving<'_> {
         metadata.collect()
     }
 
+    /// Lets all requests know what was registered.
+    pub(super) fn remember(&mut self) {
+        self.store.resolver().insert_batch(&self.learned);
+        self.learned.clear();
+    }
+
     /// True when the series at a position of the request is unknown.
     pub(super) fn is_new(&self, position: usize) -> bool {
         self.found.get(position).is_some_and(Option::is_none)
@@ -214,22 +222,25 @@ impl Resolving<'_> {
         if met.verdict == Verdict::Lost {
             // Next time it is known without a look at its labels, also when this replica is elected then.
             let series = self.store.find(&owned).unwrap_or(NO_SERIES);
-            self.store.resolver().insert(key, series);
+            self.learned.push((key, series));
             self.set_found(new.position, DROPPED);
             return Ok(());
         }
         if new.n_samples == 0 {
             // Exemplars come alone, behind a sample of their series.
             if let Some(series) = self.store.find(&owned) {
-                self.store.resolver().insert(key, series);
+                self.learned.push((key, series));
                 self.set_found(new.position, series);
             } else {
                 self.refuse_only_histograms(new, &labels);
             }
             return Ok(());
         }
-        match self.store.register(key, &owned) {
-            Ok(series) => self.set_found(new.position, series),
+        match self.store.find_or_make(&owned) {
+            Ok(series) => {
+                self.learned.push((key, series));
+                self.set_found(new.position, series);
+            }
             Err(storage::Error::Series(reason)) => {
                 self.refuse(new, || format!("series {labels}: {reason}"));
             }

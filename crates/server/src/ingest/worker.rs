@@ -143,12 +143,14 @@ impl Worker {
                 Some(tracker) => request.origins(tracker, resolver, limits),
                 None => Origins::none(resolver),
             },
+            learned: Vec::new(),
         };
         if resolving.look_up() {
             match &request {
                 Walked::V1(body) => resolving.register_v1(body)?,
                 Walked::V2(request) => resolving.register_v2(request)?,
             }
+            resolving.remember();
         }
         let now_ms = self.clock.now_ms();
         if let Walked::V2(request) = &request {
@@ -192,10 +194,12 @@ impl Worker {
             found,
             refusals: &mut refusals,
             origins: Origins::none(self.store.resolver()),
+            learned: Vec::new(),
         };
         let mut metadata = Vec::new();
         if resolving.look_up() {
             metadata = self.otlp.register(body, origin, &mut resolving)?;
+            resolving.remember();
         }
         let bounds = bounds(&self.config, self.clock.now_ms());
         // What is converted loses its position.
