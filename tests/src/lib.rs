@@ -4,13 +4,14 @@
 //! - [`exposition`]: scrape targets; [`compare`]: are two replies one answer?
 //! - [`http`]: a blocking client.
 //! - [`peers`]: where the binaries are, and what is done when one is missing.
-//! - [`otlp`]: a server that takes OTLP.
+//! - [`otlp`]: a server that takes OTLP; [`envoy`]: one that sends it.
 //! - [`load`]: the synthetic mesh as ready remote-write requests.
 //! - [`diff`]: the differential fuzzer, which compares Meshtide's answers with those of a real Prometheus.
 #![forbid(unsafe_code)]
 
 pub mod compare;
 pub mod diff;
+pub mod envoy;
 pub mod exposition;
 pub mod http;
 pub mod load;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::envoy::Envoy;
 use meshtide_tests::http::Client;
 use meshtide_tests::otlp::OtlpServer;
 use meshtide_tests::peers;
@@ -132,19 +133,13 @@ fn start_envoy(
     ] {
         config = config.replace(place, &port.to_string());
     }
-    // The port of the admin page is chosen when the process is started, and overrides that of the file.
-    let mut arguments = vec![
-        "--config-yaml".to_owned(),
-        config.replace("{admin}", "{port}"),
-        "--use-dynamic-base-id".to_owned(),
-        "--concurrency".to_owned(),
-        "1".to_owned(),
-        "--log-level".to_owned(),
-        "warn".to_owned(),
-    ];
-    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-    let log = folder.join(format!("envoy-{front}.log"));
-    Server::start(&peers::packaged(python, "envoy")?, &arguments, &log)
+    let envoy = Envoy {
+        python,
+        config,
+        more,
+        log: &folder.join(format!("envoy-{front}.log")),
+    };
+    envoy.start()
 }
 
 fn start_prometheus(program: &Path, folder: &Path, envoy: u16) -> Result<Server> {
