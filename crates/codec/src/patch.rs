@@ -18,7 +18,7 @@ use crate::Error;
 const WORD_BYTES: usize = 8;
 const GROUP_BYTES: usize = 8 * WORD_BYTES;
 
-/// Masks, four bits per byte, and a byte per byte.
+/// Masks, four bits per byte, and a byte per byte, of one group.
 const WRITTEN_BYTES_MAX: usize = 1 + 8 + GROUP_BYTES / 2 + GROUP_BYTES;
 
 /// Which way a patch is gone.
@@ -35,56 +35,54 @@ pub enum Direction {
 ///
 /// # Panics
 /// If one has more bytes than the other.
-#[expect(clippy::indexing_slicing, reason = "the writing side: places are its own")]
 pub fn push_patch(bytes: &mut Vec<u8>, before: &[u8], after: &[u8]) -> u64 {
     assert_eq!(
         before.len(),
         after.len(),
         "a patch does not change the number of bytes"
     );
-    let start = bytes.len();
-    bytes.resize(start + before.len().div_ceil(GROUP_BYTES) * WRITTEN_BYTES_MAX, 0);
-    let out = &mut bytes[start..];
-    let (mut end, mut any) = (0, 0);
-    for (before, after) in before.chunks(GROUP_BYTES).zip(after.chunks(GROUP_BYTES)) {
-        let (before, after) = (words_of(before), words_of(after));
-        let mut words = 0_u8;
-        for (word_idx, (before, after)) in before.iter().zip(&after).enumerate() {
-            any |= before ^ after;
-            words |= u8::from(before != after) << word_idx;
-        }
-        out[end] = words;
-        end += 1;
-        // Behind the differences, a word more that does not count.
-        let (mut differences, mut n_differing) = ([0; GROUP_BYTES + WORD_BYTES], 0);
-        while words != 0 {
-            let word_idx = words.trailing_zeros() as usize % 8;
-            let (before, after) = (before[word_idx], after[word_idx]);
-            let differing = nonzero_bytes(before ^ after);
-            out[end] = differing;
-            end += 1;
-            let slots: &mut [u8] = &mut differences[n_differing..n_differing + WORD_BYTES];
-            let mut n_own = 0;
-            for (byte_idx, byte) in differences_of(before, after).into_iter().enumerate() {
-                slots[n_own % WORD_BYTES] = byte;
-                n_own += usize::from(differing >> byte_idx & 1);
-            }
-            n_differing += n_own;
-            words &= words - 1;
-        }
-        end += write_differences(&differences, n_differing, &mut out[end..]);
+    let groups = before.chunks(GROUP_BYTES).zip(after.chunks(GROUP_BYTES));
+    groups.fold(0, |any, (before, after)| any | push_group(bytes, before, after))
+}
+
+/// As [`push_patch`] for at most 64 bytes, and at least one.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "the writing side: places are its own")]
+fn push_group(bytes: &mut Vec<u8>, before: &[u8], after: &[u8]) -> u64 {
+    let (before, after) = (Words::of(before), Words::of(after));
+    let (mut any, mut words) = (0, 0_u8);
+    for word_idx in 0..before.len() {
+        let (before, after) = (before.get(word_idx), after.get(word_idx));
+        any |= before ^ after;
+        words |= u8::from(before != after) << word_idx;
     }
-    bytes.truncate(start + end);
+    let mut out = [0; WRITTEN_BYTES_MAX];
+    out[0] = words;
+    let mut end = 1;
+    let (mut differences, mut n_differing) = ([0; GROUP_BYTES], 0);
+    while words != 0 {
+        let word_idx = words.trailing_zeros() as usize;
+        let (before, after) = (before.get(word_idx), after.get(word_idx));
+        let mut differing = nonzero_bytes(before ^ after);
+        out[end] = differing;
+        end += 1;
+        let all = differences_of(before, after);
+        while differing != 0 {
+            let [difference, ..] = (all >> (8 * differing.trailing_zeros())).to_le_bytes();
+            differences[n_differing] = difference;
+            n_differing += 1;
+            differing &= differing - 1;
+        }
+        words &= words - 1;
+    }
+    end += write_differences(&differences, n_differing, &mut out[end..]);
+    bytes.extend_from_slice(&out[..end]);
     any
 }
 
 /// Writes the first `n_differing` differences, four bits each and a byte for those that need it; returns how many bytes.
 #[expect(clippy::indexing_slicing, reason = "as above")]
-fn write_differences(
-    differences: &[u8; GROUP_BYTES + WORD_BYTES],
-    n_differing: usize,
-    out: &mut [u8],
-) -> usize {
+fn write_differences(differences: &[u8; GROUP_BYTES], n_differing: usize, out: &mut [u8]) -> usize {
     let n_pairs = n_differing.div_ceil(2);
     let mut end = n_pairs;
     let (words, _) = differences.as_chunks::<WORD_BYTES>();
@@ -168,21 +166,40 @@ fn take(bytes: &mut &[u8]) -> Result<u8, Error> {
     Ok(*first)
 }
 
-/// The words of up to 64 bytes, as if zeros followed them.
-#[inline]
-fn words_of(bytes: &[u8]) -> [u64; 8] {
-    let mut padded = [0; GROUP_BYTES];
-    let bytes = match bytes.first_chunk() {
-        Some(whole) => whole,
-        None => {
-            let (own, _) = padded.split_at_mut(bytes.len());
-            own.copy_from_slice(bytes);
-            &padded
+/// Some bytes word by word, as if zeros followed them.
+struct Words<'a> {
+    whole: &'a [[u8; WORD_BYTES]],
+    /// The last one, if it is not whole.
+    last: Option<u64>,
+}
+
+impl<'a> Words<'a> {
+    #[inline]
+    fn of(bytes: &'a [u8]) -> Self {
+        let (whole, rest) = bytes.as_chunks();
+        let last = (!rest.is_empty()).then(|| match bytes.last_chunk() {
+            // The bytes before it come along, and are shifted out.
+            Some(last) => u64::from_le_bytes(*last) >> (8 * (WORD_BYTES - rest.len())),
+            None => rest
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
+        Self { whole, last }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.whole.len() + usize::from(self.last.is_some())
+    }
+
+    #[inline]
+    fn get(&self, word_idx: usize) -> u64 {
+        match self.whole.get(word_idx) {
+            Some(word) => u64::from_le_bytes(*word),
+            None => self.last.unwrap_or_default(),
         }
-    };
-    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
-    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
-    std::array::from_fn(|_| words.next().unwrap_or_default())
+    }
 }
 
 const LOW_SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
@@ -214,10 +231,10 @@ fn nonzero_bytes(word: u64) -> u8 {
 
 /// By how much each byte is more, wrapping.
 #[inline]
-fn differences_of(before: u64, after: u64) -> [u8; WORD_BYTES] {
+fn differences_of(before: u64, after: u64) -> u64 {
     // With its top bit set, a byte borrows nothing from the next one; then the top bits are put right.
     let lower = (after | !LOW_SEVEN) - (before & LOW_SEVEN);
-    (lower ^ (after ^ !before) & !LOW_SEVEN).to_le_bytes()
+    lower ^ (after ^ !before) & !LOW_SEVEN
 }
 
 #[cfg(test)]
