@@ -50,6 +50,7 @@ use model::{Clock, SampleBatch, SeriesRef, TimestampMs};
 use storage::handoff::{Sender, Unsent, handoff};
 use storage::{AppendOutcome, Store};
 use tokio::sync::oneshot;
+use wire::DecodeError;
 use wire::remote_write::Protocol;
 
 pub use config::Config;
@@ -184,6 +185,15 @@ pub(crate) enum Failure {
     /// There is no room, or the log cannot be written: sending it again will help.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl Failure {
+    /// The body is broken as a message.
+    fn undecodable(error: DecodeError) -> Self {
+        Self::Malformed(format!(
+            "the body is not the protobuf message it should be: {error}"
+        ))
+    }
 }
 
 impl Ingest {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use catalog::SeriesKey;
 use model::{MetricMetadata, Sample, TimestampMs};
 use storage::Store;
+use wire::Limits;
 use wire::grpc::Frame;
 use wire::otlp::{Beginning, Exemplar, Rejection, Series, Settings, Visitor, Walker, json};
 use wire::remote_write::{Histogram, SeriesLabels};
-use wire::{DecodeError, Limits};
 
 use super::decompress::{Compression, decompress};
 use super::deltas::{Deltas, Difference, Report};
@@ -144,11 +144,7 @@ impl Reader {
         };
         let walked = self.walker.walk(body, origin, &mut gather);
         let n_delta_buckets = gather.n_delta_buckets;
-        points.n_points = walked.map_err(|error: DecodeError| {
-            Failure::Malformed(format!(
-                "the body is not the protobuf message it should be: {error}"
-            ))
-        })?;
+        points.n_points = walked.map_err(Failure::undecodable)?;
         if columns.histograms.n_counts() + n_delta_buckets > self.limits.buckets_per_request {
             let reason = "more buckets of native histograms than one request may have";
             return Err(Failure::Malformed(reason.to_owned()));

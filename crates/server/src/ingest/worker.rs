@@ -125,11 +125,7 @@ impl Worker {
                 Ok(Walked::V2(request))
             }),
         };
-        let request = request.map_err(|error| {
-            Failure::Malformed(format!(
-                "the body is not the protobuf message it should be: {error}"
-            ))
-        })?;
+        let request = request.map_err(Failure::undecodable)?;
         let mut refusals = Refusals::default();
         let mut metadata = std::mem::take(&mut columns.metadata);
         let resolver = self.store.resolver();
