@@ -248,6 +248,7 @@ pub struct HistogramMessage<'a>(Reader<'a>);
 
 impl<'a> HistogramMessage<'a> {
     /// The same as far as it is written plainly; otherwise, and when it is broken, none.
+    #[inline]
     #[must_use]
     pub fn plain(&self) -> Option<PlainHistogram<'a>> {
         PlainHistogram::read(self.0)
