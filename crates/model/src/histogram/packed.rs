@@ -99,8 +99,12 @@ impl IntegerCounts<'_> {
     pub(super) fn push_to(&self, bytes: &mut Vec<u8>) {
         push_varint(bytes, self.count);
         push_varint(bytes, self.zero_count);
-        bytes.extend_from_slice(self.positive);
-        bytes.extend_from_slice(self.negative);
+        for buckets in [self.positive, self.negative] {
+            // To copy nothing costs a call.
+            if !buckets.is_empty() {
+                bytes.extend_from_slice(buckets);
+            }
+        }
     }
 }
 

@@ -139,7 +139,9 @@ impl PlainLayout<'_> {
         for number in [self.schema, self.zero_threshold_bits, n_bytes[0], n_bytes[1]] {
             key.extend_from_slice(&number.to_le_bytes());
         }
-        for bytes in [self.negative_spans, self.positive_spans, self.custom_bounds] {
+        // Mostly there are positive ones only, and to copy nothing costs a call.
+        let slices = [self.negative_spans, self.positive_spans, self.custom_bounds];
+        for bytes in slices.into_iter().filter(|bytes| !bytes.is_empty()) {
             key.extend_from_slice(bytes);
         }
     }

@@ -5,6 +5,9 @@
 
 /// The sum of that many buckets, all of which are below 2^44; nothing if the bytes are anything else.
 pub(super) fn sum_of_buckets(bytes: &[u8], n_buckets: usize) -> Option<u64> {
+    if bytes.is_empty() {
+        return (n_buckets == 0).then_some(0);
+    }
     let (mut sum, mut any, mut n_ends) = (0_u64, 0, 0_usize);
     let is_short = each_byte(bytes, |count, ends| {
         any |= count;
