@@ -15,7 +15,8 @@
 //!   theirs, and half of all look-ups would search.
 //! - **Size.** At most 31.25 bytes per key.
 //! - **Locks.** 16 shards, one reader-writer lock each, held for one lookup ([`Resolver::get`]) or for all shards
-//!   during a batch ([`Resolver::get_batch`]). No code of others runs under a lock.
+//!   during a batch ([`Resolver::get_batch`]); for writing, one at a time for its keys of one request. No code of
+//!   others runs under a lock.
 
 mod table;
 

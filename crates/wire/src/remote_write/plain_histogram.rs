@@ -81,9 +81,7 @@ impl<'a> PlainHistogram<'a> {
             }
         }
     }
-}
 
-impl<'a> PlainHistogram<'a> {
     /// Reads the fields that nearly all have, as far as they stand where nearly everyone writes them: in the order of
     /// their numbers. Gives those numbers as bits. So none is looked up that can be foreseen.
     #[inline(always)]
