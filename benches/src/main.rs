@@ -1,7 +1,7 @@
 //! `cargo run --release --bin meshtide-benches`: the figures of `docs/performance.md`.
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -11,6 +11,7 @@ use meshtide_benches::interference::{self, Interference};
 use meshtide_benches::queries::{self, QUERIES, Timing};
 use meshtide_benches::report::{self, Restart};
 use meshtide_benches::target::{Kind, Target};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::peers;
 
 /// Measures ingest, queries, both at once and restart of Meshtide, and of peers if their binaries are given.
@@ -176,14 +177,4 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
         };
     }
     Ok(total)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the load ends now, as that of a real scraper does"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

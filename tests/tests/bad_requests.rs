@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::http::{Answer, Client};
 use meshtide_tests::load::{Request, Series};
 use meshtide_tests::peers;
@@ -317,14 +317,4 @@ fn read_reply(stream: &mut TcpStream) -> Result<String> {
             return Ok(text);
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the server accepts samples around the machine's own time only"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

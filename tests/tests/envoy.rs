@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_s;
 use meshtide_tests::envoy::Envoy;
 use meshtide_tests::http::Client;
 use meshtide_tests::otlp::OtlpServer;
@@ -155,14 +156,6 @@ fn start_prometheus(program: &Path, folder: &Path, envoy: u16) -> Result<Server>
         "--web.listen-address=127.0.0.1:{port}".to_owned(),
     ];
     Server::start(program, &arguments, &folder.join("oracle.log"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }
 
 /// Series by their labels, without those that tell where they come from.

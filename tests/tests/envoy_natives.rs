@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::compare::RELATIVE_TOLERANCE;
 use meshtide_tests::diff::case::{Case, Evaluation, Wording};
 use meshtide_tests::diff::comparison::difference_within;
@@ -433,15 +434,4 @@ fn start_prometheus(
         "--enable-feature=native-histograms".to_owned(),
     ];
     Server::start(program, &arguments, &folder.join("oracle.log"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(SystemTime::now()
-        .duration_since(UNIX_EPOCH)?
-        .as_millis()
-        .try_into()?)
 }

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use meshtide_tests::clock::now_s;
 use meshtide_tests::exposition::{Exposition, Page};
 use meshtide_tests::load::{Request, Series};
 use meshtide_tests::peers;
@@ -335,12 +336,4 @@ fn start_prometheus(
         "--enable-feature=exemplar-storage".to_owned(),
     ];
     Server::start(program, &arguments, &folder.join("prometheus.log"))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Prometheus scrapes with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
 }

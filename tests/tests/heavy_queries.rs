@@ -2,9 +2,9 @@
 //! answering, and what they held is free again.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::diff::dataset::{Dataset, Series};
 use meshtide_tests::http::{Answer, Client};
 use meshtide_tests::peers;
@@ -166,11 +166,4 @@ fn start(folder: &Path) -> Result<Server> {
         "--http-listen=127.0.0.1:{port}".to_owned(),
     ];
     Server::start(&peers::meshtide(), &arguments, &folder.join("log"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "samples of long ago would be refused")]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

@@ -6,21 +6,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_s;
 use meshtide_tests::http::Client;
 use meshtide_tests::otlp::OtlpServer;
 use meshtide_tests::peers;
 use meshtide_tests::process::{Server, free_port};
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
-}
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("otlp").join(name)

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use meshtide_tests::clock::now_s;
 use meshtide_tests::compare::difference;
 use meshtide_tests::exposition::Exposition;
 use meshtide_tests::http::Client;
@@ -177,17 +178,9 @@ fn federate_config(server: &Server) -> String {
     )
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as f64)
-}
-
 /// A time a few seconds ago up to which both servers have everything.
 fn settled_time(oracle: &Server, servers: &[&Server]) -> Result<f64> {
-    let end_s = now_s()? - 3.0;
+    let end_s = now_s()?.floor() - 3.0;
     let query = Query {
         text: "count_over_time(up[1m])".to_owned(),
         is_range: false,

@@ -1,9 +1,10 @@
 //! vmagent as a second writer: what it sends to Meshtide and to a Prometheus at the same time is the same in both.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use meshtide_tests::clock::now_s;
 use meshtide_tests::compare::difference;
 use meshtide_tests::exposition::Exposition;
 use meshtide_tests::peers;
@@ -58,7 +59,7 @@ fn what_vmagent_writes_is_what_a_prometheus_gets_from_it() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let writer = start(&vmagent, folder.path(), "vmagent", &arguments)?;
     std::thread::sleep(SCRAPED);
-    let end_s = now_s()? - 5.0;
+    let end_s = now_s()?.floor() - 5.0;
     let query = "{__name__=~\".+\"}[10s]";
     let expected = ask(&oracle, query, end_s)?;
     let n_series = expected["result"].as_array().map_or(0, Vec::len);
@@ -87,12 +88,4 @@ fn ask(server: &Server, query: &str, end_s: f64) -> Result<Value> {
     server
         .client()
         .api("/api/v1/query", &[("query", query), ("time", &time)])
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data was written with the machine's own time"
-)]
-fn now_s() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as f64)
 }

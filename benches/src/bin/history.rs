@@ -16,7 +16,7 @@
 //! page tables apart from pages. `--tiny` shows that it works and measures nothing.
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -26,6 +26,7 @@ use meshtide_benches::data_directory::{DataDirectory, NewBlock, Scrapes};
 use meshtide_benches::feed::{Feed, register};
 use meshtide_benches::traffic::{Chance, Edge, entities, histogram_lanes};
 use meshtide_benches::usage::{cpu_time, load};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::peers;
 use meshtide_tests::process::Server;
 use model::{Labels, LaneKind, Matcher, SeriesRef, TimeRange};
@@ -335,14 +336,4 @@ fn measure<T, E: Into<anyhow::Error>>(
         read.get() - read_before
     );
     Ok(done)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a server that starts now drops what is too old by its own clock"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

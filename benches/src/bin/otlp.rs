@@ -6,12 +6,13 @@
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use mesh::envoy::Envoy;
 use meshtide_benches::target::{Kind, Target};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::http::Client;
 use meshtide_tests::peers;
 use wire::otlp::encoder::Temporality;
@@ -55,7 +56,7 @@ fn main() -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let mut server = target.start(folder.path())?;
-    let end_ms = now_ms()?;
+    let end_ms = u64::try_from(now_ms()?)?;
     let start_ms = end_ms - INTERVAL_MS * arguments.reports as u64;
     let mut envoys: Vec<Envoy> = (0..arguments.envoys)
         .map(|_| Envoy::new(arguments.clusters, Temporality::Cumulative, start_ms))
@@ -142,14 +143,4 @@ fn send(clients: &[Client], reports: &[Report]) -> Result<()> {
         }
         Ok(())
     })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the load ends now, as that of a real sender does"
-)]
-fn now_ms() -> Result<u64> {
-    Ok(u64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

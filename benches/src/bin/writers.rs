@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Parser;
@@ -14,6 +13,7 @@ use mesh::remote_write::Version;
 use meshtide_benches::ingest::{Load, Requests};
 use meshtide_benches::natives::Sender;
 use meshtide_benches::target::{Kind, Target};
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::peers;
 
 /// Measures CPU-seconds per million samples by protocol and kind.
@@ -117,14 +117,4 @@ fn run(name: &str, content: Content, version: Version, arguments: &Arguments) ->
         outcome.n_samples as f64 / outcome.wall.as_secs_f64(),
     );
     Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the load ends now, as that of a real scraper does"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }

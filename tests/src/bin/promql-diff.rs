@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Parser;
+use meshtide_tests::clock::now_ms;
 use meshtide_tests::diff::metric::Repertoire;
 use meshtide_tests::diff::run::{Outcome, Plan, aligned_end_ms, run};
 use meshtide_tests::diff::servers::Program;
@@ -105,14 +105,4 @@ fn print_summary(outcome: &Outcome) {
         outcome.n_queries,
         outcome.differences.len()
     );
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the data ends near the machine's own time"
-)]
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(
-        SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis(),
-    )?)
 }
