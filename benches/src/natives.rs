@@ -5,6 +5,10 @@
 //! threshold of 0.5 for zero; times in whole milliseconds, and a sum rebuilt from bins of two digits, with all digits a
 //! double has.
 //!
+//! [`Sender::BusyEnvoy`]: the same of services with a hundred times the requests, so that counts and their differences take
+//! more bytes and most buckets change from scrape to scrape. Requests are drawn in tens there, those of the past in
+//! hundreds.
+//!
 //! [`Sender::Client`]: schema 3 (nine percent wide, the default of Prometheus' client for Go), some 95 buckets, of
 //! milliseconds with two decimals. A bucket is made when something first falls into it, and stays.
 //!
@@ -37,6 +41,8 @@ const GAP_MAX: i32 = 2;
 pub enum Sender {
     /// Envoy 1.40 with its defaults.
     Envoy,
+    /// The same, in front of busy services.
+    BusyEnvoy,
     /// A program with a client library of Prometheus.
     Client,
 }
@@ -50,7 +56,7 @@ pub struct Latencies {
     zero_count: u64,
     count: u64,
     sum: f64,
-    /// Observations from scrape to scrape, on average.
+    /// Drawings from scrape to scrape, on average.
     rate: f64,
     median_ms: f64,
     layout: Option<Arc<HistogramLayout>>,
@@ -65,7 +71,7 @@ impl Latencies {
         let rate = if is_idle {
             0.0
         } else {
-            RATE_MEDIAN * (RATE_SIGMA * normal(&mut chance)).exp()
+            RATE_MEDIAN * (RATE_SIGMA * normal(&mut chance)).exp() * sender.weight() as f64
         };
         let mut latencies = Self {
             sender,
@@ -79,15 +85,16 @@ impl Latencies {
             chance,
         };
         if number % 10 != 7 {
-            latencies.observe(N_OBSERVED);
+            // A hundred times the requests: ten times as many drawings from scrape to scrape, each counted ten times.
+            latencies.observe(N_OBSERVED, sender.weight().pow(2));
         }
         latencies
     }
 
     /// Lets time pass until the next scrape, and gives its histogram and sum.
     pub fn scrape(&mut self) -> (StoredHistogram, f64) {
-        let n_observed = self.arrivals();
-        self.observe(n_observed);
+        let n_drawn = self.arrivals();
+        self.observe(n_drawn, self.sender.weight());
         let spans = self.spans();
         let is_same = |layout: &&Arc<HistogramLayout>| *layout.positive() == *spans;
         let layout = match self.layout.as_ref().filter(is_same) {
@@ -145,18 +152,19 @@ impl Latencies {
         }
     }
 
-    fn observe(&mut self, n_observations: usize) {
-        for _ in 0..n_observations {
+    /// Draws so many latencies, each of as many requests as `weight` says.
+    fn observe(&mut self, n_drawn: usize, weight: u64) {
+        for _ in 0..n_drawn {
             let exact_ms = self.median_ms * (LATENCY_SIGMA * normal(&mut self.chance)).exp();
             let latency_ms = self.sender.measured(exact_ms);
-            self.count += 1;
+            self.count += weight;
             if latency_ms <= self.sender.zero_threshold() {
-                self.zero_count += 1;
+                self.zero_count += weight;
                 continue;
             }
             let bucket = (latency_ms.log2() * f64::from(1 << self.sender.schema())).ceil() as i32;
-            *self.buckets.entry(bucket).or_default() += 1;
-            self.sum += self.sender.counted(latency_ms);
+            *self.buckets.entry(bucket).or_default() += weight;
+            self.sum += self.sender.counted(latency_ms) * weight as f64;
         }
     }
 
@@ -179,17 +187,25 @@ impl Latencies {
 }
 
 impl Sender {
+    /// How many requests one drawn from scrape to scrape stands for, and how many times more are drawn.
+    fn weight(self) -> u64 {
+        match self {
+            Self::BusyEnvoy => 10,
+            Self::Envoy | Self::Client => 1,
+        }
+    }
+
     /// Buckets per doubling of the latency, as a power of 2.
     fn schema(self) -> i32 {
         match self {
-            Self::Envoy => 0,
+            Self::Envoy | Self::BusyEnvoy => 0,
             Self::Client => 3,
         }
     }
 
     fn zero_threshold(self) -> f64 {
         match self {
-            Self::Envoy => 0.5,
+            Self::Envoy | Self::BusyEnvoy => 0.5,
             Self::Client => 2.0_f64.powi(-128),
         }
     }
@@ -197,7 +213,7 @@ impl Sender {
     /// What the clock says of a latency, in milliseconds.
     fn measured(self, exact_ms: f64) -> f64 {
         match self {
-            Self::Envoy => exact_ms.floor(),
+            Self::Envoy | Self::BusyEnvoy => exact_ms.floor(),
             Self::Client => (exact_ms * 100.0).round().max(1.0) / 100.0,
         }
     }

@@ -1,8 +1,9 @@
 //! `cargo run --release --bin writers`: what a sample costs by protocol, and what a native histogram costs.
 //!
 //! A fresh server for each: all series of the mesh as floats by remote write 1.0 and 2.0; and one series of each
-//! combination of labels, as a float, as native histograms that Envoy makes and as those of a client library. The last
-//! three differ in nothing but the sample. The server's CPU time is what the system says; requests are encoded before.
+//! combination of labels, as a float, as native histograms that Envoy makes, in front of services with little and with much
+//! traffic, and as those of a client library. All but the first differ in nothing but the sample. The server's CPU time is
+//! what the system says; requests are encoded before.
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
 use std::fmt;
@@ -61,6 +62,7 @@ fn main() -> Result<()> {
         Content::Mesh,
         Content::OneEach(None),
         Content::OneEach(Some(Sender::Envoy)),
+        Content::OneEach(Some(Sender::BusyEnvoy)),
         Content::OneEach(Some(Sender::Client)),
     ] {
         for version in [Version::V1, Version::V2] {
@@ -79,6 +81,7 @@ impl fmt::Display for Content {
             Self::Mesh => "floats of the mesh",
             Self::OneEach(None) => "one float of each combination",
             Self::OneEach(Some(Sender::Envoy)) => "native histograms of Envoy",
+            Self::OneEach(Some(Sender::BusyEnvoy)) => "native histograms of a busy Envoy",
             Self::OneEach(Some(Sender::Client)) => "native histograms of clients",
         })
     }
