@@ -35,6 +35,6 @@ pub use column::ColumnReader;
 pub use error::Error;
 pub use lz4::FramePacker;
 pub use page::{PageReader, PageWriter};
-pub use patch::{Direction, apply_patch, push_patch};
+pub use patch::{apply_patch, push_patch};
 pub use prefetch::prefetch;
 pub use presence::Presence;

@@ -19,8 +19,8 @@
 
 use std::sync::Arc;
 
+use codec::apply_patch;
 use codec::varint::push_i64;
-use codec::{Direction, apply_patch};
 use model::TimestampMs;
 use model::histogram::packed::unpack;
 use model::histogram::{CountForm, CounterResetHint, HistogramLayout, NativeHistogram, PackedHistogram};
@@ -273,7 +273,7 @@ impl Run {
         let newest = EntryBytes::read(bytes)?;
         if let Some(newest) = newest.filter(|newest| newest.change == Change::Patch) {
             let (mut image, mut before) = (self.image.clone(), Vec::new());
-            apply_patch(&mut image, newest.counts, Direction::Back)?;
+            apply_patch(&mut image, newest.counts)?;
             unpack(&self.layout, &image, &mut before).ok_or(DAMAGED)?;
             return Ok(!any_fell(self.layout.form(), &before, counts));
         }

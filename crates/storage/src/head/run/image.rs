@@ -12,7 +12,7 @@
 //! themselves again.
 
 use codec::varint::{push_u64, read_count, read_u64};
-use codec::{Direction, apply_patch, push_patch};
+use codec::{apply_patch, push_patch};
 use model::histogram::CountForm;
 
 use super::DAMAGED;
@@ -115,7 +115,7 @@ pub(super) fn apply_change<'a>(
 ) -> Result<&'a [u8], codec::Error> {
     match change {
         Change::None => Ok(bytes),
-        Change::Patch => apply_patch(image, bytes, Direction::Forth),
+        Change::Patch => apply_patch(image, bytes),
         Change::Aligned => {
             let (n_places, mut rest) = read_count(bytes, PLACES_MAX, "places in a histogram")?;
             for _ in 0..n_places {
@@ -124,7 +124,7 @@ pub(super) fn apply_change<'a>(
                 align(image, at, place & 1 == 1).ok_or(DAMAGED)?;
                 rest = behind;
             }
-            apply_patch(image, rest, Direction::Forth)
+            apply_patch(image, rest)
         }
         Change::Whole => {
             let (n_bytes, rest) = read_count(bytes, bytes.len(), "length of a histogram")?;
@@ -167,11 +167,11 @@ mod tests {
         assert_eq!(check(&first, &first, CountForm::Integer), (Change::None, 0));
         counts[7] = 127;
         let second = packed(&counts);
-        assert_eq!(check(&first, &second, CountForm::Integer), (Change::Patch, 4));
+        assert_eq!(check(&first, &second, CountForm::Integer), (Change::Patch, 8));
         counts[7] = 128;
         let third = packed(&counts);
-        assert_eq!(check(&second, &third, CountForm::Integer), (Change::Aligned, 7));
-        assert_eq!(check(&third, &second, CountForm::Integer), (Change::Aligned, 6));
+        assert_eq!(check(&second, &third, CountForm::Integer), (Change::Aligned, 11));
+        assert_eq!(check(&third, &second, CountForm::Integer), (Change::Aligned, 10));
         // One grows, one shrinks.
         (counts[7], counts[30]) = (127, 1 << 20);
         let fourth = packed(&counts);
