@@ -69,6 +69,17 @@ fn counts() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(count, 2..120)
 }
 
+/// Differences, each with so many needless bytes: few of any length, or many of which nearly all are short.
+fn differences() -> impl Strategy<Value = Vec<(i64, usize)>> {
+    let any_length = prop_oneof![4 => -40_i64..60, 2 => -300_i64..9_000, 1 => any::<i64>()];
+    let short = prop_oneof![60 => -40_i64..60, 30 => -300_i64..8_000, 1 => 9_000_i64..1 << 40];
+    let n_needless = prop_oneof![60 => Just(0), 1 => 0_usize..4];
+    prop_oneof![
+        prop::collection::vec((any_length, 0_usize..4), 0..60),
+        prop::collection::vec((short, n_needless), 50..160),
+    ]
+}
+
 #[test]
 fn what_ends_too_early_or_too_late_is_nothing() {
     let layout = layout(CountForm::Integer, 20, 9);
@@ -119,7 +130,7 @@ proptest! {
 
     #[test]
     fn counts_of_a_message_are_judged_as_words_are(
-        differences in prop::collection::vec((prop_oneof![4 => -40_i64..60, 2 => -300_i64..9_000, 1 => any::<i64>()], 0_usize..4), 0..60),
+        differences in differences(),
         n_negative in 0_usize..20,
         zero_count in prop_oneof![0_u64..9, any::<u64>()],
         (off, n_more, is_nan) in (-1_i64..2, 0_u32..2, any::<bool>()),

@@ -1,7 +1,8 @@
 //! Differences of neighbouring buckets, taken from bytes and added up.
 //!
 //! Two ways: byte by byte, which works for differences of a byte or two and does not branch ([`each_byte`]), and difference
-//! by difference, which works for all ([`walk`]). Of dozens of buckets the first takes a third of the time of the second.
+//! by difference, which works for all ([`walk`]). Of a hundred buckets the first takes three quarters of the time of the
+//! second, of a dozen more.
 
 /// The sum of that many buckets, all of which are below 2^44; nothing if the bytes are anything else.
 pub(super) fn sum_of_buckets(bytes: &[u8], n_buckets: usize) -> Option<u64> {
@@ -51,9 +52,12 @@ pub(super) fn unpack_buckets<'a>(bytes: &'a [u8], buckets: &mut [u64]) -> Option
     })
 }
 
-/// False if there are so many bytes that some differences need three and more, or that there are too many of them.
+/// From so many buckets on, [`each_byte`] is quicker than [`walk`].
+const BUCKETS_MIN: usize = 64;
+
+/// False if [`walk`] is what to do: there are few buckets, or so many bytes that some differences need three and more.
 fn may_be_short(bytes: &[u8], n_buckets: usize) -> bool {
-    bytes.len() <= 2 * n_buckets
+    n_buckets >= BUCKETS_MIN && bytes.len() <= 2 * n_buckets
 }
 
 /// Bytes that are looked at together.
@@ -137,7 +141,8 @@ const TOP_BITS: u64 = 0x8080_8080_8080_8080;
 /// Calls `each` with that many counts, of which the bytes begin with the differences; gives the bytes behind them. Counts
 /// beyond 64 bits wrap. Nothing if the bytes end before or a varint is longer than 64 bits.
 ///
-/// Of eight bytes the lowest top bit that is not set tells where the first difference ends, without a branch.
+/// Differences of neighbours mostly take a byte: eight of those are taken at once. Of eight bytes among which there are
+/// longer ones, those that end there are, one top bit that is not set after the other.
 #[inline(always)]
 pub(super) fn walk(bytes: &[u8], n_buckets: usize, mut each: impl FnMut(u64)) -> Option<&[u8]> {
     let (mut rest, mut n_left) = (bytes, n_buckets);
@@ -146,17 +151,37 @@ pub(super) fn walk(bytes: &[u8], n_buckets: usize, mut each: impl FnMut(u64)) ->
         count = count.wrapping_add(unzigzag(zigzag));
         each(count);
     };
-    while n_left > 0
-        && let Some(chunk) = rest.first_chunk()
+    while n_left >= 8
+        && let Some((chunk, behind)) = rest.split_first_chunk()
     {
         let word = u64::from_le_bytes(*chunk);
-        let ends = !word & TOP_BITS;
-        if ends == 0 {
-            break;
+        let mut ends = !word & TOP_BITS;
+        if ends == TOP_BITS {
+            chunk.iter().for_each(|byte| add(u64::from(*byte)));
+            (rest, n_left) = (behind, n_left - 8);
+            continue;
         }
-        add(squeezed(word & (ends ^ (ends - 1))));
-        rest = rest.get(ends.trailing_zeros() as usize / 8 + 1..)?;
-        n_left -= 1;
+        if ends == 0 {
+            let (zigzag, behind) = read_varint(rest)?;
+            add(zigzag);
+            (rest, n_left) = (behind, n_left - 1);
+            continue;
+        }
+        n_left -= ends.count_ones() as usize;
+        let is_short = !ends & (!ends >> 8) & TOP_BITS == 0;
+        let mut start = 0;
+        while ends != 0 {
+            let end = ends.trailing_zeros() + 1;
+            let own = word >> start & u64::MAX >> (64 + start - end);
+            add(if is_short {
+                own & 0x7f | own >> 1 & 0x3f80
+            } else {
+                squeezed(own)
+            });
+            start = end;
+            ends &= ends - 1;
+        }
+        rest = rest.get(start as usize / 8..)?;
     }
     for _ in 0..n_left {
         let (zigzag, behind) = read_varint(rest)?;
